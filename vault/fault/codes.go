@@ -97,15 +97,15 @@ type Meaning struct {
 // Exit codes of the command line, frozen. A run's own exit code passes through unchanged.
 const (
 	ExitOK          = 0
-	ExitFailure     = 1  // anything without a class of its own
-	ExitUsage       = 2  // the command line, or a value given, is wrong
-	ExitNotFound    = 3  // what was named does not exist
-	ExitConflict    = 4  // exists already, or changed meanwhile
-	ExitDenied      = 5  // policy, permission or presence
-	ExitLocked      = 6  // the vault is locked or not made yet
-	ExitCorrupt     = 7  // integrity: the file, a record, the audit chain, a key
-	ExitUnavailable = 8  // a daemon, provider or host cannot be reached, or is busy: try again
-	ExitPartial     = 9  // done in part: the rest is named
+	ExitFailure     = 1 // anything without a class of its own
+	ExitUsage       = 2 // the command line, or a value given, is wrong
+	ExitNotFound    = 3 // what was named does not exist
+	ExitConflict    = 4 // exists already, or changed meanwhile
+	ExitDenied      = 5 // policy, permission or presence
+	ExitLocked      = 6 // the vault is locked or not made yet
+	ExitCorrupt     = 7 // integrity: the file, a record, the audit chain, a key
+	ExitUnavailable = 8 // a daemon, provider or host cannot be reached, or is busy: try again
+	ExitPartial     = 9 // done in part: the rest is named
 	ExitRunTimeout  = 124
 	ExitRunRefused  = 125 // run: refused or failed before the command started
 	ExitRunNotFound = 127

@@ -25,14 +25,17 @@ const Mask = "[secret]"
 var ErrEncode = errors.New("secret: a secret value cannot be encoded")
 
 // Secret is a value that cannot be printed. The zero Secret is empty. Copies share one buffer: Wipe on any wipes all.
-type Secret struct{ box *box }
+type Secret struct{ open func() *box }
 
-// box keeps the bytes behind a pointer, so that fmt, when it meets a Secret in an unexported field (where it may not call
-// methods), prints an address and not the bytes.
+// box is reached through a closure and not a pointer: fmt follows pointers, and where it may not call methods (unexported fields)
+// a wrong verb makes it print what they point to. Neither fmt nor reflect can look into a closure.
 type box struct{ b []byte }
 
 // New takes ownership of b: the caller must not use or keep it.
-func New(b []byte) Secret { return Secret{&box{b}} }
+func New(b []byte) Secret {
+	x := &box{b}
+	return Secret{func() *box { return x }}
+}
 
 // FromString copies s. Prefer New: a Go string cannot be wiped.
 func FromString(s string) Secret { return New([]byte(s)) }
@@ -40,18 +43,15 @@ func FromString(s string) Secret { return New([]byte(s)) }
 // Reveal gives the bytes themselves, not a copy. Do not modify or keep them; they go with Wipe.
 // Callers are an allow-list (make lint).
 func (s Secret) Reveal() []byte {
-	if s.box == nil {
+	if s.open == nil {
 		return nil
 	}
-	return s.box.b
+	return s.open().b
 }
 
 // Len is the length in bytes. It is metadata: say it to people only as a class (see LengthClass).
 func (s Secret) Len() int {
-	if s.box == nil {
-		return 0
-	}
-	return len(s.box.b)
+	return len(s.Reveal())
 }
 
 // IsZero tells whether the secret is empty.
@@ -67,11 +67,12 @@ func (s Secret) Clone() Secret { return New(append([]byte(nil), s.Reveal()...)) 
 
 // Wipe overwrites the bytes with zeros. Later Reveals of any copy give nil.
 func (s Secret) Wipe() {
-	if s.box == nil {
+	if s.open == nil {
 		return
 	}
-	clear(s.box.b)
-	s.box.b = nil
+	x := s.open()
+	clear(x.b)
+	x.b = nil
 }
 
 // LengthClass says how long the value is without saying it exactly: "empty", "short" (<16), "medium" (<64), "long" (<1024), "huge".
