@@ -1,0 +1,100 @@
+// Package audit keeps the record of who did what with which resource, so that nothing happens without a trace and no trace can
+// be changed, removed or slipped in unseen.
+//
+// Promise: every authorisation, delivery, approval, secret write and denial is one record, appended in the same transaction as
+// what it records: either both are durable or neither. Each record holds the hash of the one before; the head is kept under a MAC; checkpoints are signed
+// (Ed25519), so that an export can be verified offline.
+//
+// Attack stopped: an agent (or a writer of the database) that covers its tracks; a record never carries a secret: details are short,
+// public words of ours, and values from outside are names and counts only.
+package audit
+
+import "time"
+
+// ActorType says what kind of caller acts.
+type ActorType string
+
+// The actor types, frozen.
+const (
+	Agent    ActorType = "agent"    // an LLM client, by MCP
+	Operator ActorType = "operator" // a person or their program, by the operator's door
+	System   ActorType = "system"   // zavhoz itself: cron, start-up
+)
+
+// Actor is who acts, resolved in exactly one place (the door) and passed on from there.
+type Actor struct {
+	Type    ActorType `json:"type"`
+	ID      string    `json:"id,omitempty"`      // agt_…, or "" for the operator and system
+	Name    string    `json:"name"`              // agent's name, "operator", "sync", …
+	Door    string    `json:"door,omitempty"`    // stdio, http, sse, operator, internal
+	Context string    `json:"context,omitempty"` // a thread or session that the client names
+}
+
+// Action is a frozen public name of what was done, noun.verb.
+type Action string
+
+// The actions.
+const (
+	VaultInit        Action = "vault.init"
+	VaultOpen        Action = "vault.open"
+	ResourceAdd      Action = "resource.add"
+	ResourceEdit     Action = "resource.edit"
+	ResourceRename   Action = "resource.rename"
+	ResourceRemove   Action = "resource.remove"
+	ResourceRollback Action = "resource.rollback"
+	ResourcePolicy   Action = "resource.policy"
+	ResourceList     Action = "resource.list"
+	LeaseAllocate    Action = "lease.allocate"
+	LeaseRelease     Action = "lease.release"
+	LeaseUse         Action = "lease.use"
+	AgentAdd         Action = "agent.add"
+	AgentRemove      Action = "agent.remove"
+	AgentLogin       Action = "agent.login"
+	ProjectAdd       Action = "project.add"
+	ServerSync       Action = "server.sync"
+	ServerAdopt      Action = "server.adopt"
+	ServerManage     Action = "server.manage"
+	ServerList       Action = "server.list"
+	RunStart         Action = "run.start"
+	RunEnd           Action = "run.end"
+	RunStop          Action = "run.stop"
+	RunRead          Action = "run.read"
+	PresenceSet      Action = "presence.set"
+	PresenceCheck    Action = "presence.check"
+	HostKeyPin       Action = "hostkey.pin"
+	AuditExport      Action = "audit.export"
+	StatusRead       Action = "status.read"
+)
+
+// Outcome is how it ended.
+type Outcome string
+
+// The outcomes, frozen.
+const (
+	Allowed Outcome = "allowed"
+	Denied  Outcome = "denied"
+	Failed  Outcome = "failed"
+)
+
+// Event is what a caller records. Subject and Detail hold ids, handles, names of fields, codes and counts; never a value.
+type Event struct {
+	Actor   Actor             `json:"actor"`
+	Action  Action            `json:"action"`
+	Outcome Outcome           `json:"outcome"`
+	Subject string            `json:"subject,omitempty"` // the id of the record acted on (res_…, lse_…, run_…)
+	Handle  string            `json:"handle,omitempty"`  // its handle at the time
+	Code    string            `json:"code,omitempty"`    // fault code, where denied or failed
+	Detail  map[string]string `json:"detail,omitempty"`
+}
+
+// Record is an event in the chain.
+type Record struct {
+	Format int       `json:"format"` // 1
+	Writer string    `json:"writer"` // the chain it belongs to: one a writing process (replica)
+	Seq    uint64    `json:"seq"`    // from 1, without gaps
+	Time   time.Time `json:"time"`   // UTC
+	Event
+	Count uint64 `json:"count,omitempty"` // >1: this many equal denials, aggregated
+	Prev  string `json:"prev"`            // hex SHA-256 of the record before; 64 zeros for the first
+	Hash  string `json:"hash"`            // hex SHA-256 over the domain, prev and the record without hash
+}

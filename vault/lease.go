@@ -1,0 +1,62 @@
+package vault
+
+import "time"
+
+// Lease is an agent's permission to use one resource for a purpose, for a while. Possession of its id is never permission: every use is
+// authorised against it, the agent's grants and the resource's policy.
+type Lease struct {
+	Format      int       `json:"format"` // 1
+	ID          string    `json:"id"`     // lse_…
+	Agent       string    `json:"agent"`  // agt_… id
+	Context     string    `json:"context,omitempty"`
+	Resource    string    `json:"resource"` // res_… id
+	Handle      string    `json:"handle"`   // at the time; for reading only
+	Project     string    `json:"project"`
+	Purpose     string    `json:"purpose"`
+	Demand      Demand    `json:"demand"`
+	Ports       []int     `json:"ports,omitempty"`
+	Implicit    bool      `json:"implicit,omitempty"` // made by a call with a bare handle: one use
+	MaxUses     int       `json:"max_uses,omitempty"` // 0: no limit of the lease's own
+	Used        int       `json:"used"`
+	Redactions  int       `json:"redactions"` // spent of the budget (attacks.md 60)
+	IdemKey     string    `json:"idem_key,omitempty"`
+	IdemDigest  string    `json:"idem_digest,omitempty"`
+	CreatedAt   time.Time `json:"created_at"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	ReleasedAt  time.Time `json:"released_at,omitzero"`
+	ReleasedWhy string    `json:"released_why,omitempty"` // released, expired, redactions, resource_removed, agent_removed
+}
+
+// Demand is what a lease of a server asks of it. Zero fields ask nothing.
+type Demand struct {
+	RAMMB  int   `json:"ram_mb,omitempty"`
+	DiskMB int   `json:"disk_mb,omitempty"`
+	CPU    int   `json:"cpu,omitempty"`
+	Ports  []int `json:"ports,omitempty"` // wanted ports; 0 means any free one
+}
+
+// AllocateRequest asks for a lease by handle or by kind.
+type AllocateRequest struct {
+	Handle  string // exactly one of Handle and Kind
+	Kind    string
+	Purpose string // required, ≤ 200 characters
+	Project string
+	Context string
+	Demand  Demand
+	TTL     time.Duration // 0: default 1 h; at most 24 h, or the policy's
+	MaxUses int
+	IdemKey string
+}
+
+// Allocation is what AllocateRequest gives.
+type Allocation struct {
+	Lease    Lease
+	Resource Resource
+	Repeated bool // the same idempotency key was answered before
+}
+
+// Use is one authorised use of a resource in a run: what run gets to work with.
+type Use struct {
+	Lease    Lease
+	Resource Resource
+}

@@ -1,0 +1,67 @@
+// Package policy says what may be done with a resource, by whom and how.
+//
+// Promise: deny by default; a policy can be read as a whole, and everything that it does not allow is refused with the sentence that says how a
+// person could allow it. The policy is part of the resource's record and so under its MAC: a changed row is refused, not obeyed
+// (attacks.md 72).
+package policy
+
+import "time"
+
+// Delivery is how a resource reaches a command. Names are frozen.
+type Delivery string
+
+// The deliveries of DESIGN §7.
+const (
+	Broker Delivery = "broker" // a placeholder; the egress proxy swaps it
+	SSH    Delivery = "ssh"    // an authenticated connection
+	Env    Delivery = "env"    // the true value in the environment: pinned commands only
+	File   Delivery = "file"   // the true value in a file that goes with the run: pinned commands only
+	None   Delivery = "none"   // zavhoz itself makes the request
+)
+
+// Level is an isolation level. Names and order are frozen: open < proxied < basic < sealed < vaulted.
+type Level string
+
+// The levels of DESIGN §7.
+const (
+	LevelOpen    Level = "open"
+	LevelProxied Level = "proxied"
+	LevelBasic   Level = "basic"
+	LevelSealed  Level = "sealed"
+	LevelVaulted Level = "vaulted"
+)
+
+// Policy is a resource's policy. The zero Policy is the default: any agent whose grants cover it, stand-in deliveries of the kind only, no pins.
+type Policy struct {
+	Agents     []string   `json:"agents,omitempty"`     // agent names; empty: unrestricted (any agent whose grants cover it)
+	Deliveries []Delivery `json:"deliveries,omitempty"` // empty: the kind's stand-in deliveries (broker, ssh, none)
+	Hosts      []HostRule `json:"hosts,omitempty"`      // empty: the kind's own hosts
+	Pins       []Pin      `json:"pins,omitempty"`
+	Approval   string     `json:"approval,omitempty"` // "" | "always": a person approves each run
+	MinLevel   Level      `json:"min_level,omitempty"`
+	MaxUses    uint64     `json:"max_uses,omitempty"`  // over all leases; 0: no limit
+	MaxTTL     int        `json:"max_ttl_s,omitempty"` // of one lease, seconds
+	Expires    time.Time  `json:"expires_at,omitzero"`
+	Resolve    []string   `json:"resolve,omitempty"`       // host=ip, for internal services
+	Private    bool       `json:"allow_private,omitempty"` // may reach private addresses
+	UpstreamCA string     `json:"upstream_ca,omitempty"`   // PEM certificates to trust for its hosts
+	Exec       []string   `json:"exec,omitempty"`          // ssh: patterns of remote commands allowed; empty: any
+}
+
+// HostRule allows requests to a host.
+type HostRule struct {
+	Host    string   `json:"host"`              // exact, or "*.example.org" for one or more labels below
+	Port    int      `json:"port,omitempty"`    // 0: 443
+	Methods []string `json:"methods,omitempty"` // empty: GET HEAD POST PUT PATCH DELETE OPTIONS
+	Paths   []string `json:"paths,omitempty"`   // prefixes ending in "/" or "/*", or exact; empty: all
+}
+
+// Pin is a command that may hold the true value.
+type Pin struct {
+	Name   string   `json:"name"`             // shape of a handle
+	Argv   []string `json:"argv"`             // argv[0] absolute; other elements literal or with typed holes: {n:int}
+	SHA256 string   `json:"sha256,omitempty"` // hex, of the binary; empty: not checked
+	Cwd    string   `json:"cwd,omitempty"`    // absolute; "" for a private temporary folder
+	Env    []string `json:"env,omitempty"`    // names of plain variables that the caller may set
+	Stdin  bool     `json:"stdin,omitempty"`  // the caller may give stdin
+}
