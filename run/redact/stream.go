@@ -1,0 +1,207 @@
+package redact
+
+import (
+	"io"
+	"slices"
+)
+
+// blockLen is how much text is worked on at a time, in bytes: what fits the nearest cache.
+const blockLen = 32 << 10
+
+// Stream is a redacting io.WriteCloser in front of another writer. It is for one goroutine at a time.
+//
+// What it writes on depends on the bytes alone, not on how they were cut. It holds back only what may still become part of a match, however
+// long that takes: a timer would let through what drips slowly (attacks.md 50). Close lets the rest go; it does not close the writer behind.
+type Stream struct {
+	dst     io.Writer
+	compile func() *Matcher
+	f       finder
+	buf     []byte // text from the last keep on
+	done    int    // bytes of buf that were released or masked
+	masked  int    // offset in buf up to which an already announced match goes; -1: none touches done
+	state   lineState
+	names   map[uint32]struct{}
+	count   int
+	err     error
+}
+
+// NewStream redacts into dst by the Matcher that compile gives; it is asked when the first byte comes.
+func NewStream(dst io.Writer, compile func() *Matcher) *Stream {
+	return &Stream{dst: dst, compile: compile, masked: -1}
+}
+
+// Stream redacts into dst.
+func (m *Matcher) Stream(dst io.Writer) *Stream {
+	return NewStream(dst, func() *Matcher { return m })
+}
+
+// Write takes the next bytes of the text. After an error nothing more is let through.
+func (s *Stream) Write(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	if s.f.m == nil && len(p) > 0 {
+		s.f.m = s.compile()
+	}
+	for n := 0; n < len(p); {
+		block := p[n:min(n+blockLen, len(p))]
+		s.grow(len(block))
+		s.buf = append(s.buf, block...)
+		if s.err = s.process(false); s.err != nil {
+			return n, s.err
+		}
+		n += len(block)
+	}
+	return len(p), nil
+}
+
+// Close lets go what was held back and erases the stream's buffers.
+func (s *Stream) Close() error {
+	if s.err != nil {
+		s.wipe()
+		return quiet(s.err)
+	}
+	var err error
+	if s.f.m != nil {
+		err = s.process(true)
+	}
+	s.err = err
+	if err == nil {
+		s.err = ErrClosed
+	}
+	s.wipe()
+	return err
+}
+
+func quiet(err error) error {
+	if err == ErrClosed {
+		return nil
+	}
+	return err
+}
+
+// Held is the number of bytes that are held back.
+func (s *Stream) Held() int { return len(s.buf) - s.done }
+
+// Report says what was redacted so far. Values that were seen but whose match may still grow are not in it.
+func (s *Stream) Report() Report {
+	r := Report{Redactions: s.count}
+	for n := range s.names {
+		r.Names = append(r.Names, s.f.m.names[n])
+	}
+	slices.Sort(r.Names)
+	r.Names = slices.Compact(r.Names)
+	return r
+}
+
+// grow makes room, and erases the buffer that it leaves: it may have held part of a value.
+func (s *Stream) grow(n int) {
+	if len(s.buf)+n <= cap(s.buf) {
+		return
+	}
+	b := append(make([]byte, 0, max(2*cap(s.buf), len(s.buf)+n, 512)), s.buf...)
+	clear(s.buf)
+	s.buf = b
+}
+
+func (s *Stream) wipe() {
+	clear(s.buf[:cap(s.buf)])
+	clear(s.f.view.own[:cap(s.f.view.own)])
+	clear(s.f.hex.sym[:cap(s.f.hex.sym)])
+	s.buf, s.done = s.buf[:0], 0
+}
+
+// process releases what is decided and keeps the rest.
+func (s *Stream) process(final bool) error {
+	if s.f.m.wiped.Load() {
+		return ErrWiped
+	}
+	text := s.buf
+	s.f.find(text, s.state, final)
+	upTo := max(s.f.hold, s.done)
+	if err := s.release(text, upTo); err != nil {
+		return err
+	}
+	keep := min(s.f.keep, upTo)
+	s.state = stateAt(text, keep, s.state)
+	if s.masked < upTo {
+		s.masked = -1
+	} else {
+		s.masked -= keep
+	}
+	s.buf = s.buf[:copy(s.buf, text[keep:])]
+	s.done = upTo - keep
+	return nil
+}
+
+// release writes text[done:upTo] on, with the spans masked. Spans that begin before upTo are all known.
+func (s *Stream) release(text []byte, upTo int) error {
+	pos := s.done
+	for _, sp := range s.f.spans {
+		if sp.lo >= upTo {
+			break
+		}
+		if sp.hi <= s.done { // seen again, released before
+			continue
+		}
+		s.note(sp)
+		if s.masked < sp.lo { // a new range, not one that overlaps or touches the last
+			if err := s.fillTo(text, &pos, min(s.masked, upTo)); err != nil {
+				return err
+			}
+			if err := s.pass(text[pos:max(pos, sp.lo)]); err != nil {
+				return err
+			}
+			pos = max(pos, sp.lo)
+			s.count++
+			if s.f.m.opts.Fill == 0 {
+				if err := s.pass([]byte(s.f.m.marks[sp.p.name])); err != nil {
+					return err
+				}
+			}
+		}
+		s.masked = max(s.masked, sp.hi)
+	}
+	if err := s.fillTo(text, &pos, min(s.masked, upTo)); err != nil {
+		return err
+	}
+	return s.pass(text[pos:max(pos, upTo)])
+}
+
+// fillTo leaves out text[*pos:to], or writes as many fill bytes.
+func (s *Stream) fillTo(text []byte, pos *int, to int) error {
+	if to <= *pos {
+		return nil
+	}
+	n := to - *pos
+	*pos = to
+	if c := s.f.m.opts.Fill; c != 0 {
+		fill := make([]byte, n)
+		for i := range fill {
+			fill[i] = c
+		}
+		return s.pass(fill)
+	}
+	return nil
+}
+
+func (s *Stream) pass(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	n, err := s.dst.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+func (s *Stream) note(sp span) {
+	if s.names == nil {
+		s.names = map[uint32]struct{}{}
+	}
+	s.names[sp.p.name] = struct{}{}
+	for _, n := range s.f.m.also[sp.p.off] {
+		s.names[n] = struct{}{}
+	}
+}
