@@ -1,0 +1,82 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// WriteTo writes one consistent moment of the whole file to w, as a file that Open takes. Updates go on meanwhile. The values in it
+// are as sealed as they are here.
+func (s *Store) WriteTo(ctx context.Context, w io.Writer) (n int64, err error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.running.Done()
+	tx, err := s.begin(false)
+	if err != nil {
+		return 0, err
+	}
+	defer s.end(tx)
+	defer s.catch(&err, debug.SetPanicOnFault(true))
+	h := &heads{ctx: ctx, w: w, pageSize: s.pageSize, newestSlot: tx.ID() % 2}
+	n, err = tx.WriteTo(h)
+	if errors.Is(err, io.EOF) {
+		return n, damaged("the file ends before its last page")
+	}
+	if err != nil {
+		return n, fmt.Errorf("bolt: backup: %w", err)
+	}
+	return n, nil
+}
+
+// heads puts bbolt's two meta pages into the slots that their transactions belong to. bbolt writes the newest first; the next commit
+// to such a file would overwrite the newest meta and keep an older one, and a crash in the middle would lose it.
+type heads struct {
+	ctx        context.Context
+	w          io.Writer
+	pageSize   int
+	newestSlot int
+	buf        []byte
+	past       bool
+}
+
+// Write holds back the first two pages until both are there.
+func (h *heads) Write(b []byte) (int, error) {
+	if err := h.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if h.past {
+		return h.w.Write(b)
+	}
+	h.buf = append(h.buf, b...)
+	if len(h.buf) < 2*h.pageSize {
+		return len(b), nil
+	}
+	if h.newestSlot == 1 {
+		h.swap()
+	}
+	h.past = true
+	if _, err := h.w.Write(h.buf); err != nil {
+		return 0, err
+	}
+	h.buf = nil
+	return len(b), nil
+}
+
+// swap exchanges the metas; the page numbers in the headers stay.
+func (h *heads) swap() {
+	a, b := h.buf[headerSize:headSize], h.buf[h.pageSize+headerSize:h.pageSize+headSize]
+	for i := range a {
+		a[i], b[i] = b[i], a[i]
+	}
+}
+
+var _ interface {
+	store.Store
+	WriteTo(context.Context, io.Writer) (int64, error)
+} = (*Store)(nil)

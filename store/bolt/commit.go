@@ -1,0 +1,264 @@
+package bolt
+
+import (
+	"cmp"
+	"errors"
+	"runtime/debug"
+	"slices"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// change is one buffered write that reaches the file.
+type change struct {
+	c   store.Collection
+	key string
+	entry
+}
+
+// changes gives the overlay's writes in order of collection and key.
+func (o *overlay) changes() []change {
+	var out []change
+	for c, l := range o.layers {
+		for k, e := range l.entries {
+			if e.fate != unchanged {
+				out = append(out, change{c, k, e})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.key, b.key))
+	})
+	return out
+}
+
+// sizeHolds finds a file cut under us before a commit would lengthen it again, with zeros.
+func (s *Store) sizeHolds() error {
+	st, err := s.file.Stat()
+	if err == nil && st.Size() < s.size.Load() {
+		err = damaged("the file was cut to %d bytes", st.Size())
+	}
+	if err != nil {
+		s.refuseWrites(err)
+	}
+	return err
+}
+
+// commit writes changes to the file and makes them durable. On an error nothing of them is there; on any error but store.ErrFull the
+// store takes no more writes, for what the disk did is then not known.
+func (s *Store) commit(btx *bbolt.Tx, r *reader, changes []change) error {
+	before, err := s.saveHead()
+	if err == nil {
+		err = s.apply(btx, r, changes)
+	}
+	if err != nil {
+		s.refuseWrites(err)
+		s.end(btx)
+		return err
+	}
+	id, size, err := s.commitRaw(btx)
+	if err == nil {
+		s.lastTx.Store(id)
+		s.size.Store(size)
+		return nil
+	}
+	s.end(btx)
+	if !errors.Is(err, store.ErrFull) {
+		s.refuseWrites(err)
+	}
+	return s.undoHead(before, err)
+}
+
+// saveHead copies what means something of the two meta pages.
+func (s *Store) saveHead() (before [2][headSize]byte, err error) {
+	defer s.catch(&err, debug.SetPanicOnFault(true))
+	for slot := range before {
+		copy(before[slot][:], s.head[slot*s.pageSize:])
+	}
+	return before, nil
+}
+
+// undoHead: where the failure came after the new meta page was written (its fdatasync failed), readers would see what nobody was
+// promised. The old page goes back; if that fails too, nothing can be read any more.
+func (s *Store) undoHead(before [2][headSize]byte, cause error) error {
+	after, err := s.saveHead()
+	if err != nil {
+		s.refuseAll(err)
+		return errors.Join(cause, err)
+	}
+	for slot := range after {
+		if after[slot] == before[slot] {
+			continue
+		}
+		s.refuseWrites(cause)
+		if _, err := s.file.WriteAt(before[slot][:], int64(slot*s.pageSize)); err != nil {
+			s.refuseAll(err)
+			return errors.Join(cause, err)
+		}
+		if err := s.file.Sync(); err != nil {
+			return errors.Join(cause, err) // in memory the old page is back; on the disk it may be either
+		}
+	}
+	return cause
+}
+
+// commitRaw commits under the tripwire.
+func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
+	defer s.catch(&err, debug.SetPanicOnFault(true))
+	defer func() {
+		s.log.armed.Store(false)
+		if t, ok := asTripped(recover()); ok {
+			err = commitError(t.cause)
+		}
+	}()
+	if e := s.failCommit.Swap(nil); e != nil {
+		return 0, 0, commitError(*e)
+	}
+	id = uint64(btx.ID())
+	s.log.armed.Store(true)
+	if err := btx.Commit(); err != nil {
+		return 0, 0, commitError(err)
+	}
+	slot := int(id % 2)
+	m, ok := readMeta(s.head[slot*s.pageSize:], slot)
+	if !ok || m.txid != id {
+		return 0, 0, damaged("the meta page of transaction %d is not on the file", id)
+	}
+	return id, int64(m.pages * m.pageSize), nil
+}
+
+// asTripped passes any other panic on.
+func asTripped(r any) (tripped, bool) {
+	if r == nil {
+		return tripped{}, false
+	}
+	t, ok := r.(tripped)
+	if !ok {
+		panic(r)
+	}
+	return t, true
+}
+
+// commitError names the store's error for what a commit failed with.
+func commitError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if diskFull(err) || errors.Is(err, berrors.ErrMaxSizeReached) {
+		return errors.Join(store.ErrFull, err)
+	}
+	return err
+}
+
+// apply hands changes to bbolt, after every page that it will read for them has been held to the format.
+func (s *Store) apply(btx *bbolt.Tx, r *reader, changes []change) (err error) {
+	defer s.catch(&err, debug.SetPanicOnFault(true))
+	v := verifier{r: r, passed: map[uint64]bool{}}
+	for _, ch := range changes {
+		exists, err := v.path(ch)
+		if err != nil {
+			return err
+		}
+		if ch.fate == deleted && !exists {
+			continue
+		}
+		if err := applyOne(btx, ch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func applyOne(btx *bbolt.Tx, ch change) error {
+	b, err := btx.CreateBucketIfNotExists([]byte(ch.c))
+	if err != nil {
+		return err
+	}
+	if ch.fate == deleted {
+		return b.Delete([]byte(ch.key))
+	}
+	return b.Put([]byte(ch.key), ch.value)
+}
+
+// verifier holds pages to the format before bbolt follows their pointers unchecked. Pages passed once pass for the batch.
+type verifier struct {
+	r      *reader
+	passed map[uint64]bool
+}
+
+// path verifies the way to a key, and for a removal the neighbours that rebalancing may merge with.
+func (v *verifier) path(ch change) (exists bool, err error) {
+	root := v.r.root
+	if _, err := v.walk(root, []byte(ch.c), true, false); err != nil {
+		return false, err
+	}
+	c, ok, err := v.r.collection(ch.c)
+	if err != nil || !ok {
+		return false, err
+	}
+	return v.walk(c, []byte(ch.key), false, ch.fate == deleted)
+}
+
+func (v *verifier) walk(t tree, key []byte, root, neighbours bool) (exists bool, err error) {
+	p := t.root
+	var lo, hi []byte
+	for range maxDepth {
+		if err := v.page(p, lo, hi, root); err != nil {
+			return false, err
+		}
+		if p.leaf {
+			_, exists, err := p.search(key)
+			return exists, err
+		}
+		i, err := p.toward(key)
+		if err != nil {
+			return false, err
+		}
+		if neighbours {
+			if err := v.beside(p, i, hi, root); err != nil {
+				return false, err
+			}
+		}
+		if lo, hi, err = p.bounds(i, hi); err != nil {
+			return false, err
+		}
+		if p, err = t.im.page(p.child(i)); err != nil {
+			return false, err
+		}
+	}
+	return false, damaged("tree deeper than %d", maxDepth)
+}
+
+// beside verifies the children next to child i.
+func (v *verifier) beside(p page, i int, hi []byte, root bool) error {
+	for _, j := range []int{i - 1, i + 1} {
+		if j < 0 || j >= p.n {
+			continue
+		}
+		lo, up, err := p.bounds(j, hi)
+		if err != nil {
+			return err
+		}
+		n, err := v.r.im.page(p.child(j))
+		if err != nil {
+			return err
+		}
+		if err := v.page(n, lo, up, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *verifier) page(p page, lo, hi []byte, root bool) error {
+	if p.id != 0 && v.passed[p.id] {
+		return nil
+	}
+	if p.id != 0 {
+		v.passed[p.id] = true
+	}
+	return p.verify(lo, hi, root)
+}

@@ -1,0 +1,29 @@
+// Package bolt keeps the store in one file, by go.etcd.io/bbolt.
+//
+// Promise: an Update that returned nil is on the disk; one that did not changed nothing. Whatever happens to the file, at rest or
+// while it is open, a call gives the right bytes or an error: no other bytes by our doing, no crash, no hang, no silent step back.
+//
+// Three things stand between that promise and bbolt as it comes:
+//
+//   - bbolt falls back to the previous transaction, silently, when the newest meta page is damaged, and panics or recurses without
+//     end on a damaged tree. So the file is checked before bbolt sees it (check.go): both meta pages, and every page, element and
+//     key that can be reached. Damage is store.ErrCorrupt.
+//   - bbolt reads by pointers out of a mapping, unchecked. So reads go through a reader of our own, which holds every offset to its
+//     page and every page to the file (page.go, tree.go), and a write is let through to bbolt only when the pages it will touch
+//     pass the same check again (commit.go). bbolt is left with what it does well: copy-on-write commits.
+//   - a mapped file that is cut, or a disk that cannot be read, faults in the middle of a load. So every touch of mapped memory is
+//     guarded (guard.go): the fault becomes store.ErrCorrupt, and from then on the store refuses writes.
+//
+// What is not found here: a flipped byte inside a value, or inside a key that stays in order. Records carry a MAC and collections
+// a keyed count and digest (vault/record); those find it. A whole older file put in place of this one is found by neither.
+//
+// Writes: one goroutine owns the write side. Updates that arrive while a commit is being made durable go together into the next
+// one, without a timer. Each function runs once, in that goroutine, against an overlay of buffered writes; one that fails takes
+// back its own writes and nobody else's. A panic in fn is raised again in the goroutine that called Update. fn must not call Update
+// or Close on the same store: it would wait for itself. A View should not wait for an Update either.
+//
+// Power loss: bbolt makes the data pages durable before it writes the meta page (80 bytes, within one sector), so a torn meta page
+// needs a disk that tears a sector. kill -9 cannot tear it. Should it happen, Options.AcceptOlderMeta opens the transaction before.
+//
+// Attacks stopped: a file edited or swapped in part (attacks.md 57, 66, 72), input that exhausts the process (67).
+package bolt

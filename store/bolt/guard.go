@@ -1,0 +1,145 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"unsafe"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// catch is deferred around every touch of mapped memory and every call into bbolt:
+//
+//	defer catch(&err, debug.SetPanicOnFault(true))
+//
+// A fault or an assertion becomes store.ErrCorrupt. Functions of the caller never run under it: their panics are theirs.
+func catch(err *error, old bool) {
+	debug.SetPanicOnFault(old)
+	if r := recover(); r != nil {
+		*err = fromPanic(r)
+	}
+}
+
+// catch is the same, and remembers damage: nothing is written to a damaged file.
+func (s *Store) catch(err *error, old bool) {
+	debug.SetPanicOnFault(old)
+	if r := recover(); r != nil {
+		*err = fromPanic(r)
+	}
+	if *err != nil && errors.Is(*err, store.ErrCorrupt) {
+		s.refuseWrites(*err)
+	}
+}
+
+// fromPanic never repeats bbolt's text: it may quote keys.
+func fromPanic(r any) error {
+	if _, fault := r.(interface{ Addr() uintptr }); fault {
+		return damaged("the file was cut short, or the disk cannot be read")
+	}
+	if e, ok := r.(runtime.Error); ok {
+		return damaged("unreadable: %s", e.Error())
+	}
+	return damaged("an assertion of bbolt failed")
+}
+
+// sticky holds the first error that ends something for good.
+type sticky struct{ err error }
+
+// refuseWrites ends the write side. Reads go on as long as they succeed.
+func (s *Store) refuseWrites(err error) {
+	s.broken.CompareAndSwap(nil, &sticky{fmt.Errorf("bolt: no more writes until the store is opened again: %w", err)})
+}
+
+// refuseAll ends the read side too: the mapping, or bbolt's locks, cannot be trusted.
+func (s *Store) refuseAll(err error) {
+	s.refuseWrites(err)
+	s.dead.CompareAndSwap(nil, &sticky{fmt.Errorf("bolt: closed after damage: %w", err)})
+}
+
+// probe looks at the meta pages through a small mapping of our own. bbolt reads them with its locks held: a fault or an assertion
+// there would leave them locked, and every later call would hang. It also finds a newest meta that was damaged since, for which
+// bbolt would show the transaction before.
+func (s *Store) probe() (err error) {
+	defer s.catch(&err, debug.SetPanicOnFault(true))
+	known := s.lastTx.Load() // read first: a commit in between only makes the meta newer
+	size := uint64(s.pageSize)
+	for slot := range 2 {
+		if m, ok := readMeta(s.head[uint64(slot)*size:], slot); ok && m.txid >= known {
+			return nil
+		}
+	}
+	return damaged("the newest meta page was damaged while the file was open")
+}
+
+// begin starts a transaction of bbolt.
+func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
+	if d := s.dead.Load(); d != nil {
+		return nil, d.err
+	}
+	if err := s.probe(); err != nil {
+		return nil, err
+	}
+	known := s.lastTx.Load()
+	if tx, err = s.beginRaw(writable); err != nil {
+		return nil, err
+	}
+	id := uint64(tx.ID())
+	if writable {
+		id--
+	}
+	if id < known {
+		err = damaged("transaction %d is gone", known)
+		s.refuseWrites(err)
+		s.end(tx)
+		return nil, err
+	}
+	return tx, nil
+}
+
+// beginRaw: a panic here (the file changed within the nanoseconds since the probe) leaves bbolt locked, so nothing may enter it again.
+func (s *Store) beginRaw(writable bool) (tx *bbolt.Tx, err error) {
+	calm := false
+	defer func() {
+		if !calm {
+			s.refuseAll(err)
+		}
+	}()
+	defer s.catch(&err, debug.SetPanicOnFault(true))
+	tx, err = s.db.Begin(writable)
+	calm = true
+	if err != nil {
+		return nil, fmt.Errorf("bolt: begin: %w", err)
+	}
+	return tx, nil
+}
+
+// end gives up a transaction without bbolt's own rollback after errors, which walks the file in a goroutine that nobody guards.
+func (s *Store) end(tx *bbolt.Tx) {
+	if s.dead.Load() != nil {
+		return
+	}
+	if err := rollback(tx); err != nil {
+		s.refuseAll(err)
+	}
+}
+
+func rollback(tx *bbolt.Tx) (err error) {
+	defer catch(&err, debug.SetPanicOnFault(true))
+	if err := tx.Rollback(); err != nil && !errors.Is(err, bbolt.ErrTxClosed) {
+		return fmt.Errorf("bolt: %w", err)
+	}
+	return nil
+}
+
+// imageOf gives the file as tx sees it. bbolt keeps the mapping in place while the transaction is open, and for the one writer until
+// it commits; the size was checked when the file was opened and grows only by commits of ours.
+func imageOf(tx *bbolt.Tx) (im image, root uint64) {
+	info := tx.DB().Info()
+	base := *(*unsafe.Pointer)(unsafe.Pointer(&info.Data))
+	mem := unsafe.Slice((*byte)(base), tx.Size())
+	return newImage(mem, uint64(info.PageSize)), uint64(tx.Cursor().Bucket().Root())
+}

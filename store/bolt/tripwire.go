@@ -1,0 +1,58 @@
+package bolt
+
+import "sync/atomic"
+
+// tripwire is the logger that bbolt is given. It prints nothing. While a commit runs it turns bbolt's report of an error into a
+// panic that carries the error, for two reasons: bbolt reports before it rolls back, and that rollback walks the whole file in a
+// goroutine of its own, where a mapping fault ends the process; and bbolt's wrapping loses which error it was (%s of ENOSPC).
+type tripwire struct{ armed atomic.Bool }
+
+// tripped is what the panic carries; cause may be nil.
+type tripped struct{ cause error }
+
+// Errorf stops a commit.
+func (t *tripwire) Errorf(_ string, args ...any) {
+	if !t.armed.Load() {
+		return
+	}
+	var cause error
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			cause = err
+		}
+	}
+	panic(tripped{cause})
+}
+
+// Error does nothing, as do all below: bbolt's lines hold keys.
+func (t *tripwire) Error(...any) {}
+
+// Debug does nothing.
+func (t *tripwire) Debug(...any) {}
+
+// Debugf does nothing.
+func (t *tripwire) Debugf(string, ...any) {}
+
+// Info does nothing.
+func (t *tripwire) Info(...any) {}
+
+// Infof does nothing.
+func (t *tripwire) Infof(string, ...any) {}
+
+// Warning does nothing.
+func (t *tripwire) Warning(...any) {}
+
+// Warningf does nothing.
+func (t *tripwire) Warningf(string, ...any) {}
+
+// Fatal does nothing: the default would end the process.
+func (t *tripwire) Fatal(...any) {}
+
+// Fatalf does nothing.
+func (t *tripwire) Fatalf(string, ...any) {}
+
+// Panic does nothing.
+func (t *tripwire) Panic(...any) {}
+
+// Panicf does nothing.
+func (t *tripwire) Panicf(string, ...any) {}

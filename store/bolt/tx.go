@@ -1,0 +1,183 @@
+package bolt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+var (
+	errOver     = errors.New("bolt: use of a transaction after its end")
+	errScanning = errors.New("bolt: write to a collection inside a scan of it")
+)
+
+// ctxEvery is how many records a scan of a View gives between looks at its context.
+const ctxEvery = 256
+
+// tx is a transaction of either sort; ov is nil in a View.
+type tx struct {
+	ctx  context.Context
+	r    *reader
+	ov   *overlay
+	over bool
+}
+
+var _ store.Tx = (*tx)(nil)
+
+func (t *tx) finish() { t.over = true }
+
+// Get gives a copy of the value, or store.ErrNotFound.
+func (t *tx) Get(c store.Collection, key string) ([]byte, error) {
+	if t.over {
+		return nil, errOver
+	}
+	if err := validKey(c, key); err != nil {
+		return nil, err
+	}
+	if t.ov != nil {
+		switch e := t.ov.get(c, key); e.fate {
+		case written:
+			return bytes.Clone(e.value), nil
+		case deleted:
+			return nil, store.ErrNotFound
+		}
+	}
+	v, ok, err := t.r.get(c, key)
+	if err == nil && !ok {
+		err = store.ErrNotFound
+	}
+	return v, err
+}
+
+// Put buffers a write.
+func (t *tx) Put(c store.Collection, key string, value []byte) error {
+	if err := t.mayWrite(c, key); err != nil {
+		return err
+	}
+	if len(value) > store.MaxValue {
+		return store.ErrTooLarge
+	}
+	v := make([]byte, len(value))
+	copy(v, value)
+	t.ov.set(c, key, entry{written, v})
+	return nil
+}
+
+// Delete buffers a removal.
+func (t *tx) Delete(c store.Collection, key string) error {
+	if err := t.mayWrite(c, key); err != nil {
+		return err
+	}
+	t.ov.set(c, key, entry{fate: deleted})
+	return nil
+}
+
+func (t *tx) mayWrite(c store.Collection, key string) error {
+	switch {
+	case t.over:
+		return errOver
+	case t.ov == nil:
+		return store.ErrReadOnly
+	case t.ov.scanning(c):
+		return errScanning
+	}
+	return validKey(c, key)
+}
+
+// Scan walks up.
+func (t *tx) Scan(c store.Collection, prefix, from string, fn func(string, []byte) (bool, error)) error {
+	return t.scan(c, &rows{r: t.r, c: c, prefix: prefix, from: from, up: true}, fn)
+}
+
+// ScanDown walks down.
+func (t *tx) ScanDown(c store.Collection, prefix, from string, fn func(string, []byte) (bool, error)) error {
+	return t.scan(c, &rows{r: t.r, c: c, prefix: prefix, from: from}, fn)
+}
+
+func (t *tx) scan(c store.Collection, w *rows, fn func(string, []byte) (bool, error)) error {
+	if t.over {
+		return errOver
+	}
+	if !validCollection(c) {
+		return store.ErrInvalidKey
+	}
+	next := w.next
+	if t.ov != nil {
+		l := t.ov.layers[c]
+		if l == nil {
+			l = &layer{entries: map[string]entry{}}
+			t.ov.layers[c] = l
+		}
+		l.scans++
+		defer func() { l.scans-- }()
+		m := &merge{base: w.next, layer: l, keys: l.window(w.prefix, w.from, w.up), up: w.up}
+		next = m.next
+	}
+	for n := 1; ; n++ {
+		k, v, ok, err := next()
+		if err != nil || !ok {
+			return err
+		}
+		more, err := fn(k, v)
+		if err != nil || !more {
+			return err
+		}
+		if t.over {
+			return errOver
+		}
+		if t.ov == nil && n%ctxEvery == 0 && t.ctx.Err() != nil {
+			return fmt.Errorf("bolt: scan: %w", t.ctx.Err())
+		}
+	}
+}
+
+// merge lays the overlay's keys over the file's rows, in the scan's order.
+type merge struct {
+	base  func() (string, []byte, bool, error)
+	layer *layer
+	keys  []string
+	up    bool
+
+	k    string // the row read ahead
+	v    []byte
+	ok   bool
+	read bool
+}
+
+func (m *merge) next() (string, []byte, bool, error) {
+	for {
+		if !m.read {
+			var err error
+			if m.k, m.v, m.ok, err = m.base(); err != nil {
+				return "", nil, false, err
+			}
+			m.read = true
+		}
+		if len(m.keys) == 0 || m.ok && m.before(m.k, m.keys[0]) {
+			m.read = false
+			return m.k, m.v, m.ok, nil
+		}
+		key := m.keys[0]
+		e := m.layer.entries[key]
+		m.keys = m.keys[1:]
+		if e.fate == unchanged {
+			continue
+		}
+		if m.ok && m.k == key {
+			m.read = false
+		}
+		if e.fate == written {
+			return key, bytes.Clone(e.value), true, nil
+		}
+	}
+}
+
+func (m *merge) before(a, b string) bool {
+	if m.up {
+		return a < b
+	}
+	return a > b
+}

@@ -1,0 +1,159 @@
+package bolt
+
+import (
+	"context"
+	"runtime/debug"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// View runs fn on the newest committed moment.
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	btx, err := s.begin(false)
+	if err != nil {
+		return err
+	}
+	defer s.end(btx)
+	r, err := s.reader(btx)
+	if err != nil {
+		return err
+	}
+	t := &tx{ctx: ctx, r: r}
+	defer t.finish()
+	return fn(t)
+}
+
+// reader reads one moment of the file, guarded. Everything it gives is a copy.
+type reader struct {
+	s    *Store
+	im   image
+	root tree
+	last struct { // the collection used last: most transactions stay in one
+		name string
+		tree tree
+		ok   bool
+	}
+}
+
+func (s *Store) reader(btx *bbolt.Tx) (r *reader, err error) {
+	defer s.catch(&err, debug.SetPanicOnFault(true))
+	r = &reader{s: s}
+	var root uint64
+	r.im, root = imageOf(btx)
+	r.root, err = rootTree(&r.im, root)
+	return r, err
+}
+
+// collection runs guarded.
+func (r *reader) collection(c store.Collection) (tree, bool, error) {
+	if r.last.name == string(c) {
+		return r.last.tree, r.last.ok, nil
+	}
+	t, ok, err := r.root.collection(string(c))
+	if err == nil {
+		r.last.name, r.last.tree, r.last.ok = string(c), t, ok
+	}
+	return t, ok, err
+}
+
+// get gives a copy of a value; ok is false where there is none.
+func (r *reader) get(c store.Collection, key string) (v []byte, ok bool, err error) {
+	defer r.s.catch(&err, debug.SetPanicOnFault(true))
+	t, ok, err := r.collection(c)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	p, i, ok, err := t.find([]byte(key))
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	if p.isBucket(i) {
+		return nil, false, damaged("page %d element %d is no record", p.id, i)
+	}
+	_, mapped, err := p.item(i)
+	if err != nil {
+		return nil, false, err
+	}
+	v = make([]byte, len(mapped))
+	copy(v, mapped)
+	return v, true, nil
+}
+
+// rows walks the records of one collection under a prefix.
+type rows struct {
+	r      *reader
+	c      store.Collection
+	prefix string
+	from   string
+	up     bool
+	cur    cursor
+	begun  bool
+	done   bool
+}
+
+// next gives copies of the next record; ok is false at the end.
+func (w *rows) next() (key string, v []byte, ok bool, err error) {
+	if w.done {
+		return "", nil, false, nil
+	}
+	defer w.r.s.catch(&err, debug.SetPanicOnFault(true))
+	if ok, err = w.advance(); err != nil || !ok {
+		w.done = true
+		return "", nil, false, err
+	}
+	k, mapped, err := w.cur.item()
+	if err != nil {
+		return "", nil, false, err
+	}
+	if key = string(k); !strings.HasPrefix(key, w.prefix) {
+		w.done = true
+		return "", nil, false, nil
+	}
+	v = make([]byte, len(mapped))
+	copy(v, mapped)
+	return key, v, true, nil
+}
+
+func (w *rows) advance() (ok bool, err error) {
+	if w.begun {
+		if w.up {
+			return w.cur.step(1)
+		}
+		return w.cur.step(-1)
+	}
+	w.begun = true
+	if w.cur.t, ok, err = w.r.collection(w.c); err != nil || !ok {
+		return false, err
+	}
+	if w.up {
+		return w.cur.seek([]byte(max(w.prefix, w.from)))
+	}
+	end, bounded := prefixEnd(w.prefix)
+	switch {
+	case w.from != "" && (!bounded || w.from < end):
+		return w.cur.seekDown([]byte(w.from), false)
+	case bounded:
+		return w.cur.seekDown([]byte(end), true)
+	}
+	return w.cur.last()
+}
+
+// prefixEnd gives the least string above all that begin with prefix; ok is false where there is none.
+func prefixEnd(prefix string) (end string, ok bool) {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			return prefix[:i] + string([]byte{prefix[i] + 1}), true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,142 @@
+package bolt
+
+import (
+	"context"
+	"sync"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// watchKeys is how many keys wait for one slow subscriber before they are merged into one notice a collection.
+const watchKeys = 1024
+
+// subscribers are the running watches.
+type subscribers struct {
+	mu     sync.Mutex
+	all    map[*subscriber]struct{}
+	closed bool
+	pumps  sync.WaitGroup
+}
+
+// subscriber holds what one watch has not been told yet.
+type subscriber struct {
+	mu      sync.Mutex
+	pending map[store.Change]struct{}
+	merged  bool          // pending holds collections only
+	wake    chan struct{} // 1 slot: there is something
+	stop    chan struct{}
+}
+
+// Watch tells of committed changes until ctx ends or the store closes; then the channel closes. The writer never waits for it.
+func (s *Store) Watch(ctx context.Context) <-chan store.Change {
+	out := make(chan store.Change)
+	sub := &subscriber{pending: map[store.Change]struct{}{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	if !s.subs.add(sub) {
+		close(out)
+		return out
+	}
+	go func() {
+		defer s.subs.pumps.Done()
+		defer close(out)
+		defer s.subs.remove(sub)
+		sub.pump(ctx, out)
+	}()
+	return out
+}
+
+func (ss *subscribers) add(sub *subscriber) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.closed {
+		return false
+	}
+	if ss.all == nil {
+		ss.all = map[*subscriber]struct{}{}
+	}
+	ss.all[sub] = struct{}{}
+	ss.pumps.Add(1)
+	return true
+}
+
+func (ss *subscribers) remove(sub *subscriber) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	delete(ss.all, sub)
+}
+
+// tell notes changes for every subscriber.
+func (ss *subscribers) tell(changes []change) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for sub := range ss.all {
+		sub.add(changes)
+	}
+}
+
+// close ends every watch and waits for their goroutines.
+func (ss *subscribers) close() {
+	ss.mu.Lock()
+	ss.closed = true
+	for sub := range ss.all {
+		close(sub.stop)
+	}
+	ss.mu.Unlock()
+	ss.pumps.Wait()
+}
+
+func (sub *subscriber) add(changes []change) {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	for _, ch := range changes {
+		n := store.Change{Collection: ch.c, Key: ch.key}
+		if sub.merged {
+			n.Key = ""
+		}
+		sub.pending[n] = struct{}{}
+		if !sub.merged && len(sub.pending) > watchKeys {
+			sub.merge()
+		}
+	}
+	select {
+	case sub.wake <- struct{}{}:
+	default:
+	}
+}
+
+// merge keeps the collections and forgets the keys.
+func (sub *subscriber) merge() {
+	merged := map[store.Change]struct{}{}
+	for n := range sub.pending {
+		merged[store.Change{Collection: n.Collection}] = struct{}{}
+	}
+	sub.pending, sub.merged = merged, true
+}
+
+func (sub *subscriber) take() map[store.Change]struct{} {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	taken := sub.pending
+	sub.pending, sub.merged = map[store.Change]struct{}{}, false
+	return taken
+}
+
+func (sub *subscriber) pump(ctx context.Context, out chan<- store.Change) {
+	for {
+		select {
+		case <-sub.wake:
+		case <-ctx.Done():
+			return
+		case <-sub.stop:
+			return
+		}
+		for n := range sub.take() {
+			select {
+			case out <- n:
+			case <-ctx.Done():
+				return
+			case <-sub.stop:
+				return
+			}
+		}
+	}
+}
