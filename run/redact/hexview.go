@@ -3,10 +3,14 @@ package redact
 import "bytes"
 
 // The hex view is the text's hex digits in lower case, without what tools put between bytes: "de ad", "DE:AD", "dead beef", "%de%ad",
-// "=DE=AD", over any number of lines. It is built only where a word of the text (one in hexStep) has none but such bytes.
+// "=DE=AD", over any number of lines. Digits without gaps are the business of the wrap view.
 //
-// maxGap bounds what may stand between two digits. The digits of a match before its first gap are an even number: they are bytes.
-const maxGap = 32
+// It is built only where some words of the text, every hexStep bytes, have none but such bytes and a gap each. That misses nothing: a match is
+// at least hexSpan bytes long, so wherever it begins hexWords whole words at some multiple of hexStep lie in it.
+const (
+	maxGap   = 32 // bytes that may stand between two digits
+	maxGroup = 6  // digits that may stand between two gaps; before the first gap of a match they are an even number, for they are bytes
+)
 
 const (
 	hexNone = iota
@@ -32,49 +36,96 @@ type hexView struct {
 	end int
 }
 
-// hexWord tells whether none of the eight bytes is a letter beyond f or not ASCII: all bytes of hexClass pass, and some others.
-func hexWord(v uint64) bool {
-	const one = 0x0101010101010101
-	beyond := (v&(0x1f*one) + 0x19*one) & (v >> 1) & (0x20 * one) // low five bits ≥ 7, and bit 6
-	return beyond|v&(0x80*one) == 0
+const ones = 0x0101010101010101
+
+// hexBeyond is not 0 if one of eight bytes is a letter beyond f or not ASCII. All bytes of hexClass pass, and some others.
+func hexBeyond(v uint64) uint64 {
+	return (v&(0x1f*ones)+0x19*ones)&(v>>1)&(0x20*ones) | v&(0x80*ones) // low five bits ≥ 7, and bit 6
+}
+
+// hexGapIn tells whether one of eight bytes that passed is a gap: no letter (bit 6), and below '0' (bit 4) or above '9' (low nibble).
+func hexGapIn(v uint64) bool {
+	return (^v|(v&(0x0f*ones)+0x06*ones))&^(v>>2)&(0x10*ones) != 0
 }
 
 // findHex looks for stretches of hexClass and scans each.
 func (f *finder) findHex(text []byte, final bool) {
 	step, n, done := f.m.hexStep, len(text), 0
-	for i := 0; i+8 <= n; i += step {
-		if !hexWord(load(text, i)) || i < done {
+	size := 8 * f.m.hexWords
+	for i := 0; i+size <= n; i += step {
+		if !hexWords(text[i:i+size]) || i+size <= done {
 			continue
 		}
-		lo, hi := i, i
-		for hi < n && hexClass[text[hi]] != hexNone {
-			hi++
-		}
-		if hi < i+8 {
+		hi := hexEnd(text, i)
+		if hi < i+size {
 			continue
 		}
-		for lo > done && hexClass[text[lo-1]] != hexNone {
-			lo--
-		}
-		f.scanHex(text, lo, hi, final)
+		f.scanHex(text, hexBegin(text, i, max(0, done-maxGroup)), hi, final)
 		done = hi
 	}
-	if final || done == n {
+	if final {
 		return
 	}
-	lo := n
-	for lo > done && hexClass[text[lo-1]] != hexNone {
-		lo--
+	if lo := hexBegin(text, n, 0); lo < n {
+		f.scanHex(text, lo, n, false)
 	}
-	if lo < n {
-		f.scanHex(text, lo, n, final)
+}
+
+// hexEnd gives the end of the stretch from i on that may be of one match.
+func hexEnd(text []byte, i int) int {
+	for group := 0; i < len(text); i++ {
+		switch hexClass[text[i]] {
+		case hexNone:
+			return i
+		case hexGap:
+			group = 0
+		default:
+			if group++; group > maxGroup {
+				return i
+			}
+		}
 	}
+	return i
+}
+
+// hexBegin is hexEnd to the left.
+func hexBegin(text []byte, i, limit int) int {
+	for group := 0; i > limit; i-- {
+		switch hexClass[text[i-1]] {
+		case hexNone:
+			return i
+		case hexGap:
+			group = 0
+		default:
+			if group++; group > maxGroup {
+				return i
+			}
+		}
+	}
+	return i
+}
+
+// hexWords tests the words of b. Most texts fail at letters, and are refused without a branch a word.
+func hexWords(b []byte) bool {
+	var beyond uint64
+	for i := 0; i+8 <= len(b); i += 8 {
+		beyond |= hexBeyond(load(b, i))
+	}
+	if beyond != 0 {
+		return false
+	}
+	for i := 0; i+8 <= len(b); i += 8 {
+		if !hexGapIn(load(b, i)) {
+			return false
+		}
+	}
+	return true
 }
 
 // scanHex scans text[lo:hi], all of hexClass.
 func (f *finder) scanHex(text []byte, lo, hi int, final bool) {
 	open := hi == len(text) && !final
-	if !open && hi-lo < f.m.hexDigits {
+	if !open && hi-lo < f.m.hexSpan {
 		return
 	}
 	v := &f.hex
@@ -124,18 +175,25 @@ func (f *finder) partialHex(text []byte, s int) {
 	f.wait(int(v.pos[s]), v.lead(text, s, len(v.sym), true))
 }
 
-// aligned tells whether the digits of [a,b) before the first gap are an even number. open tells that b is the last
+// aligned tells whether [a,b) has a gap, an even number of digits before the first, and no group of digits that is too long. open tells that b is the last
 // symbol of an unfinished text: then what stands behind it is a gap.
 func (v *hexView) aligned(a, b int, open bool) bool {
-	for k := a + 1; k < b; k++ {
-		if v.pos[k] > v.pos[k-1]+1 {
-			return (k-a)%2 == 0
+	gaps, group := 0, 0
+	for k := a; k < b; k++ {
+		if k > a && v.pos[k] > v.pos[k-1]+1 {
+			if gaps++; gaps == 1 && group%2 == 1 {
+				return false
+			}
+			group = 0
+		}
+		if group++; group > maxGroup {
+			return false
 		}
 	}
-	if open && int(v.pos[b-1])+1 < v.end {
-		return (b-a)%2 == 0
+	if open {
+		return gaps > 0 || group%2 == 0 || int(v.pos[b-1])+1 == v.end
 	}
-	return true
+	return gaps > 0
 }
 
 // lead is view.lead for the hex view.

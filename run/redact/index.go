@@ -18,10 +18,8 @@ type index struct {
 
 	q, stride int
 	qmask     uint64
-	filter    []uint64 // one bit a gram
+	filter    []uint64
 	fshift    uint
-	grams     []uint64 // open addressing: upper half tag, lower half the offsets that the gram has (bit o: offset o)
-	gshift    uint
 
 	headLen int // 1–8, at most the shortest pattern
 	hmask   uint64
@@ -38,8 +36,7 @@ type head struct {
 
 const (
 	mul      = 0x9E3779B97F4A7C15
-	tagMask  = 0xFFFFFFFF00000000
-	maxGrams = 1 << 20 // over this the stride is not widened: memory and time to build
+	maxGrams = 1 << 21 // over this the stride is not widened: memory and time to build
 )
 
 // newIndex takes sorted patterns, none shorter than minLen.
@@ -111,43 +108,21 @@ func (x *index) indexHeads() {
 
 func (x *index) headKey(big uint64) uint64 { return bits.ReverseBytes64(big) & x.hmask }
 
+// indexGrams fills the filter: two bits of one word a gram.
 func (x *index) indexGrams() {
 	n := len(x.pats) * x.stride
-	x.fshift = 64 - min(max(tableBits(n)+3, 12), 25)
-	x.filter = make([]uint64, 1<<(64-x.fshift-6))
-	x.gshift = 64 - tableBits(n)
-	x.grams = make([]uint64, 1<<(64-x.gshift))
+	x.fshift = 64 + 6 - uint(min(max(bits.Len(uint(n))+4, 12), 25))
+	x.filter = make([]uint64, 1<<(64-x.fshift))
 	var tail [40]byte
 	for i := range x.pats {
 		clear(tail[:])
 		copy(tail[:], x.text(i)) // stride+q-1 ≤ 39
 		for o := range x.stride {
-			x.addGram(load(tail[:], o)&x.qmask*mul, o)
+			h := load(tail[:], o) & x.qmask * mul
+			x.filter[h>>x.fshift] |= 1<<(h>>6&63) | 1<<(h>>12&63)
 		}
 	}
 	clear(tail[:])
-}
-
-func (x *index) addGram(h uint64, o int) {
-	f := h >> x.fshift
-	x.filter[f>>6] |= 1 << (f & 63)
-	tag := h << 32
-	for k := h >> x.gshift; ; k = (k + 1) & uint64(len(x.grams)-1) {
-		if g := x.grams[k]; uint32(g) == 0 || g&tagMask == tag {
-			x.grams[k] = tag | g&^tagMask | 1<<o
-			return
-		}
-	}
-}
-
-// offsets gives the offsets at which patterns may have the gram with hash h.
-func (x *index) offsets(h uint64) uint32 {
-	tag := h << 32
-	for k := h >> x.gshift; ; k = (k + 1) & uint64(len(x.grams)-1) {
-		if g := x.grams[k]; uint32(g) == 0 || g&tagMask == tag {
-			return uint32(g)
-		}
-	}
 }
 
 // tableBits sizes an open table of n entries to a load of at most a half.
@@ -168,13 +143,12 @@ func (x *index) scan(b []byte, hit func(lo, pat int), partial func(lo int)) {
 	filter, shift, qmask := x.filter, x.fshift&63, x.qmask
 	for ; i+8 <= n; i += st {
 		h := load(b, i) & qmask * mul
-		f := h >> shift
-		if filter[f>>6]&(1<<(f&63)) != 0 {
-			x.probe(b, i, h, hit, partial)
+		if w := filter[h>>shift]; w>>(h>>6&63)&(w>>(h>>12&63))&1 != 0 {
+			x.probe(b, i, hit, partial)
 		}
 	}
 	for ; i+x.q <= n; i += st {
-		x.probe(b, i, loadTail(b, i)&qmask*mul, hit, partial)
+		x.probe(b, i, hit, partial)
 	}
 	if partial == nil {
 		return
@@ -191,9 +165,10 @@ func (x *index) scan(b []byte, hit func(lo, pat int), partial func(lo int)) {
 	}
 }
 
-func (x *index) probe(b []byte, i int, h uint64, hit func(lo, pat int), partial func(lo int)) {
-	for m := x.offsets(h); m != 0; m &= m - 1 {
-		if lo := i - bits.TrailingZeros32(m); lo >= 0 && len(b)-lo >= x.headLen {
+// probe looks for patterns of which the gram at b[i] is one of the first stride ones.
+func (x *index) probe(b []byte, i int, hit func(lo, pat int), partial func(lo int)) {
+	for lo := max(0, i-x.stride+1); lo <= i && len(b)-lo >= x.headLen; lo++ {
+		if x.first[b[lo]] {
 			x.lookup(b, lo, hit, partial)
 		}
 	}
@@ -240,5 +215,5 @@ func (x *index) begins(t []byte) bool {
 
 // bytes is the memory of the index, patterns excluded.
 func (x *index) bytes() int {
-	return 8*len(x.filter) + 8*len(x.grams) + 24*len(x.heads) + 4*len(x.parent)
+	return 8*len(x.filter) + 16*len(x.heads) + 4*len(x.parent)
 }

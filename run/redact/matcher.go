@@ -16,8 +16,10 @@ type Matcher struct {
 	short *index // values under MinLen, raw; nil if there are none
 	left  [256]bool
 
-	hexStep   int // every hexStep-th word of a text is tested for the hex view; 0: no pattern has one
-	hexDigits int // length of the shortest pattern of the hex view
+	hexDigits int // length of the shortest pattern of the hex view; 0: there is none
+	hexSpan   int // length of the shortest text that can match there
+	hexWords  int // words of 8 bytes that are tested together, every hexStep bytes
+	hexStep   int
 
 	wiped atomic.Bool
 }
@@ -75,7 +77,9 @@ func (m *Matcher) learnHex(pats []pattern) {
 		}
 	}
 	if m.hexDigits > 0 {
-		m.hexStep = min(m.hexDigits-7, 64)
+		m.hexSpan = m.hexDigits + (m.hexDigits-1)/maxGroup
+		m.hexWords = min(m.hexSpan/16, 4)
+		m.hexStep = m.hexSpan - 8*m.hexWords + 1
 	}
 }
 
@@ -138,7 +142,6 @@ func (m *Matcher) Wipe() {
 		clear(x.arena[:cap(x.arena)])
 		clear(x.pats)
 		clear(x.heads)
-		clear(x.grams)
 		clear(x.filter)
 	}
 }
@@ -186,7 +189,7 @@ func (f *finder) find(text []byte, st lineState, final bool) {
 		if n := len(text); n > 0 && !final && m.left[text[n-1]] {
 			f.wait(n-1, n-1)
 		}
-		if m.hexStep > 0 {
+		if m.hexDigits > 0 {
 			f.findHex(text, final)
 		}
 	}

@@ -36,11 +36,14 @@ func naive(m *Matcher, text []byte) []byte {
 				continue
 			}
 			naiveMatch(text, naiveHex(text), t, func(pos []int) {
-				k := 1
-				for k < len(pos) && pos[k] == pos[k-1]+1 {
-					k++
+				groups := []int{1}
+				for k := 1; k < len(pos); k++ {
+					if pos[k] != pos[k-1]+1 {
+						groups = append(groups, 0)
+					}
+					groups[len(groups)-1]++
 				}
-				if k < len(pos) && k%2 == 1 {
+				if len(groups) == 1 || groups[0]%2 == 1 || slices.Max(groups) > 6 {
 					return
 				}
 				lo, _ := naiveLead(text, pos)

@@ -96,7 +96,7 @@ func (w *world) piece(alphabet, v string) string {
 	case 1:
 		return wrapAt(e, 1+r.IntN(20), []string{"\n", "\r\n", "\n    ", "\n\n"}[r.IntN(4)])
 	case 2:
-		return wrapAt(e, 2*(1+r.IntN(3)), []string{" ", ":", ", ", "%", strings.Repeat(" ", 30+r.IntN(5))}[r.IntN(5)])
+		return wrapAt(e, 2*(1+r.IntN(4)), []string{" ", ":", ", ", "%", strings.Repeat(" ", 30+r.IntN(5))}[r.IntN(5)])
 	}
 	return e
 }
