@@ -1,0 +1,105 @@
+//go:build mcpgo
+
+package mcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	mcpgo "github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/zavhoz/zavhoz/mcp/internal/wire"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// core is the protocol by mcp-go: HandleMessage and what is registered with it. None of its transports is used.
+type core struct {
+	srv *Server
+	lib *server.MCPServer
+}
+
+func newCore(s *Server, o Options) (engine, error) {
+	// List changes and subscriptions are not offered: the lists never change while the daemon runs.
+	opts := []server.ServerOption{server.WithInstructions(o.Instructions), server.WithTitle("Zavhoz"), server.WithToolCapabilities(false)}
+	if o.Inventory != nil {
+		opts = append(opts, server.WithResourceCapabilities(false, false))
+	}
+	if len(o.Prompts) > 0 {
+		opts = append(opts, server.WithPromptCapabilities(false))
+	}
+	c := &core{srv: s, lib: server.NewMCPServer("zavhoz", o.Version, opts...)}
+	c.addInventory()
+	for _, p := range o.Prompts {
+		c.addPrompt(p)
+	}
+	return c, nil
+}
+
+func (c *core) addTool(t *Tool, input, output json.RawMessage) {
+	tool := mcpgo.Tool{Name: t.Name, Title: t.Title, Description: t.Description, RawInputSchema: input, RawOutputSchema: output, Annotations: mcpgo.ToolAnnotation{
+		ReadOnlyHint: &t.Annotations.ReadOnly, DestructiveHint: &t.Annotations.Destructive,
+		IdempotentHint: &t.Annotations.Idempotent, OpenWorldHint: &t.Annotations.OpenWorld,
+	}}
+	// The handler returns no Go error ever: mcp-go would pass its text on verbatim (defect 5).
+	c.lib.AddTool(tool, func(ctx context.Context, req mcpgo.CallToolRequest) (*mcpgo.CallToolResult, error) {
+		rq := sessionOf(ctx)
+		out := failure(fault.Of(errors.New("mcp: a call by no door")))
+		if rq != nil {
+			out = c.srv.call(ctx, rq.request, t, req.Params.RawArguments)
+		}
+		return &mcpgo.CallToolResult{Content: []mcpgo.Content{mcpgo.NewTextContent(out.text)}, RawStructuredContent: out.structured, IsError: out.failed}, nil
+	})
+}
+
+func (c *core) handle(ctx context.Context, rq *request, raw []byte) ([]byte, int) {
+	ses := &coreSession{request: rq, ctx: ctx}
+	resp := c.lib.HandleMessage(c.lib.WithContext(ctx, ses), raw)
+	ses.flush()
+	return c.encode(ses, resp)
+}
+
+func (c *core) headersAgree(header func(string) string, version string, m *wire.Message) bool {
+	return mcpgo.ValidateStandardHeaders(header, version, mcpgo.MCPMethod(m.Method), m.Params) == nil
+}
+
+func (c *core) speaks(version string) bool { return mcpgo.IsValidProtocolVersion(version) }
+
+func (c *core) encode(rq *coreSession, resp mcpgo.JSONRPCMessage) ([]byte, int) {
+	switch r := resp.(type) {
+	case mcpgo.JSONRPCResponse:
+		if rq.problem != nil {
+			return rpcFault(rq.msg.ID, fault.Of(rq.problem)), wire.CodeServer
+		}
+		r.ID = mcpgo.NewRequestId(json.RawMessage(rq.msg.ID)) // as it came: mcp-go reads numbers as floats and would round a large one
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		if enc.Encode(r) == nil {
+			return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), 0
+		}
+	case mcpgo.JSONRPCError:
+		if rq.problem != nil {
+			return rpcProblem(rq.msg.ID, r.Error.Code, fault.Of(rq.problem)), r.Error.Code
+		}
+		return rpcError(rq.msg.ID, r.Error.Code, safeText(r.Error.Code), safeData(r.Error)), r.Error.Code
+	}
+	return rpcFault(rq.msg.ID, fault.Of(errors.New("mcp: no reply"))), wire.CodeInternal
+}
+
+// safeData keeps the one error data that clients act on: which protocol versions there are.
+func safeData(e mcpgo.JSONRPCErrorDetails) any {
+	if e.Code != mcpgo.UNSUPPORTED_PROTOCOL_VERSION {
+		return nil
+	}
+	data := map[string]any{"supported": mcpgo.ValidProtocolVersions}
+	if m, ok := e.Data.(map[string]any); ok {
+		if v, ok := m["requested"].(string); ok && len(v) == 10 && strings.Trim(v, "0123456789-") == "" {
+			data["requested"] = v
+		}
+	}
+	return data
+}

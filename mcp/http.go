@@ -1,0 +1,237 @@
+package mcp
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/mcp/internal/wire"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+const (
+	headerVersion = "Mcp-Protocol-Version"
+	headerSession = "Mcp-Session-Id"
+)
+
+// isModern tells whether a protocol version is of the era without handshake and sessions. Versions are dates: they sort.
+func isModern(version string) bool { return version >= "2026-07-28" }
+
+// HTTPHandler serves /mcp (streamable HTTP), /sse and /message (HTTP+SSE), each behind the guard.
+//
+// The transports are our own, over mcp-go's HandleMessage. Its transports would need a guard for each of ten defects; here the
+// session belongs to an agent, calls in flight are known by session, and progress cannot be overtaken by its result.
+func (s *Server) HTTPHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/mcp", s.guard("POST, DELETE", s.streamable))
+	mux.Handle("/sse", s.guard("GET", s.sse))
+	mux.Handle("/message", s.guard("POST", s.message))
+	return mux
+}
+
+// Close ends the streams that would keep an http.Server's Shutdown waiting.
+func (s *Server) Close() { s.sessions.endStreams() }
+
+func (s *Server) streamable(w http.ResponseWriter, r *http.Request, ag Agent) {
+	version := r.Header.Get(headerVersion)
+	if r.Method == http.MethodDelete {
+		s.deleteSession(w, r, ag, version)
+		return
+	}
+	raw, ok := s.body(w, r)
+	if !ok {
+		return
+	}
+	m, bad := wire.Parse(raw)
+	if bad != nil {
+		s.writeJSON(w, http.StatusBadRequest, nil, rpcError(m.ID, bad.Code, bad.Text, nil))
+		return
+	}
+	x := &exchange{srv: s, w: w, r: r, agent: ag, msg: m, raw: raw}
+	if isModern(m.Version) || isModern(version) {
+		x.modern(version)
+	} else {
+		x.legacy(version)
+	}
+}
+
+// body reads the whole body, within the size and time that are allowed.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(s.limits.HelloTimeout))
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.limits.MessageBytes)))
+	_ = rc.SetReadDeadline(time.Time{})
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		s.deny(w, r, fault.New(fault.TooLarge, "the message is too long", "send less"))
+	case err != nil:
+		s.denyStatus(w, r, http.StatusRequestTimeout, fault.New(fault.TimedOut, "the body did not arrive", ""))
+	}
+	return raw, err == nil
+}
+
+func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request, ag Agent, version string) {
+	ses := s.sessions.find(r.Header.Get(headerSession), ag.ID)
+	switch {
+	case isModern(version):
+		w.Header().Set("Allow", "POST")
+		s.denyStatus(w, r, http.StatusMethodNotAllowed, fault.New(fault.NotSupported, "this protocol version has no sessions", ""))
+	case ses == nil || ses.stream != nil:
+		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+	default:
+		s.sessions.end(ses)
+		w.WriteHeader(http.StatusOK)
+	}
+}
+
+var errNoSession = fault.New(fault.InvalidArgument, "there is no such session", "send initialize again")
+
+// exchange is one POST to /mcp.
+type exchange struct {
+	srv   *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	agent Agent
+	msg   wire.Message
+	raw   []byte
+}
+
+// modern serves protocol version 2026-07-28 and later: no sessions; what a message says of itself, its headers say too.
+func (x *exchange) modern(version string) {
+	m := &x.msg
+	if m.Request() && (m.Version != version || !x.srv.core.headersAgree(x.r.Header.Get, version, m)) {
+		x.reply(http.StatusBadRequest, rpcError(m.ID, wire.CodeHeaders, safeText(wire.CodeHeaders), nil))
+		return
+	}
+	if !m.Request() {
+		// Cancelling is closing the connection in this era. A notifications/cancelled names a call by its id alone, and ids are not the
+		// sender's own (defect 3): it is dropped.
+		x.w.WriteHeader(http.StatusAccepted)
+		return
+	}
+	x.call(&flights{}, "req_"+x.w.Header().Get("X-Request-Id"))
+}
+
+// legacy serves the versions with an initialize handshake. The session is the agent's own or does not exist.
+func (x *exchange) legacy(version string) {
+	m := &x.msg
+	if version != "" && !x.srv.core.speaks(version) {
+		x.reply(http.StatusBadRequest, rpcError(m.ID, wire.CodeInvalidRequest, safeText(wire.CodeVersion), nil))
+		return
+	}
+	if m.Method == "initialize" && m.Request() {
+		x.initialize()
+		return
+	}
+	sid := x.r.Header.Get(headerSession)
+	ses := x.srv.sessions.find(sid, x.agent.ID)
+	switch {
+	case sid == "":
+		x.reply(http.StatusBadRequest, rpcFault(m.ID, errNoSession))
+	case ses == nil || ses.stream != nil:
+		x.reply(http.StatusNotFound, rpcFault(m.ID, errNoSession))
+	case m.Method == "notifications/cancelled":
+		ses.flights.stop(m.Cancels)
+		x.w.WriteHeader(http.StatusAccepted)
+	case !m.Request():
+		x.w.WriteHeader(http.StatusAccepted)
+	default:
+		x.call(&ses.flights, ses.id)
+	}
+}
+
+func (x *exchange) initialize() {
+	ses, e := x.srv.sessions.open(x.agent.ID, nil)
+	if e != nil {
+		x.refuse(e)
+		return
+	}
+	x.w.Header().Set(headerSession, ses.id)
+	if code := x.call(&ses.flights, ses.id); code != 0 {
+		x.srv.sessions.end(ses)
+	}
+}
+
+// call serves a request and writes its reply: as JSON, or as the end of an event stream that progress has begun.
+func (x *exchange) call(fl *flights, name string) (code int) {
+	s := x.srv
+	leave, e := s.agents.enter(x.agent)
+	if e != nil {
+		x.refuse(e)
+		return wire.CodeServer
+	}
+	defer leave()
+	ev := &events{w: x.w, timeout: s.limits.WriteTimeout}
+	rq := &request{srv: s, msg: x.msg, caller: Caller{AgentID: x.agent.ID, Agent: x.agent.Name, Attended: x.agent.Attended, Door: DoorHTTP, Session: name}}
+	if strings.Contains(x.r.Header.Get("Accept"), "text/event-stream") {
+		rq.notify = ev.send
+	}
+	f := fl.start(x.r.Context(), x.msg.ID)
+	reply, code := s.serve(f.ctx, rq, x.raw)
+	fl.end(x.msg.ID, f)
+	if ev.begun {
+		ev.send(reply)
+		return code
+	}
+	x.reply(httpStatus(x.msg.Version, code), reply)
+	return code
+}
+
+func (x *exchange) refuse(e *fault.Error) {
+	x.w.Header().Del(headerSession)
+	x.srv.writeJSON(x.w, e.Code.Of().HTTP, e, x.srv.refuse(&x.msg, e))
+}
+
+func (x *exchange) reply(status int, raw []byte) { x.srv.writeJSON(x.w, status, nil, raw) }
+
+// httpStatus: since 2026-07-28 an error's code shows in the status, so that what lies between can see it.
+func httpStatus(version string, code int) int {
+	switch {
+	case version == "" || code == 0:
+		return http.StatusOK
+	case code == wire.CodeNoMethod:
+		return http.StatusNotFound
+	case code == wire.CodeInternal || code == wire.CodeServer:
+		return http.StatusOK
+	}
+	return http.StatusBadRequest
+}
+
+// events writes server-sent events. Its first one turns the reply into a stream.
+type events struct {
+	w       http.ResponseWriter
+	timeout time.Duration
+	mu      sync.Mutex
+	begun   bool
+}
+
+func (e *events) begin() {
+	h := e.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no")
+	e.w.WriteHeader(http.StatusOK)
+	e.begun = true
+}
+
+func (e *events) send(line []byte) { _ = e.event("message", line) }
+
+func (e *events) event(kind string, data []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.begun {
+		e.begin()
+	}
+	rc := http.NewResponseController(e.w)
+	_ = rc.SetWriteDeadline(time.Now().Add(e.timeout))
+	buf := make([]byte, 0, len(data)+32)
+	buf = append(append(append(buf, "event: "...), kind...), "\ndata: "...)
+	buf = append(append(buf, data...), "\n\n"...)
+	if _, err := e.w.Write(buf); err != nil {
+		return err
+	}
+	return rc.Flush()
+}

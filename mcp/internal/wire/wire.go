@@ -1,0 +1,224 @@
+// Package wire reads MCP's messages as bytes: lines of bounded length, and of each message only what a door must know of it.
+//
+// Promise: whatever the bytes are, reading them takes one pass, no recursion and no memory beyond the line; and the fields found here are
+// the fields that any later decoder finds. Go's decoder takes "Method" for "method" and lets the last of two win: a message whose keys
+// could be read in two ways is refused, so that a door's checks and the library behind it can never see two different messages.
+//
+// Attacks stopped: giant, deep, duplicate-key, invalid UTF-8 and batch input (attacks.md 67); a method smuggled past a guard.
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep a message may nest: the envelope's few levels around arguments of depth 32.
+const MaxDepth = 40
+
+// maxID is the length in bytes of the longest request id that is taken.
+const maxID = 128
+
+// JSON-RPC error codes, MCP's own included.
+const (
+	CodeParse          = -32700
+	CodeInvalidRequest = -32600
+	CodeNoMethod       = -32601
+	CodeInvalidParams  = -32602
+	CodeInternal       = -32603
+	CodeServer         = -32000
+	CodeNoResource     = -32002
+	CodeHeaders        = -32020
+	CodeCapability     = -32021
+	CodeVersion        = -32022
+)
+
+// Message is what a door knows of a message. The byte slices point into the line.
+type Message struct {
+	ID       []byte // raw JSON, a string or a number; nil when there is none
+	Method   string // "" for a response
+	Params   []byte // raw; nil when there are none
+	Name     string // params.name of a tools/call or prompts/get
+	Cancels  []byte // params.requestId of notifications/cancelled, raw
+	Progress []byte // params._meta.progressToken, raw; nil when there is none
+	Version  string // params._meta's protocol version: set in the modern era only
+}
+
+// Request tells whether the message wants an answer.
+func (m *Message) Request() bool { return m.ID != nil && m.Method != "" }
+
+// Error says why a message was refused: a JSON-RPC code and a sentence of ours.
+type Error struct {
+	Code int
+	Text string
+}
+
+func (e *Error) Error() string { return e.Text }
+
+var (
+	errUTF8  = &Error{CodeParse, "the message is not valid UTF-8"}
+	errJSON  = &Error{CodeParse, "the message is not valid JSON"}
+	errBatch = &Error{CodeInvalidRequest, "batches are not supported: send one message at a time"}
+	errShape = &Error{CodeInvalidRequest, "a message is a JSON object"}
+	errDepth = &Error{CodeInvalidRequest, "the message nests too deep"}
+	errKeys  = &Error{CodeInvalidRequest, "the message has a key twice, or an unknown one"}
+	errID    = &Error{CodeInvalidRequest, "id must be a string or a number, and short"}
+	errVer   = &Error{CodeInvalidRequest, "jsonrpc must be \"2.0\""}
+	errForm  = &Error{CodeInvalidRequest, "method must be a string, params an object"}
+)
+
+var (
+	envelopeKeys = []string{"jsonrpc", "id", "method", "params", "result", "error"}
+	paramKeys    = []string{"name", "arguments", "_meta", "requestId", "uri", "cursor", "task", "inputResponses", "requestState", "protocolVersion", "capabilities", "clientInfo"}
+	metaKeys     = []string{"progressToken", versionKey}
+)
+
+const versionKey = "io.modelcontextprotocol/protocolVersion"
+
+// Parse reads a message. When it refuses, the Message still holds the id if that was readable, so that the refusal reaches its asker.
+func Parse(raw []byte) (Message, *Error) {
+	var m Message
+	raw = bytes.TrimSpace(raw)
+	switch {
+	case !utf8.Valid(raw):
+		return m, errUTF8
+	case !json.Valid(raw):
+		return m, errJSON
+	case raw[0] == '[':
+		return m, errBatch
+	case raw[0] != '{':
+		return m, errShape
+	}
+	var env [6][]byte
+	if ok := pick(raw, envelopeKeys, env[:], true); !ok {
+		return m, errKeys
+	}
+	m.ID = env[1]
+	switch {
+	case m.ID != nil && !validID(m.ID):
+		m.ID = nil
+		return m, errID
+	case deep(raw):
+		return m, errDepth
+	case string(env[0]) != `"2.0"`:
+		return m, errVer
+	case env[2] == nil:
+		return m, nil // a response
+	case env[2][0] != '"':
+		return m, errForm
+	}
+	m.Method = text(env[2])
+	if m.Method == "" {
+		return m, errForm
+	}
+	return m, m.params(env[3])
+}
+
+func (m *Message) params(raw []byte) *Error {
+	if raw == nil || string(raw) == "null" {
+		return nil
+	}
+	if raw[0] != '{' {
+		return errForm
+	}
+	m.Params = raw
+	var p [12][]byte
+	if !pick(raw, paramKeys, p[:], false) {
+		return errKeys
+	}
+	if p[0] != nil && p[0][0] == '"' {
+		m.Name = text(p[0])
+	}
+	m.Cancels = p[3]
+	if p[2] == nil || p[2][0] != '{' {
+		return nil
+	}
+	var meta [2][]byte
+	if !pick(p[2], metaKeys, meta[:], false) {
+		return errKeys
+	}
+	if validID(meta[0]) {
+		m.Progress = meta[0]
+	}
+	if meta[1] != nil && meta[1][0] == '"' {
+		m.Version = text(meta[1])
+	}
+	return nil
+}
+
+// Peek finds id and method in a message that is known to be sound, or in the beginning of one that was cut. ok is false when the
+// bytes end, or stop making sense, before both were looked for.
+func Peek(b []byte) (m Message, ok bool) {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	ok = members(b, func(key, value []byte) bool {
+		switch string(key) {
+		case `"id"`:
+			if validID(value) {
+				m.ID = value
+			}
+		case `"method"`:
+			m.Method = text(value)
+		case `"result"`, `"error"`:
+			return m.ID == nil // a response: nothing after it matters
+		}
+		return m.ID == nil || m.Method == ""
+	})
+	return m, ok
+}
+
+// pick fills values with the members named by keys. It is false when a key comes twice, differs from a known one by case only, or, if
+// only, is not in keys.
+func pick(obj []byte, keys []string, values [][]byte, only bool) bool {
+	sound := true
+	var others map[string]bool
+	members(obj, func(key, value []byte) bool {
+		name := text(key)
+		for i, k := range keys {
+			if name == k {
+				sound = sound && values[i] == nil
+				values[i] = value
+				return sound
+			}
+			if len(name) >= len(k) && strings.EqualFold(name, k) { // folding never shortens: K (Kelvin) is three bytes
+				sound = false
+				return false
+			}
+		}
+		if only || others[name] {
+			sound = false
+			return false
+		}
+		if others == nil {
+			others = map[string]bool{}
+		}
+		others[name] = true
+		return true
+	})
+	return sound
+}
+
+// validID tells whether raw is a JSON string or number short enough to be an id.
+func validID(raw []byte) bool {
+	if len(raw) == 0 || len(raw) > maxID {
+		return false
+	}
+	c := raw[0]
+	return c == '"' || c == '-' || c >= '0' && c <= '9'
+}
+
+// text decodes a JSON string; "" if it is none.
+func text(raw []byte) string {
+	if len(raw) < 2 || raw[0] != '"' {
+		return ""
+	}
+	inner := raw[1 : len(raw)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner)
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}

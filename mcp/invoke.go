@@ -1,0 +1,131 @@
+package mcp
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// outcome is a tool's result as it goes out, whatever became of the call.
+type outcome struct {
+	text       string
+	structured json.RawMessage // a JSON object, or nil
+	failed     bool
+}
+
+// call runs a tool for a request and gives what its client is to see.
+func (s *Server) call(ctx context.Context, rq *request, t *Tool, arguments json.RawMessage) outcome {
+	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	started := s.clock()
+	res, err := s.guarded(ctx, t, &Call{Caller: rq.caller, Arguments: arguments, Progress: rq.progress})
+	rq.finish()
+	var out outcome
+	if err == nil {
+		out, err = s.render(res)
+	}
+	if err != nil {
+		err = explain(ctx, err)
+		out = failure(fault.Of(err))
+	}
+	s.logCall(rq, t.Name, err, s.clock().Sub(started))
+	return out
+}
+
+// guarded runs the handler and turns a panic into an error that holds nothing of it: the panic's value may be a secret, or hold one.
+func (s *Server) guarded(ctx context.Context, t *Tool, c *Call) (res Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			res, err = Result{}, s.panicked(t.Name, p)
+		}
+	}()
+	return t.Handle(ctx, c)
+}
+
+// panicked logs where it happened, never what, and gives a fault that names the log line.
+func (s *Server) panicked(where string, p any) *fault.Error {
+	ref := rand.Text()[:10]
+	s.log.Error("panic", "in", where, "type", fmt.Sprintf("%T", p), "ref", ref, "at", callers())
+	return fault.New(fault.Internal, "something went wrong inside zavhoz (reference "+ref+")", "a person finds the reference in the daemon's log")
+}
+
+// callers names the functions and lines of the panicking stack, without their arguments.
+func callers() string {
+	var pcs [24]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs[:])])
+	var b strings.Builder
+	for {
+		f, more := frames.Next()
+		fmt.Fprintf(&b, "%s:%d ", f.Function, f.Line)
+		if !more {
+			return strings.TrimSpace(b.String())
+		}
+	}
+}
+
+// explain gives timeouts and cancellations that a handler passed on raw their own codes.
+func explain(ctx context.Context, err error) error {
+	var fe *fault.Error
+	switch {
+	case errors.As(err, &fe):
+		return err
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
+		return fault.New(fault.TimedOut, "the call took too long and was stopped", "call again; for long commands use background").Because(err)
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return fault.New(fault.Canceled, "the call was cancelled", "").Because(err)
+	}
+	return err
+}
+
+func (s *Server) render(r Result) (outcome, error) {
+	out := outcome{text: r.Text}
+	if r.Structured == nil {
+		return out, nil
+	}
+	raw, err := json.Marshal(r.Structured)
+	if err != nil {
+		return out, err
+	}
+	if len(raw) == 0 || raw[0] != '{' {
+		return out, errors.New("mcp: a structured result is not an object")
+	}
+	if len(raw) > s.limits.ResultBytes {
+		return out, fault.New(fault.TooLarge, "the result is too large to send", "ask for less: a page, a filter, a tail")
+	}
+	out.structured = raw
+	return out, nil
+}
+
+// failure is what a model sees of a fault.
+func failure(e *fault.Error) outcome {
+	raw, err := json.Marshal(map[string]any{"error": body(e)})
+	if err != nil { // Details hold something that JSON cannot
+		e = &fault.Error{Code: e.Code, Message: e.Message, Next: e.Next}
+		raw, _ = json.Marshal(map[string]any{"error": body(e)})
+	}
+	return outcome{text: Sentence(e), structured: raw, failed: true}
+}
+
+// Sentence writes a fault as text: "code: message. Next: …".
+func Sentence(e *fault.Error) string {
+	text := string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + "."
+	if e.Next != "" {
+		text += " Next: " + e.Next
+	}
+	return text
+}
+
+type faultBody struct {
+	Code    fault.Code     `json:"code"`
+	Message string         `json:"message"`
+	Next    string         `json:"next,omitempty"`
+	Details map[string]any `json:"details,omitempty"`
+}
+
+func body(e *fault.Error) faultBody { return faultBody{e.Code, e.Message, e.Next, e.Details} }

@@ -1,0 +1,64 @@
+package mcp
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// agentLimits counts what each agent takes, over all its doors together: opening more doors gains nothing.
+type agentLimits struct {
+	limits Limits
+	clock  func() time.Time
+	mu     sync.Mutex
+	by     map[string]*agentLimit // by agent id: only agents that exist get here
+}
+
+type agentLimit struct {
+	rate      *rate.Limiter
+	perMinute int
+	running   int
+}
+
+func newAgentLimits(l Limits, clock func() time.Time) *agentLimits {
+	return &agentLimits{limits: l, clock: clock, by: map[string]*agentLimit{}}
+}
+
+// enter takes one request of an agent in, or gives a fault with retry_after_s. Call leave once for each success.
+func (a *agentLimits) enter(ag Agent) (leave func(), e *fault.Error) {
+	perMinute, concurrent := ag.PerMinute, ag.Concurrent
+	if perMinute == 0 {
+		perMinute = a.limits.PerMinute
+	}
+	if concurrent == 0 {
+		concurrent = a.limits.Concurrent
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.by[ag.ID]
+	if l == nil {
+		l = &agentLimit{}
+		a.by[ag.ID] = l
+	}
+	if l.perMinute != perMinute { // new, or the operator changed it
+		l.perMinute, l.rate = perMinute, rate.NewLimiter(rate.Limit(float64(perMinute)/60), perMinute)
+	}
+	now := a.clock()
+	if l.running >= concurrent {
+		return nil, fault.New(fault.Busy, "this agent has too many calls in flight", "wait for one to end, then call again").With("retry_after_s", 1)
+	}
+	if !l.rate.AllowN(now, 1) {
+		wait := max(1, int(math.Ceil((1-l.rate.TokensAt(now))/float64(l.rate.Limit()))))
+		return nil, fault.New(fault.RateLimited, "this agent calls too often", "wait, then call again").With("retry_after_s", wait)
+	}
+	l.running++
+	return func() {
+		a.mu.Lock()
+		l.running--
+		a.mu.Unlock()
+	}, nil
+}

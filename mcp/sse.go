@@ -1,0 +1,76 @@
+package mcp
+
+import (
+	"net/http"
+	"time"
+)
+
+// keepAlive is how often an idle stream says that it lives, for what lies between would close it.
+const keepAlive = 25 * time.Second
+
+// sse opens the stream of the transport of 2024-11-05. Messages come to /message and are answered here. Both need the same agent's token: the
+// session id in the address is a name, not a key.
+func (s *Server) sse(w http.ResponseWriter, r *http.Request, ag Agent) {
+	p := s.newPeer(r.Context(), Caller{AgentID: ag.ID, Agent: ag.Name, Attended: ag.Attended, Door: DoorSSE})
+	defer p.close()
+	ses, e := s.sessions.open(ag.ID, p)
+	if e != nil {
+		s.writeJSON(w, e.Code.Of().HTTP, e, rpcFault(nil, e))
+		return
+	}
+	defer s.sessions.end(ses)
+	p.caller.Session = ses.id
+	ev := &events{w: w, timeout: s.limits.WriteTimeout}
+	if ev.event("endpoint", []byte("/message?sessionId="+ses.id)) != nil {
+		return
+	}
+	p.stream(ev)
+}
+
+// stream is the one writer of an event stream.
+func (p *peer) stream(ev *events) {
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		var err error
+		select {
+		case line := <-p.out:
+			err = ev.event("message", line)
+		case <-tick.C:
+			err = ev.comment()
+		case <-p.ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (e *events) comment() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rc := http.NewResponseController(e.w)
+	_ = rc.SetWriteDeadline(time.Now().Add(e.timeout))
+	if _, err := e.w.Write([]byte(": keep-alive\n\n")); err != nil {
+		return err
+	}
+	return rc.Flush()
+}
+
+// message takes one message of an SSE session.
+func (s *Server) message(w http.ResponseWriter, r *http.Request, ag Agent) {
+	ses := s.sessions.find(r.URL.Query().Get("sessionId"), ag.ID)
+	if ses == nil || ses.stream == nil {
+		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+		return
+	}
+	raw, ok := s.body(w, r)
+	if !ok {
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+	if rc := http.NewResponseController(w); rc.Flush() == nil {
+		ses.stream.accept(ag, raw)
+	}
+}
