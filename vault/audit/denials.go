@@ -1,0 +1,66 @@
+package audit
+
+import "time"
+
+// Bounds of folding.
+const (
+	foldFor  = time.Minute
+	foldKeep = 1024 // different denials at once; beyond that each is a record of its own
+)
+
+// Folded is an event that stands for Count equal ones.
+type Folded struct {
+	Event Event
+	Count uint64
+}
+
+// Denials folds equal denials (same actor, action, subject, handle and code) within a minute into one record, so that a client that
+// hammers at a door cannot fill the disk. It is not for more than one goroutine. The zero Denials is ready.
+type Denials struct{ open map[denialKey]*foldedDenial }
+
+type denialKey struct {
+	actor, name, subject, handle, code string
+	action                             Action
+}
+
+type foldedDenial struct {
+	event Event
+	since time.Time
+	count uint64 // since the first, which was given back at once
+}
+
+// Fold takes a denial at the time now and gives what is to be recorded: e itself where it is the first of its kind, and the folds whose minute is over.
+func (d *Denials) Fold(e Event, now time.Time) []Folded {
+	out := d.Flush(now)
+	key := denialKey{e.Actor.ID, e.Actor.Name, e.Subject, e.Handle, e.Code, e.Action}
+	if f, ok := d.open[key]; ok {
+		f.count++
+		return out
+	}
+	if len(d.open) < foldKeep {
+		if d.open == nil {
+			d.open = map[denialKey]*foldedDenial{}
+		}
+		d.open[key] = &foldedDenial{event: e, since: now}
+	}
+	return append(out, Folded{e, 1})
+}
+
+// Flush gives the folds whose minute is over.
+func (d *Denials) Flush(now time.Time) []Folded { return d.flush(func(f *foldedDenial) bool { return now.Sub(f.since) >= foldFor }) }
+
+// Close gives all folds.
+func (d *Denials) Close() []Folded { return d.flush(func(*foldedDenial) bool { return true }) }
+
+func (d *Denials) flush(over func(*foldedDenial) bool) (out []Folded) {
+	for key, f := range d.open {
+		if !over(f) {
+			continue
+		}
+		delete(d.open, key)
+		if f.count > 0 {
+			out = append(out, Folded{f.event, f.count})
+		}
+	}
+	return out
+}

@@ -1,0 +1,153 @@
+package keyring
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/internal/keys"
+)
+
+// Format is the header's format number.
+const Format = 1
+
+// Limits of a header.
+const (
+	MaxHeader  = 1 << 20 // bytes
+	maxKeys    = 64
+	maxSlots   = 64
+	maxWrapped = 16 << 10 // bytes of one slot
+)
+
+const headerLabel = "keyring header 1"
+
+// header is the JSON form. It has one spelling: Unlock refuses a header that would not be written byte for byte as it is, so no byte
+// is without meaning.
+type header struct {
+	Format    int         `json:"format"`
+	VaultID   string      `json:"vault_id"`
+	CreatedAt time.Time   `json:"created_at"`
+	Current   string      `json:"current"` // id of the key that seals
+	Keys      []keyHeader `json:"keys"`
+	MAC       string      `json:"mac"` // hex, under the current key, over the header with an empty mac
+}
+
+type keyHeader struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"created_at"`
+	Slots     []Slot    `json:"slots"`
+}
+
+// Slot is one recipient's wrapping of a data key.
+type Slot struct {
+	Recipient string `json:"recipient,omitempty"` // its public text, where it has one
+	Type      string `json:"type"`                // of the age stanza: X25519, mlkem768x25519, scrypt, ssh-ed25519, …
+	Wrapped   string `json:"wrapped"`             // base64 of an age file
+}
+
+func (h header) encode() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(h); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// seal sets the MAC under the current key and gives the bytes.
+func (h header) seal(r *keys.Ring) ([]byte, error) {
+	mac, err := h.mac(r)
+	if err != nil {
+		return nil, err
+	}
+	h.MAC = hex.EncodeToString(mac)
+	return h.encode()
+}
+
+func (h header) mac(r *keys.Ring) ([]byte, error) {
+	i, err := keys.ParseID(h.Current)
+	if err != nil {
+		return nil, err
+	}
+	h.MAC = ""
+	body, err := h.encode()
+	if err != nil {
+		return nil, err
+	}
+	mac, err := r.MACBy(i, keys.Auth, headerLabel, body)
+	return mac[:], err
+}
+
+// authentic checks the header against its MAC.
+func (h header) authentic(r *keys.Ring) bool {
+	want, err := h.mac(r)
+	if err != nil {
+		return false
+	}
+	got, err := hex.DecodeString(h.MAC)
+	return err == nil && subtle.ConstantTimeCompare(got, want) == 1
+}
+
+func corrupt(what string) *fault.Error {
+	return fault.New(fault.VaultCorrupt, "the vault's key header is damaged: "+what, "restore the vault from a backup")
+}
+
+// parseHeader reads a header strictly. Errors: fault vault_corrupt, vault_format.
+func parseHeader(b []byte) (header, error) {
+	var h header
+	if len(b) == 0 || len(b) > MaxHeader {
+		return h, corrupt("its size is wrong")
+	}
+	var probe struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(b, &probe); err != nil {
+		return h, corrupt("it is not readable").Because(err)
+	}
+	if probe.Format != Format {
+		return h, fault.Newf(fault.VaultFormat, "the vault's key header has format %d, this zavhoz knows %d", probe.Format, Format).WithNext("upgrade zavhoz")
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&h); err != nil {
+		return h, corrupt("it is not readable").Because(err)
+	}
+	if again, err := h.encode(); err != nil || !bytes.Equal(again, b) {
+		return h, corrupt("it is not as it was written")
+	}
+	return h, h.check()
+}
+
+func (h header) check() error {
+	if !id.Is(h.VaultID, id.Vault) {
+		return corrupt("the vault's id")
+	}
+	if len(h.Keys) == 0 || len(h.Keys) > maxKeys {
+		return corrupt("the number of keys")
+	}
+	seen := map[string]bool{}
+	for _, k := range h.Keys {
+		if _, err := keys.ParseID(k.ID); err != nil || seen[k.ID] {
+			return corrupt("a key's id")
+		}
+		seen[k.ID] = true
+		if len(k.Slots) == 0 || len(k.Slots) > maxSlots {
+			return corrupt("the number of slots")
+		}
+		for _, s := range k.Slots {
+			if raw, err := base64.StdEncoding.Strict().DecodeString(s.Wrapped); err != nil || len(raw) > maxWrapped {
+				return corrupt("a slot")
+			}
+		}
+	}
+	if !seen[h.Current] {
+		return corrupt("the current key")
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package record
+
+import (
+	"bytes"
+	"sync"
+)
+
+// Bounds of one set's cache.
+const (
+	cacheEntries = 20_000
+	cacheRow     = 32 << 10 // bytes of the largest row kept
+	cacheBytes   = 64 << 20 // bytes of all rows kept
+)
+
+// cache keeps decoded records by key, each with the bytes it was decoded from: an entry counts only for equal bytes, so it needs no
+// notice of changes and is right in every transaction.
+type cache[T any] struct {
+	mu    sync.RWMutex
+	rows  map[string]decoded[T]
+	bytes int
+}
+
+type decoded[T any] struct {
+	raw []byte
+	v   T
+}
+
+func (c *cache[T]) get(key string, raw []byte) (v T, ok bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	d, ok := c.rows[key]
+	if !ok || !bytes.Equal(d.raw, raw) {
+		return v, false
+	}
+	return d.v, true
+}
+
+func (c *cache[T]) put(key string, raw []byte, v T) {
+	if len(raw) > cacheRow {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rows == nil {
+		c.rows = map[string]decoded[T]{}
+	}
+	c.remove(key)
+	for k := range c.rows { // whichever comes first: a scan of everything must not push out all that is hot
+		if len(c.rows) < cacheEntries && c.bytes+len(raw) <= cacheBytes {
+			break
+		}
+		c.remove(k)
+	}
+	c.rows[key] = decoded[T]{raw, v}
+	c.bytes += len(raw)
+}
+
+func (c *cache[T]) drop(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(key)
+}
+
+func (c *cache[T]) remove(key string) {
+	if d, ok := c.rows[key]; ok {
+		c.bytes -= len(d.raw)
+		delete(c.rows, key)
+	}
+}

@@ -1,0 +1,131 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// Set is a collection of records of type T. T is encoded as JSON; what is secret in it must be sealed before.
+type Set[T any] struct {
+	b     *Book
+	c     store.Collection
+	label string
+	rows  [shards]string // keys of the digest rows
+	cache cache[T]
+}
+
+// NewSet registers a collection with the book, so that Verify covers it.
+func NewSet[T any](b *Book, c store.Collection) *Set[T] {
+	s := &Set[T]{b: b, c: c, label: macLabel + string(c)}
+	for i := range s.rows {
+		s.rows[i] = rowKey(c, i)
+	}
+	b.register(c)
+	return s
+}
+
+// Get gives the record under key. What it refers to (maps, slices, pointers) is shared with other callers and is READ-ONLY: copy what you
+// change. Errors: store.ErrNotFound; fault record_tampered, vault_format, vault_corrupt, vault_locked.
+func (s *Set[T]) Get(tx store.Tx, key string) (T, error) {
+	raw, err := tx.Get(s.c, key)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return s.decode(key, raw)
+}
+
+// decode authenticates and decodes raw. Bytes that were decoded before under the same key are not decoded again.
+func (s *Set[T]) decode(key string, raw []byte) (T, error) {
+	if v, ok := s.cache.get(key, raw); ok && !s.b.ring.Closed() {
+		return v, nil
+	}
+	var v T
+	body, err := s.b.check(s.c, s.label, key, raw)
+	if err != nil {
+		return v, err
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields() // a field of a newer version would be lost by the next Put
+	if err := d.Decode(&v); err != nil {
+		var zero T
+		return zero, fault.Newf(fault.VaultFormat, "the record %.80q of %s is authentic, but this zavhoz cannot read it", key, s.c).WithNext("upgrade zavhoz").Because(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		var zero T
+		return zero, fault.Newf(fault.VaultFormat, "the record %.80q of %s has more than one value", key, s.c).WithNext("upgrade zavhoz")
+	}
+	s.cache.put(key, raw, v)
+	return v, nil
+}
+
+// Put writes the record under key. A row that is there and is not authentic is not replaced: fault record_tampered.
+func (s *Set[T]) Put(tx store.Tx, key string, v T) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fault.Newf(fault.Internal, "a record of %s cannot be encoded", s.c).Because(err)
+	}
+	old, err := s.old(tx, key)
+	if err != nil {
+		return err
+	}
+	raw := s.b.wrap(s.label, key, body)
+	if err := tx.Put(s.c, key, raw); err != nil {
+		return err
+	}
+	return s.b.account(tx, s.rows[shard(key)], old, raw)
+}
+
+// Delete removes the record under key; removing none is no error.
+func (s *Set[T]) Delete(tx store.Tx, key string) error {
+	old, err := s.old(tx, key)
+	if err != nil || old == nil {
+		return err
+	}
+	if err := tx.Delete(s.c, key); err != nil {
+		return err
+	}
+	s.cache.drop(key)
+	return s.b.account(tx, s.rows[shard(key)], old, nil)
+}
+
+// old gives the authentic row under key, nil where there is none.
+func (s *Set[T]) old(tx store.Tx, key string) ([]byte, error) {
+	raw, err := tx.Get(s.c, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := s.cache.get(key, raw); !ok {
+		_, err = s.b.check(s.c, s.label, key, raw)
+	}
+	return raw, err
+}
+
+// Scan calls fn for every record with the prefix and key >= from, in order of keys, until fn gives false or an error. It stops with an error at a
+// record that is not authentic. fn must not write to the set. v is shared, as in Get.
+func (s *Set[T]) Scan(tx store.Tx, prefix, from string, fn func(key string, v T) (more bool, err error)) error {
+	return tx.Scan(s.c, prefix, from, s.each(fn))
+}
+
+// ScanDown is Scan from the greatest key <= from (from "": the end of the prefix) downwards.
+func (s *Set[T]) ScanDown(tx store.Tx, prefix, from string, fn func(key string, v T) (more bool, err error)) error {
+	return tx.ScanDown(s.c, prefix, from, s.each(fn))
+}
+
+func (s *Set[T]) each(fn func(string, T) (bool, error)) func(string, []byte) (bool, error) {
+	return func(key string, raw []byte) (bool, error) {
+		v, err := s.decode(key, raw)
+		if err != nil {
+			return false, err
+		}
+		return fn(key, v)
+	}
+}

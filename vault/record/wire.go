@@ -1,0 +1,48 @@
+package record
+
+import (
+	"crypto/subtle"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/keys"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+)
+
+// The wire form of a record: format byte | key id | MAC | JSON body.
+const (
+	format   = 1
+	atMAC    = 1 + keys.IDSize
+	atBody   = atMAC + keys.MACSize
+	macLabel = "record 1 " // + collection
+)
+
+// wrap gives the wire form of body under key of the collection whose label is given.
+func (b *Book) wrap(label, key string, body []byte) []byte {
+	raw := make([]byte, atBody, atBody+len(body))
+	raw = append(raw, body...)
+	i, mac := b.ring.MAC(keys.Auth, label, []byte(key), body)
+	raw[0] = format
+	copy(raw[1:], i[:])
+	copy(raw[atMAC:], mac[:])
+	return raw
+}
+
+// check authenticates raw and gives its body, which is a part of raw.
+func (b *Book) check(c store.Collection, label, key string, raw []byte) ([]byte, error) {
+	if len(raw) < atBody {
+		return nil, tampered(c, key)
+	}
+	body := raw[atBody:]
+	mac, err := b.ring.MACBy(keys.ID(raw[1:]), keys.Auth, label, []byte(key), body)
+	if b.ring.Closed() {
+		return nil, keyring.Fault(keys.ErrClosed)
+	}
+	if err != nil || subtle.ConstantTimeCompare(mac[:], raw[atMAC:atBody]) != 1 {
+		return nil, tampered(c, key).Because(err)
+	}
+	if raw[0] != format {
+		return nil, fault.Newf(fault.VaultFormat, "a record of %s has format %d", c, raw[0]).WithNext("upgrade zavhoz")
+	}
+	return body, nil
+}
