@@ -21,6 +21,10 @@ var escapes = []func(string) string{
 	func(s string) string { return jsonUnicode(s, `<>&`, "0123456789abcdef", true) }, // encoding/json
 	func(s string) string { return jsonUnicode(s, `<>&'`, "0123456789ABCDEF", true) },
 	func(s string) string { return jsonUnicode(s, "", "0123456789abcdef", false) }, // ASCII only
+	func(s string) string { return jsonUnicode(jsonMinimal(s), `<>&`, "0123456789abcdef", true) },
+	func(s string) string { return jsonMinimal(jsonUnicode(s, `<>&`, "0123456789abcdef", true)) },
+	func(s string) string { return jsonMinimal(jsonUnicode(s, "", "0123456789abcdef", false)) },
+	jsString,
 	func(s string) string { return unquote(strconv.Quote(s)) },
 	func(s string) string { return unquote(strconv.QuoteToASCII(s)) },
 	html.EscapeString,
@@ -97,6 +101,23 @@ func jsonUnicode(s, extra, digits string, keep bool) string {
 			for _, c := range utf16.AppendRune(nil, r) {
 				unit(c)
 			}
+		default:
+			o.WriteRune(r)
+		}
+	}
+	return o.String()
+}
+
+// jsString is what text/template's js writes.
+func jsString(s string) string {
+	var o strings.Builder
+	for _, r := range s {
+		switch {
+		case strings.ContainsRune(`\'"`, r):
+			o.WriteByte('\\')
+			o.WriteRune(r)
+		case strings.ContainsRune(`<>&=`, r), r < 0x20:
+			fmt.Fprintf(&o, `\u%04X`, r)
 		default:
 			o.WriteRune(r)
 		}
