@@ -1,0 +1,92 @@
+# Zavhoz. `make` alone lists the targets. Every target ends in the exit code of what failed.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+EXE       := $(shell $(GO) env GOEXE)
+PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+CORES     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# Packages tested at once: they start sshd and daemons of their own, so more of them than cores only makes deadlines miss.
+JOBS      ?= $(shell n=$(CORES); echo $$(( n > 4 ? 4 : n )))
+TIMEOUT   ?= 15m
+FUZZTIME  ?= 20s
+BENCHTIME ?= 1s
+
+# $(call scratch): a private TMPDIR that goes when the recipe ends, whatever the outcome. Short: unix socket paths hold 104 bytes.
+scratch = export TMPDIR="$$(mktemp -d "$${TMPDIR:-/tmp}/zvt.XXXXXX")"; \
+	trap 'chmod -R u+rwX "$$TMPDIR" 2>/dev/null || :; rm -rf "$$TMPDIR"' EXIT; trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  settings   ONCE=1 (run)  FUZZTIME=$(FUZZTIME)  BENCHTIME=$(BENCHTIME)  TIMEOUT=$(TIMEOUT)  JOBS=$(JOBS)"
+
+.PHONY: build
+build: ## Build bin/zavhoz
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/zavhoz$(EXE) ./cmd/zavhoz
+	@echo "bin/zavhoz$(EXE) $(VERSION)"
+
+.PHONY: run
+run: build needs ## Play the main job as a real MCP session against the built binary (ONCE=1: once, then end)
+	@$(scratch); ONCE='$(ONCE)' ZAVHOZ_BIN="$$PWD/bin/zavhoz$(EXE)" $(GO) run ./cmd/internal/demo
+
+.PHONY: needs
+needs: ## Install what the tests need, if it is missing (apt; as root or by sudo -n)
+	@testdata/needs/install
+
+.PHONY: test
+test: needs lint ## Check the house rules, then run every test with the race detector
+	@echo "test: $(GO) test -race, $(JOBS) packages at once, each at most $(TIMEOUT)"
+	@$(scratch); $(GO) test -race -vet=off -p $(JOBS) -timeout $(TIMEOUT) ./... </dev/null
+
+.PHONY: test-long
+test-long: export ZAVHOZ_LONG = 1
+test-long: needs lint ## The long tests (full crash, soak and property rounds), then every fuzz target
+	@echo "test-long: ZAVHOZ_LONG=1"
+	@$(scratch); $(GO) test -race -vet=off -p $(JOBS) -timeout 120m ./... </dev/null
+	@$(MAKE) fuzz
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME
+	@$(scratch); grep -rlE --include='*_test.go' --exclude-dir=testdata '^func Fuzz[A-Z]' . | sort | while read -r file; do \
+	  dir="$$(dirname "$$file")"; \
+	  for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' "$$file"); do \
+	    echo "fuzz: $$dir $$name $(FUZZTIME)"; \
+	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: build ## Measure: Go benchmarks, then whole processes against floors in one run (docs/performance.md)
+	@$(scratch); grep -rlE --include='*_test.go' --exclude-dir=testdata '^func Benchmark[A-Z]' . | xargs -r -n1 dirname | sort -u | while read -r dir; do \
+	  $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) "$$dir" </dev/null; \
+	done; \
+	if [ -d cmd/internal/bench ]; then ZAVHOZ_BIN="$$PWD/bin/zavhoz$(EXE)" $(GO) run ./cmd/internal/bench; \
+	else echo "bench: cmd/internal/bench is missing: whole processes were not measured" >&2; exit 1; fi
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, six platforms, and the rules of the house (cmd/internal/lint)
+	@echo "lint: gofmt"
+	@bad="$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' 2>/dev/null || find . -name '*.go'))"; \
+	  if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):" >&2; echo "$$bad" >&2; exit 1; fi
+	@echo "lint: go vet"
+	@$(GO) vet ./...
+	@echo "lint: staticcheck"
+	@$(GO) tool staticcheck ./...
+	@for p in $(PLATFORMS); do echo "lint: build $$p"; \
+	  CGO_ENABLED=0 GOOS="$${p%/*}" GOARCH="$${p#*/}" $(GO) build -buildvcs=false -o /dev/null ./...; done
+	@echo "lint: house rules"
+	@$(GO) run ./cmd/internal/lint
+
+.PHONY: cover
+cover: ## Coverage by package, and coverage.out for go tool cover
+	@$(scratch); $(GO) test -p $(JOBS) -timeout $(TIMEOUT) -coverpkg=./... -coverprofile=coverage.out ./... </dev/null
+	@$(GO) tool cover -func=coverage.out | tail -1
+
+.PHONY: clean
+clean: ## Remove what the targets above made
+	@rm -rf bin coverage.out

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/go/packages"
+)
+
+// Tree is what the checks read: the files of the repository, and its packages with types, once a platform.
+type Tree struct {
+	Root   string
+	Module string
+	Files  []string // known to git or about to be, with slashes; those deleted in the work tree are left out
+	Pkgs   []*packages.Package
+	fset   *token.FileSet
+}
+
+func load(dir string, oses []string) (*Tree, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tree{Root: root, fset: token.NewFileSet()}
+	if t.Module, err = moduleOf(root); err != nil {
+		return nil, err
+	}
+	if t.Files, err = listFiles(root); err != nil {
+		return nil, err
+	}
+	for _, goos := range oses {
+		cfg := &packages.Config{
+			Mode: packages.LoadSyntax | packages.NeedModule, Dir: root, Fset: t.fset,
+			Env: append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0"),
+		}
+		pkgs, err := packages.Load(cfg, "./...")
+		if err != nil {
+			return nil, fmt.Errorf("loading for %s: %w", goos, err)
+		}
+		t.Pkgs = append(t.Pkgs, pkgs...)
+	}
+	if len(t.Pkgs) == 0 {
+		return nil, errors.New("no packages: is this the root of the module?")
+	}
+	return t, nil
+}
+
+var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
+
+func moduleOf(root string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	m := moduleLine.FindSubmatch(b)
+	if m == nil {
+		return "", errors.New("go.mod names no module")
+	}
+	return string(m[1]), nil
+}
+
+// listFiles asks git, so that build products are left out; without a repository (a tarball) it walks.
+func listFiles(root string) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(root, ".git")); err != nil {
+		return walkFiles(root)
+	}
+	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("git ls-files: %w", err)
+	}
+	files := strings.FieldsFunc(string(out), func(r rune) bool { return r == 0 })
+	slices.Sort(files)
+	return slices.DeleteFunc(slices.Compact(files), func(f string) bool {
+		info, err := os.Lstat(filepath.Join(root, f))
+		return err != nil || !info.Mode().IsRegular()
+	}), nil
+}
+
+func walkFiles(root string) (files []string, err error) {
+	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == ".git" || p == filepath.Join(root, "bin")) {
+			return filepath.SkipDir
+		}
+		if d.Type().IsRegular() {
+			files = append(files, relative(root, p))
+		}
+		return nil
+	})
+	return files, err
+}
+
+func relative(root, p string) string {
+	r, err := filepath.Rel(root, p)
+	if err != nil {
+		return p
+	}
+	return filepath.ToSlash(r)
+}
+
+// at makes a finding at a place in Go code.
+func (t *Tree) at(pos token.Pos, format string, args ...any) Finding {
+	p := t.fset.Position(pos)
+	return Finding{File: relative(t.Root, p.Filename), Line: p.Line, Message: fmt.Sprintf(format, args...)}
+}
+
+// short writes a path of this module as "./x".
+func (t *Tree) short(path string) string {
+	if path == t.Module {
+		return "."
+	}
+	if rest, ok := strings.CutPrefix(path, t.Module+"/"); ok {
+		return "./" + rest
+	}
+	return path
+}
+
+// checkLoad reports what does not compile: the other checks would see only half of it.
+func checkLoad(t *Tree, _ *Rules) (out []Finding) {
+	for _, p := range t.Pkgs {
+		for _, e := range p.Errors {
+			if (e.Pos == "" || e.Pos == "-") && len(p.Errors) > 1 {
+				continue // the go command's summary of the others
+			}
+			out = append(out, Finding{File: t.short(p.PkgPath), Message: strings.ReplaceAll(e.Error(), t.Root+string(filepath.Separator), "")})
+		}
+	}
+	return out
+}
