@@ -1,0 +1,156 @@
+// Package ssh runs commands on a server that an agent knows by its handle only: key, password and address never leave this package.
+//
+// Promise: the server is the one whose host key is pinned, or nothing is sent. Credentials are opened for the handshake and wiped after it. A command
+// is sent at most once: a pooled connection that turns out dead is dialled again only before the command was sent. There is no terminal,
+// no forwarding and no option: what comes after the handle is the remote command. Errors name the handle and a class, never the address.
+//
+// Attacks stopped: reading the key (attacks.md 47), using it for a file or another host (48), tunnels and options (49); an address in an error
+// text (65). The address that a command on the server itself prints is for the redactor: see Session.Hidden.
+//
+// Limits: what a remote command leaves running when it is stopped is the server's business; the address behind a NAT is not known
+// here, so `SSH_CONNECTION` may show it.
+package ssh
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	xssh "golang.org/x/crypto/ssh"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// Target is a server as its resource describes it.
+type Target struct {
+	ID      string // of the resource; with Version the key of pooled connections: an edited resource gets new ones
+	Version uint64
+	Handle  string
+	User    string
+	Port    int    // 0: 22
+	HostKey string // pinned, as in known_hosts without the name: "ssh-ed25519 AAAA…"; several, a line each
+	// Open opens the sealed fields, late: only when a connection is dialled. The pool wipes them.
+	Open func() (Secrets, error)
+}
+
+// Secrets is what a handshake needs. Key or Password may be empty, not both.
+type Secrets struct {
+	Host       secret.Secret // name or address, without a port
+	Key        secret.Secret // PEM or OpenSSH
+	Passphrase secret.Secret // of Key
+	Password   secret.Secret
+}
+
+// Wipe erases all four.
+func (s *Secrets) Wipe() {
+	for _, x := range []secret.Secret{s.Host, s.Key, s.Passphrase, s.Password} {
+		x.Wipe()
+	}
+}
+
+// The sentinels of this package.
+var (
+	ErrClosed    = errors.New("ssh: the pool is closed")
+	errNoKey     = errors.New("ssh: no usable host key is pinned")
+	errMismatch  = errors.New("ssh: the host key is another")
+	errNoSecret  = errors.New("ssh: neither key nor password")
+	errNoStatus  = errors.New("ssh: the connection ended without an exit status")
+	errNoSession = errors.New("ssh: the server opened no session in time")
+)
+
+// Class says why a connection failed, without saying where to.
+type Class string
+
+// The classes, frozen: they stand in Details["class"].
+const (
+	Refused     Class = "refused"
+	TimedOut    Class = "timeout"
+	DNS         Class = "dns"
+	Unreachable Class = "unreachable"
+	Protocol    Class = "protocol"
+	Broken      Class = "broken" // while the command ran
+	Sessions    Class = "sessions"
+	NoCommand   Class = "command" // the server took the login and refused the command
+)
+
+var sentences = map[Class]string{
+	Refused:     "the server refuses connections on its ssh port",
+	TimedOut:    "the server did not answer in time",
+	DNS:         "the server's name could not be resolved",
+	Unreachable: "there is no way to the server's network",
+	Protocol:    "the server does not speak an ssh that is safe to use",
+	Broken:      "the connection broke while the command ran; the command may still run",
+	Sessions:    "the server opens no session",
+	NoCommand:   "the server refused to start the command",
+}
+
+// failed makes the fault for a class.
+func failed(t Target, c Class, cause error) error {
+	next := "call list_managed_servers to see its state, or try again later"
+	if c == Broken {
+		next = "look at what the command did before you run it again"
+	}
+	return fault.New(fault.ConnectionFailed, t.Handle+": "+sentences[c], next).With("class", string(c)).Because(cause)
+}
+
+// classify turns a dial or handshake error into a fault. verified says that the server had proved its host key.
+func classify(t Target, err error, verified bool) error {
+	var dns *net.DNSError
+	var timeout net.Error
+	var algo *xssh.AlgorithmNegotiationError
+	switch {
+	case errors.Is(err, errMismatch), errors.As(err, &algo) && strings.Contains(algo.What, "host key"):
+		return fault.New(fault.HostKeyMismatch, t.Handle+": the server shows another host key than the pinned one; nothing was sent",
+			"a person finds out why; after a reinstall: zavhoz resource edit "+t.Handle+" --pin-host-key").Because(err)
+	case errors.As(err, &dns):
+		return failed(t, DNS, err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return failed(t, Refused, err)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return failed(t, Unreachable, err)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return failed(t, TimedOut, err)
+	case verified && strings.Contains(err.Error(), "unable to authenticate"): // the library has no type for it
+		return fault.New(fault.RemoteAuthFailed, t.Handle+": the server refused the login",
+			"a person checks the user and key: zavhoz resource show "+t.Handle).Because(err)
+	default:
+		return failed(t, Protocol, err)
+	}
+}
+
+// ParseHostKeys reads pinned host keys, a line each. Lines that start with # are comments.
+func ParseHostKeys(text string) ([]xssh.PublicKey, error) {
+	var keys []xssh.PublicKey
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		k, _, _, _, err := xssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNoKey, err)
+		}
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return nil, errNoKey
+	}
+	return keys, nil
+}
+
+// algorithms lists how the pinned keys may sign; SHA-1 and DSA never.
+func algorithms(keys []xssh.PublicKey) []string {
+	var all []string
+	for _, k := range keys {
+		switch k.Type() {
+		case xssh.KeyAlgoRSA:
+			all = append(all, xssh.KeyAlgoRSASHA512, xssh.KeyAlgoRSASHA256)
+		default:
+			all = append(all, k.Type())
+		}
+	}
+	return all
+}
