@@ -1,21 +1,33 @@
 package bolt
 
-import "sync/atomic"
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+
+	berrors "go.etcd.io/bbolt/errors"
+)
 
 // tripwire is the logger that bbolt is given. It prints nothing. While a commit runs it turns bbolt's report of an error into a
 // panic that carries the error, for two reasons: bbolt reports before it rolls back, and that rollback walks the whole file in a
 // goroutine of its own, where a mapping fault ends the process; and bbolt's wrapping loses which error it was (%s of ENOSPC).
 type tripwire struct{ armed atomic.Bool }
 
-// tripped is what the panic carries; cause may be nil.
+// tripped is what the panic carries.
 type tripped struct{ cause error }
 
+// errStopped stands for a report that carried no error.
+var errStopped = errors.New("bolt: bbolt gave up the commit")
+
 // Errorf stops a commit.
-func (t *tripwire) Errorf(_ string, args ...any) {
+func (t *tripwire) Errorf(format string, args ...any) {
 	if !t.armed.Load() {
 		return
 	}
-	var cause error
+	cause := errStopped
+	if strings.Contains(format, "maximum db size") { // reported before the error is made
+		cause = berrors.ErrMaxSizeReached
+	}
 	for _, a := range args {
 		if err, ok := a.(error); ok {
 			cause = err
