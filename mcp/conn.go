@@ -15,35 +15,11 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// HelloFormat is the number of the greeting between relay and daemon; another number is refused.
-const HelloFormat = 1
-
 // maxHello is the length in bytes of the longest greeting.
 const maxHello = 4096
 
 // recheck is how long an agent that was authenticated on a connection is taken for granted.
 const recheck = time.Second
-
-// Hello is the first line of a connection: who is there. An empty token means the local agent.
-type Hello struct {
-	Zavhoz int    `json:"zavhoz"`
-	Token  string `json:"token"`
-}
-
-// HelloReply answers it in one line.
-type HelloReply struct {
-	Zavhoz int         `json:"zavhoz"`
-	OK     bool        `json:"ok"`
-	Agent  string      `json:"agent,omitempty"`
-	Error  *HelloError `json:"error,omitempty"`
-}
-
-// HelloError is a fault in a HelloReply.
-type HelloError struct {
-	Code    fault.Code `json:"code"`
-	Message string     `json:"message"`
-	Next    string     `json:"next,omitempty"`
-}
 
 // ServeConn serves one connection of the agent socket until it ends or ctx does: a greeting, then MCP, one message a line. The listener has
 // checked who may connect at all (PeerUID). It closes conn and leaves no goroutine behind.
@@ -114,11 +90,11 @@ func (s *Server) greet(ctx context.Context, conn net.Conn, lines *wire.Reader) (
 	if err != nil {
 		return nil, fault.New(fault.InvalidArgument, "a connection begins with a greeting", "").Because(err)
 	}
-	var h Hello
+	var h wire.Hello
 	if err := Decode(line, &h); err != nil {
 		return nil, err
 	}
-	if h.Zavhoz != HelloFormat {
+	if h.Zavhoz != wire.HelloFormat {
 		return nil, fault.New(fault.NotSupported, "the daemon and this program are of different versions", "restart the daemon: `zavhoz serve`")
 	}
 	who := &identified{srv: s, token: h.Token}
@@ -127,15 +103,16 @@ func (s *Server) greet(ctx context.Context, conn net.Conn, lines *wire.Reader) (
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 	lines.Bound(s.limits.MessageBytes)
-	return who, s.writeReply(conn, HelloReply{Zavhoz: HelloFormat, OK: true, Agent: who.agent.Name})
+	return who, s.writeReply(conn, wire.HelloReply{Zavhoz: wire.HelloFormat, OK: true, Agent: who.agent.Name})
 }
 
 func (s *Server) turnAway(conn net.Conn, e *fault.Error) error {
-	_ = s.writeReply(conn, HelloReply{Zavhoz: HelloFormat, Error: &HelloError{e.Code, e.Message, e.Next}})
+	body := wire.Body(e)
+	_ = s.writeReply(conn, wire.HelloReply{Zavhoz: wire.HelloFormat, Error: &body})
 	return e
 }
 
-func (s *Server) writeReply(conn net.Conn, r HelloReply) error {
+func (s *Server) writeReply(conn net.Conn, r wire.HelloReply) error {
 	raw, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -153,7 +130,7 @@ func (s *Server) readLines(p *peer, who *identified, lines *wire.Reader) error {
 		case errors.Is(err, wire.ErrLong):
 			m, _ := wire.Peek(line)
 			text := fmt.Sprintf("the message is longer than %d bytes", s.limits.MessageBytes)
-			p.send(rpcFault(m.ID, fault.New(fault.TooLarge, text, "send less")))
+			p.send(wire.Fault(m.ID, fault.New(fault.TooLarge, text, "send less")))
 			continue
 		case errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || p.ctx.Err() != nil:
 			return nil
@@ -165,7 +142,7 @@ func (s *Server) readLines(p *peer, who *identified, lines *wire.Reader) error {
 		if err := who.check(p.ctx); err != nil {
 			e := fault.Of(err)
 			if m, _ := wire.Peek(line); m.Request() {
-				p.send(s.refuse(&m, e))
+				p.send(wire.Refuse(&m, e))
 			}
 			if e.Code == fault.Unauthenticated || e.Code == fault.UnknownAgent {
 				p.drain()

@@ -72,7 +72,7 @@ func (c *core) encode(rq *coreSession, resp mcpgo.JSONRPCMessage) ([]byte, int) 
 	switch r := resp.(type) {
 	case mcpgo.JSONRPCResponse:
 		if rq.problem != nil {
-			return rpcFault(rq.msg.ID, fault.Of(rq.problem)), wire.CodeServer
+			return wire.Fault(rq.msg.ID, fault.Of(rq.problem)), wire.CodeServer
 		}
 		r.ID = mcpgo.NewRequestId(json.RawMessage(rq.msg.ID)) // as it came: mcp-go reads numbers as floats and would round a large one
 		var b bytes.Buffer
@@ -83,11 +83,11 @@ func (c *core) encode(rq *coreSession, resp mcpgo.JSONRPCMessage) ([]byte, int) 
 		}
 	case mcpgo.JSONRPCError:
 		if rq.problem != nil {
-			return rpcProblem(rq.msg.ID, r.Error.Code, fault.Of(rq.problem)), r.Error.Code
+			return wire.Problem(rq.msg.ID, r.Error.Code, fault.Of(rq.problem)), r.Error.Code
 		}
-		return rpcError(rq.msg.ID, r.Error.Code, safeText(r.Error.Code), safeData(r.Error)), r.Error.Code
+		return wire.RPCError(rq.msg.ID, r.Error.Code, safeText(r.Error.Code), safeData(r.Error)), r.Error.Code
 	}
-	return rpcFault(rq.msg.ID, fault.Of(errors.New("mcp: no reply"))), wire.CodeInternal
+	return wire.Fault(rq.msg.ID, fault.Of(errors.New("mcp: no reply"))), wire.CodeInternal
 }
 
 // safeData keeps the one error data that clients act on: which protocol versions there are.

@@ -1,7 +1,6 @@
 package mcp
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"mime"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zavhoz/zavhoz/mcp/internal/wire"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/id"
 )
@@ -150,7 +150,7 @@ func (s *Server) denyStatus(w http.ResponseWriter, r *http.Request, status int, 
 	}
 	client, _ := s.http.via(r)
 	s.log.Info("refused", "code", string(e.Code), "status", status, "client", client.String(), "request", w.Header().Get("X-Request-Id"))
-	s.writeJSON(w, status, e, rpcFault(nil, e))
+	s.writeJSON(w, status, e, wire.Fault(nil, e))
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, e *fault.Error, raw json.RawMessage) {
@@ -163,15 +163,4 @@ func (s *Server) writeJSON(w http.ResponseWriter, status int, e *fault.Error, ra
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(raw)
-}
-
-// NewHTTPServer makes an http.Server with the time and size limits that the doors count on; a program may serve more on it.
-func NewHTTPServer(ctx context.Context, h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-	}
 }

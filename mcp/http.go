@@ -32,8 +32,8 @@ func (s *Server) HTTPHandler() http.Handler {
 	return mux
 }
 
-// Close ends the streams that would keep an http.Server's Shutdown waiting.
-func (s *Server) Close() { s.sessions.endStreams() }
+// CloseSessions ends the streams that would keep an http.Server's Shutdown waiting.
+func (s *Server) CloseSessions() { s.sessions.endStreams() }
 
 func (s *Server) streamable(w http.ResponseWriter, r *http.Request, ag Agent) {
 	version := r.Header.Get(headerVersion)
@@ -47,7 +47,7 @@ func (s *Server) streamable(w http.ResponseWriter, r *http.Request, ag Agent) {
 	}
 	m, bad := wire.Parse(raw)
 	if bad != nil {
-		s.writeJSON(w, http.StatusBadRequest, nil, rpcError(m.ID, bad.Code, bad.Text, nil))
+		s.writeJSON(w, http.StatusBadRequest, nil, wire.RPCError(m.ID, bad.Code, bad.Text, nil))
 		return
 	}
 	x := &exchange{srv: s, w: w, r: r, agent: ag, msg: m, raw: raw}
@@ -104,7 +104,7 @@ type exchange struct {
 func (x *exchange) modern(version string) {
 	m := &x.msg
 	if m.Request() && (m.Version != version || !x.srv.core.headersAgree(x.r.Header.Get, version, m)) {
-		x.reply(http.StatusBadRequest, rpcError(m.ID, wire.CodeHeaders, safeText(wire.CodeHeaders), nil))
+		x.reply(http.StatusBadRequest, wire.RPCError(m.ID, wire.CodeHeaders, safeText(wire.CodeHeaders), nil))
 		return
 	}
 	if !m.Request() {
@@ -120,7 +120,7 @@ func (x *exchange) modern(version string) {
 func (x *exchange) legacy(version string) {
 	m := &x.msg
 	if version != "" && !x.srv.core.speaks(version) {
-		x.reply(http.StatusBadRequest, rpcError(m.ID, wire.CodeInvalidRequest, safeText(wire.CodeVersion), nil))
+		x.reply(http.StatusBadRequest, wire.RPCError(m.ID, wire.CodeInvalidRequest, safeText(wire.CodeVersion), nil))
 		return
 	}
 	if m.Method == "initialize" && m.Request() {
@@ -131,9 +131,9 @@ func (x *exchange) legacy(version string) {
 	ses := x.srv.sessions.find(sid, x.agent.ID)
 	switch {
 	case sid == "":
-		x.reply(http.StatusBadRequest, rpcFault(m.ID, errNoSession))
+		x.reply(http.StatusBadRequest, wire.Fault(m.ID, errNoSession))
 	case ses == nil || ses.stream != nil:
-		x.reply(http.StatusNotFound, rpcFault(m.ID, errNoSession))
+		x.reply(http.StatusNotFound, wire.Fault(m.ID, errNoSession))
 	case m.Method == "notifications/cancelled":
 		ses.flights.stop(m.Cancels)
 		x.w.WriteHeader(http.StatusAccepted)
@@ -183,7 +183,7 @@ func (x *exchange) call(fl *flights, name string) (code int) {
 
 func (x *exchange) refuse(e *fault.Error) {
 	x.w.Header().Del(headerSession)
-	x.srv.writeJSON(x.w, e.Code.Of().HTTP, e, x.srv.refuse(&x.msg, e))
+	x.srv.writeJSON(x.w, e.Code.Of().HTTP, e, wire.Refuse(&x.msg, e))
 }
 
 func (x *exchange) reply(status int, raw []byte) { x.srv.writeJSON(x.w, status, nil, raw) }

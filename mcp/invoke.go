@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/zavhoz/zavhoz/mcp/internal/wire"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
@@ -104,28 +105,5 @@ func (s *Server) render(r Result) (outcome, error) {
 
 // failure is what a model sees of a fault.
 func failure(e *fault.Error) outcome {
-	raw, err := json.Marshal(map[string]any{"error": body(e)})
-	if err != nil { // Details hold something that JSON cannot
-		e = &fault.Error{Code: e.Code, Message: e.Message, Next: e.Next}
-		raw, _ = json.Marshal(map[string]any{"error": body(e)})
-	}
-	return outcome{text: Sentence(e), structured: raw, failed: true}
+	return outcome{text: wire.Sentence(e), structured: wire.ErrorObject(e), failed: true}
 }
-
-// Sentence writes a fault as text: "code: message. Next: …".
-func Sentence(e *fault.Error) string {
-	text := string(e.Code) + ": " + strings.TrimSuffix(e.Message, ".") + "."
-	if e.Next != "" {
-		text += " Next: " + e.Next
-	}
-	return text
-}
-
-type faultBody struct {
-	Code    fault.Code     `json:"code"`
-	Message string         `json:"message"`
-	Next    string         `json:"next,omitempty"`
-	Details map[string]any `json:"details,omitempty"`
-}
-
-func body(e *fault.Error) faultBody { return faultBody{e.Code, e.Message, e.Next, e.Details} }

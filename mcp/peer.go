@@ -44,7 +44,7 @@ func (p *peer) accept(ag Agent, raw []byte) {
 	m, bad := wire.Parse(raw)
 	switch {
 	case bad != nil:
-		p.send(rpcError(m.ID, bad.Code, bad.Text, nil))
+		p.send(wire.RPCError(m.ID, bad.Code, bad.Text, nil))
 	case m.Method == "notifications/cancelled" && m.ID == nil:
 		p.flights.stop(m.Cancels)
 	case m.Request():
@@ -56,7 +56,7 @@ func (p *peer) accept(ag Agent, raw []byte) {
 func (p *peer) request(ag Agent, m wire.Message, raw []byte) {
 	leave, e := p.srv.agents.enter(ag)
 	if e != nil {
-		p.send(p.srv.refuse(&m, e))
+		p.send(wire.Refuse(&m, e))
 		return
 	}
 	rq := &request{srv: p.srv, caller: p.caller, msg: m, notify: p.offer}
@@ -75,7 +75,7 @@ func (p *peer) request(ag Agent, m wire.Message, raw []byte) {
 		p.mu.Unlock()
 		p.flights.end(m.ID, j.flight)
 		leave()
-		p.send(p.srv.refuse(&m, fault.New(fault.Busy, "this connection has too many calls waiting", "wait for one to end, then call again")))
+		p.send(wire.Refuse(&m, fault.New(fault.Busy, "this connection has too many calls waiting", "wait for one to end, then call again")))
 	}
 }
 

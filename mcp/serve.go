@@ -2,7 +2,6 @@ package mcp
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"time"
 
@@ -16,12 +15,12 @@ func (s *Server) serve(ctx context.Context, rq *request, raw []byte) (reply []by
 	defer func() {
 		rq.finish()
 		if p := recover(); p != nil {
-			reply, code = rpcFault(rq.msg.ID, s.panicked("door", p)), wire.CodeInternal
+			reply, code = wire.Fault(rq.msg.ID, s.panicked("door", p)), wire.CodeInternal
 		}
 	}()
 	if rq.msg.Method == "tools/call" && s.tools[rq.msg.Name] == nil {
 		e := fault.New(fault.UnknownTool, "there is no tool of that name", "call tools/list")
-		return rpcFault(rq.msg.ID, e), wire.CodeInvalidParams
+		return wire.Fault(rq.msg.ID, e), wire.CodeInvalidParams
 	}
 	return s.core.handle(ctx, rq, raw)
 }
@@ -48,81 +47,6 @@ func safeText(code int) string {
 	default:
 		return "something went wrong inside zavhoz"
 	}
-}
-
-type rpcFailure struct {
-	JSONRPC string          `json:"jsonrpc"`
-	ID      json.RawMessage `json:"id"`
-	Error   struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-		Data    any    `json:"data,omitempty"`
-	} `json:"error"`
-}
-
-func rpcError(id []byte, code int, message string, data any) []byte {
-	f := rpcFailure{JSONRPC: "2.0", ID: id}
-	if id == nil {
-		f.ID = json.RawMessage("null")
-	}
-	f.Error.Code, f.Error.Message, f.Error.Data = code, message, data
-	raw, err := json.Marshal(f)
-	if err != nil { // the data cannot be encoded
-		f.Error.Data = nil
-		raw, _ = json.Marshal(f)
-	}
-	return raw
-}
-
-// rpcFault is a fault as a JSON-RPC error.
-func rpcFault(id []byte, e *fault.Error) []byte {
-	code := wire.CodeServer
-	switch e.Code {
-	case fault.InvalidArgument, fault.UnknownTool, fault.UnknownResource:
-		code = wire.CodeInvalidParams
-	case fault.Internal:
-		code = wire.CodeInternal
-	}
-	return rpcProblem(id, code, e)
-}
-
-func rpcProblem(id []byte, code int, e *fault.Error) []byte {
-	return rpcError(id, code, Sentence(e), body(e))
-}
-
-// refuse answers a request that is not served at all: a model can only act on what it sees, so a refused tool call is a tool's result.
-func (s *Server) refuse(m *wire.Message, e *fault.Error) []byte {
-	if m.Method != "tools/call" {
-		return rpcFault(m.ID, e)
-	}
-	out := failure(e)
-	r := toolReply{JSONRPC: "2.0", ID: m.ID}
-	r.Result.Content = []textContent{{"text", out.text}}
-	r.Result.Structured, r.Result.IsError = out.structured, true
-	if m.Version != "" {
-		r.Result.ResultType = "complete"
-	}
-	raw, err := json.Marshal(r)
-	if err != nil {
-		return rpcFault(m.ID, e)
-	}
-	return raw
-}
-
-type toolReply struct {
-	JSONRPC string          `json:"jsonrpc"`
-	ID      json.RawMessage `json:"id"`
-	Result  struct {
-		Content    []textContent   `json:"content"`
-		Structured json.RawMessage `json:"structuredContent"`
-		IsError    bool            `json:"isError"`
-		ResultType string          `json:"resultType,omitempty"`
-	} `json:"result"`
-}
-
-type textContent struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
 }
 
 // logCall says who called what and how it ended; never arguments, results or texts.

@@ -3,6 +3,8 @@ package mcp
 import (
 	"net/http"
 	"time"
+
+	"github.com/zavhoz/zavhoz/mcp/internal/wire"
 )
 
 // keepAlive is how often an idle stream says that it lives, for what lies between would close it.
@@ -15,7 +17,7 @@ func (s *Server) sse(w http.ResponseWriter, r *http.Request, ag Agent) {
 	defer p.close()
 	ses, e := s.sessions.open(ag.ID, p)
 	if e != nil {
-		s.writeJSON(w, e.Code.Of().HTTP, e, rpcFault(nil, e))
+		s.writeJSON(w, e.Code.Of().HTTP, e, wire.Fault(nil, e))
 		return
 	}
 	defer s.sessions.end(ses)

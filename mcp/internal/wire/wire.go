@@ -71,10 +71,11 @@ var (
 var (
 	envelopeKeys = []string{"jsonrpc", "id", "method", "params", "result", "error"}
 	paramKeys    = []string{"name", "arguments", "_meta", "requestId", "uri", "cursor", "task", "inputResponses", "requestState", "protocolVersion", "capabilities", "clientInfo"}
-	metaKeys     = []string{"progressToken", versionKey}
+	metaKeys     = []string{"progressToken", VersionKey}
 )
 
-const versionKey = "io.modelcontextprotocol/protocolVersion"
+// VersionKey is the _meta key that says a message is of the era without handshake.
+const VersionKey = "io.modelcontextprotocol/protocolVersion"
 
 // Parse reads a message. When it refuses, the Message still holds the id if that was readable, so that the refusal reaches its asker.
 func Parse(raw []byte) (Message, *Error) {
