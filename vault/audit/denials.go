@@ -1,6 +1,9 @@
 package audit
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Bounds of folding.
 const (
@@ -47,20 +50,27 @@ func (d *Denials) Fold(e Event, now time.Time) []Folded {
 }
 
 // Flush gives the folds whose minute is over.
-func (d *Denials) Flush(now time.Time) []Folded { return d.flush(func(f *foldedDenial) bool { return now.Sub(f.since) >= foldFor }) }
+func (d *Denials) Flush(now time.Time) []Folded {
+	return d.flush(func(f *foldedDenial) bool { return now.Sub(f.since) >= foldFor })
+}
 
 // Close gives all folds.
 func (d *Denials) Close() []Folded { return d.flush(func(*foldedDenial) bool { return true }) }
 
 func (d *Denials) flush(over func(*foldedDenial) bool) (out []Folded) {
+	var gone []*foldedDenial
 	for key, f := range d.open {
 		if !over(f) {
 			continue
 		}
 		delete(d.open, key)
 		if f.count > 0 {
-			out = append(out, Folded{f.event, f.count})
+			gone = append(gone, f)
 		}
+	}
+	slices.SortFunc(gone, func(a, b *foldedDenial) int { return a.since.Compare(b.since) })
+	for _, f := range gone {
+		out = append(out, Folded{f.event, f.count})
 	}
 	return out
 }

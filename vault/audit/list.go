@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -58,16 +60,7 @@ func (l *Log) List(tx store.Tx, f Filter) (page []Record, next string, err error
 		page = append(page, rows...)
 	}
 	slices.SortFunc(page, func(a, b Record) int {
-		if c := b.Time.Compare(a.Time); c != 0 {
-			return c
-		}
-		if a.Writer != b.Writer {
-			if a.Writer < b.Writer {
-				return -1
-			}
-			return 1
-		}
-		return int(int64(b.Seq - a.Seq))
+		return cmp.Or(b.Time.Compare(a.Time), strings.Compare(a.Writer, b.Writer), cmp.Compare(b.Seq, a.Seq))
 	})
 	if len(page) < f.Limit {
 		return page, "", nil
@@ -86,21 +79,23 @@ func (l *Log) back(tx store.Tx, writer string, p place, f Filter) (rows []Record
 	if p.Seq == 0 {
 		return nil, nil
 	}
+	stopped := false
 	err = tx.ScanDown(Records, writer+"/", recordKey(writer, p.Seq), func(key string, line []byte) (bool, error) {
 		r, ok := decode(line)
 		if !ok || key != recordKey(writer, p.Seq) || r.Seq != p.Seq || r.Writer != writer || r.Hash != p.Hash {
 			return false, broken("record %d of %s is missing or was changed", p.Seq, writer)
 		}
 		p = place{r.Seq - 1, r.Prev}
-		if r.Time.Before(f.Since) {
+		if stopped = r.Time.Before(f.Since); stopped {
 			return false, nil
 		}
 		if f.takes(r) {
 			rows = append(rows, r)
 		}
-		return len(rows) < f.Limit, nil
+		stopped = len(rows) == f.Limit
+		return !stopped, nil
 	})
-	if err == nil && len(rows) == 0 && p.Seq != 0 && f.Since.IsZero() {
+	if err == nil && !stopped && p.Seq != 0 {
 		err = broken("record %d of %s is missing", p.Seq, writer)
 	}
 	return rows, err

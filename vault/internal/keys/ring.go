@@ -254,4 +254,3 @@ func (r *Ring) missing() error {
 	}
 	return ErrUnknownKey
 }
-
