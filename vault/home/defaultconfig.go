@@ -1,0 +1,40 @@
+package home
+
+// DefaultConfig is the configuration that Init writes. It says what Defaults says.
+const DefaultConfig = `# The configuration of Zavhoz. Everything here is optional: what is left out has the value shown.
+# No secret belongs here: credentials are resources of the vault, named by handle.
+format: 1
+
+# MCP over HTTP. Agents on this machine need none of it: they come by "zavhoz mcp".
+http:
+  listen: ""            # host:port, e.g. 127.0.0.1:7433; empty: no HTTP
+  tls_cert: ""          # off loopback: a certificate and key (PEM files) …
+  tls_key: ""
+  trusted_proxy: []     # … or the addresses of the proxy that ends TLS, and the URL it serves
+  public_url: ""
+  allowed_origins: []   # browsers' origins that may call, besides our own
+  allowed_hosts: []     # Host headers that are taken, besides loopback names
+
+# Servers from providers.
+sync:
+  time4vps:
+    resource: ""        # handle of the resource that holds the login; empty: no sync
+    base_url: https://billing.time4vps.com/api
+    schedule: "@every 1m"
+    ghost_servers: []   # ids or addresses of servers that are never managed
+    auto_manage: false  # true: new servers are managed unless they are ghosts
+    missing_grace: 3    # cycles that a server may be absent before it is called missing
+
+# What clients may ask for.
+limits:
+  runs: 16              # at once, over all agents
+  run_timeout_s: 3600   # the longest run
+  output_bytes: 1048576 # kept of one run's output; the tail is kept
+  request_bytes: 4194304
+
+log:
+  level: info           # debug, info, warn, error
+
+# A daemon that "zavhoz mcp" started ends after so many seconds without runs, leases or clients. 0: never.
+idle_exit_s: 900
+`

@@ -1,0 +1,87 @@
+package home
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// maxIdentity is the largest identity file, in bytes.
+const maxIdentity = 64 << 10
+
+// LoadIdentities reads an age identity file as age-keygen writes them. A file that others can read, that another user owns, a link or
+// anything but a file is refused. Errors: fault not_initialized, key_file_exposed, wrong_identity; none says what the file holds.
+func LoadIdentities(path string) ([]age.Identity, error) {
+	b, err := readPrivate(path)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(b)
+	if bytes.HasPrefix(b, []byte("age-encryption.org/")) || bytes.HasPrefix(b, []byte("-----BEGIN AGE ENCRYPTED")) {
+		return nil, fault.New(fault.NotSupported, "the identity file "+Quote(path)+" is encrypted with a passphrase", "decrypt it with `age -d`, into a file of mode 600")
+	}
+	var ids []age.Identity
+	for n, line := range bytes.Split(b, []byte("\n")) {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		found, err := age.ParseIdentities(bytes.NewReader(line))
+		if err != nil {
+			return nil, fault.Newf(fault.WrongIdentity, "line %d of the identity file is not an age identity", n+1).WithNext("check %s; `age-keygen` makes one", Quote(path))
+		}
+		ids = append(ids, found...)
+	}
+	if len(ids) == 0 {
+		return nil, fault.New(fault.WrongIdentity, "the identity file holds no identity", "restore "+Quote(path)+" from a copy")
+	}
+	return ids, nil
+}
+
+// readPrivate reads a small file that is its owner's alone. What is checked is what was opened.
+func readPrivate(path string) ([]byte, error) {
+	link, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotInitialized, "there is no identity file at "+Quote(path), "run `zavhoz init`, or restore the file from a copy").Because(err)
+	}
+	if err != nil {
+		return nil, fault.New(fault.NotPermitted, "the identity file cannot be reached", "check "+Quote(path)).Because(err)
+	}
+	if !link.Mode().IsRegular() {
+		return nil, exposed("the identity file "+Quote(path)+" is a link or not a file", "put the file itself there, and chmod 600 "+Quote(path))
+	}
+	if err := closed(path, link, "identity file", "600"); err != nil { // before opening: what cannot be read is best mended all the same
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
+	if err != nil {
+		return nil, fault.New(fault.NotPermitted, "the identity file cannot be read", "chmod 600 "+Quote(path)).Because(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() || !os.SameFile(link, st) {
+		return nil, exposed("the identity file "+Quote(path)+" changed while it was opened", "try again")
+	}
+	if err := closed(path, st, "identity file", "600"); err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxIdentity+1))
+	if err != nil || len(b) > maxIdentity {
+		clear(b)
+		return nil, fault.New(fault.WrongIdentity, "the identity file is not readable, or too large", "check "+Quote(path)).Because(err)
+	}
+	return b, nil
+}
+
+// identityText is an identity file as age-keygen writes it.
+func identityText(i *age.X25519Identity, now time.Time) []byte {
+	return fmt.Appendf(nil, "# created: %s\n# public key: %s\n%s\n", now.Format(time.RFC3339), i.Recipient(), i)
+}

@@ -1,0 +1,148 @@
+package home
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+)
+
+// InitOptions say what Init makes.
+type InitOptions struct {
+	Dir Dir
+	// MakeVault makes the vault's file at path, stores header in it and closes it. It must not keep k.
+	MakeVault func(ctx context.Context, path string, k *keyring.Keyring, header []byte) error
+	Clock     func() time.Time // default time.Now
+}
+
+// Made says what Init made.
+type Made struct {
+	Recipient string // public half of the identity (age1…)
+	VaultID   string
+}
+
+// staleAfter is how old a half-made folder of a crashed Init is when the next one removes it.
+const staleAfter = time.Hour
+
+// Init makes the home: folder, identity, configuration, vault. It builds them in a folder beside, and one rename makes them all appear.
+// Errors: fault already_initialized (nothing was changed), and what MakeVault gives.
+func Init(ctx context.Context, o InitOptions) (Made, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if err := o.Dir.CheckFresh(); err != nil {
+		return Made{}, err
+	}
+	root := o.Dir.root
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real // a rename does not go through a link
+	}
+	parent := filepath.Dir(root)
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return Made{}, cannotMake(err)
+	}
+	sweep(root, o.Clock())
+	tmp, err := os.MkdirTemp(parent, tempPrefix(root))
+	if err != nil {
+		return Made{}, cannotMake(err)
+	}
+	m, err := o.build(ctx, tmp)
+	if err == nil {
+		err = publish(tmp, root)
+	}
+	if err != nil {
+		return Made{}, errors.Join(err, os.RemoveAll(tmp))
+	}
+	return m, nil
+}
+
+func (o InitOptions) build(ctx context.Context, tmp string) (Made, error) {
+	at, err := At(tmp)
+	if err != nil {
+		return Made{}, err
+	}
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		return Made{}, fmt.Errorf("home: make an identity: %w", err)
+	}
+	k, header, err := keyring.Create([]age.Recipient{identity.Recipient()})
+	if err != nil {
+		return Made{}, err
+	}
+	defer k.Close()
+	text := identityText(identity, o.Clock())
+	defer clear(text)
+	if err := writeNew(at.Identity(), text); err != nil {
+		return Made{}, cannotMake(err)
+	}
+	if err := writeNew(at.Config(), []byte(DefaultConfig)); err != nil {
+		return Made{}, cannotMake(err)
+	}
+	if err := o.MakeVault(ctx, at.Vault(), k, header); err != nil {
+		return Made{}, err
+	}
+	if err := os.Chmod(at.Vault(), 0o600); err != nil {
+		return Made{}, cannotMake(err)
+	}
+	return Made{Recipient: identity.Recipient().String(), VaultID: k.VaultID()}, ctx.Err()
+}
+
+// writeNew writes a file that must not be there, and makes it durable.
+func writeNew(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// publish makes tmp the home. Of two at the same moment the second finds the folder filled, and fails.
+func publish(tmp, root string) error {
+	if err := syncFolder(tmp); err != nil {
+		return cannotMake(err)
+	}
+	err := os.Rename(tmp, root)
+	if err != nil && os.Remove(root) == nil { // an empty folder, which some systems do not rename over
+		err = os.Rename(tmp, root)
+	}
+	switch {
+	case err == nil:
+		return syncFolder(filepath.Dir(root))
+	case errors.Is(err, syscall.EBUSY):
+		return fault.New(fault.InvalidArgument, "the home folder is a mount point", "set "+EnvHome+" to a folder below it").Because(err)
+	case errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY):
+		return fault.New(fault.AlreadyInitialized, "another init made a vault here meanwhile", "use it").Because(err)
+	}
+	return cannotMake(err)
+}
+
+func cannotMake(err error) error {
+	return fault.New(fault.NotPermitted, "the home folder cannot be made", "check its parent folder's rights and the disk's space, or choose another with "+EnvHome).Because(err)
+}
+
+func tempPrefix(root string) string { return "." + filepath.Base(root) + "-init-" }
+
+// sweep removes what an Init that crashed left: it holds an identity that nothing was sealed for.
+func sweep(root string, now time.Time) {
+	entries, err := os.ReadDir(filepath.Dir(root))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		st, err := e.Info()
+		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), tempPrefix(root)) && isOwn(st) && now.Sub(st.ModTime()) > staleAfter {
+			_ = os.RemoveAll(filepath.Join(filepath.Dir(root), e.Name()))
+		}
+	}
+}
