@@ -10,20 +10,22 @@ import (
 	"unicode/utf8"
 )
 
-// escapes are the forms in which only some characters change. A value of plain characters has none.
-// Each is a function of the text; some go through Go strings, which cannot be wiped: they are short-lived.
-var escapes = []func(string) string{
+// escapes are the forms in which only some characters change. Each is a function of the text; they go through Go strings, which cannot be
+// wiped: short-lived, and only for values that have such characters.
+//
+// quoting ones change quotes, blanks, controls, brackets and what is not ASCII.
+var quoting = []func(string) string{
 	jsonMinimal,
 	func(s string) string { return jsonMinimal(jsonMinimal(s)) }, // JSON in JSON: a tool result in a transcript
 	func(s string) string { return strings.ReplaceAll(jsonMinimal(s), "/", `\/`) },
-	func(s string) string { return jsonUnicode(s, `"\`, "0123456789abcdef", false) },
-	func(s string) string { return jsonUnicode(s, `"\`, "0123456789ABCDEF", false) },
-	func(s string) string { return jsonUnicode(s, `<>&`, "0123456789abcdef", true) }, // encoding/json
-	func(s string) string { return jsonUnicode(s, `<>&'`, "0123456789ABCDEF", true) },
-	func(s string) string { return jsonUnicode(s, "", "0123456789abcdef", false) }, // ASCII only
-	func(s string) string { return jsonUnicode(jsonMinimal(s), `<>&`, "0123456789abcdef", true) },
-	func(s string) string { return jsonMinimal(jsonUnicode(s, `<>&`, "0123456789abcdef", true)) },
-	func(s string) string { return jsonMinimal(jsonUnicode(s, "", "0123456789abcdef", false)) },
+	func(s string) string { return jsonUnicode(s, `"\`, lowerHex, false) },
+	func(s string) string { return jsonUnicode(s, `"\`, upperHex, false) },
+	func(s string) string { return jsonUnicode(s, `<>&`, lowerHex, true) }, // encoding/json
+	func(s string) string { return jsonUnicode(s, `<>&'`, upperHex, true) },
+	func(s string) string { return jsonUnicode(s, "", lowerHex, false) }, // ASCII only
+	func(s string) string { return jsonUnicode(jsonMinimal(s), `<>&`, lowerHex, true) },
+	func(s string) string { return jsonMinimal(jsonUnicode(s, `<>&`, lowerHex, true)) },
+	func(s string) string { return jsonMinimal(jsonUnicode(s, "", lowerHex, false)) },
 	jsString,
 	func(s string) string { return unquote(strconv.Quote(s)) },
 	func(s string) string { return unquote(strconv.QuoteToASCII(s)) },
@@ -39,36 +41,66 @@ var escapes = []func(string) string{
 	func(s string) string { return strings.ReplaceAll(s, `'`, `'"'"'`) },
 	func(s string) string { return escapeBefore(s, "\"$`\\") },
 	func(s string) string { return escapeBefore(s, "\"$`\\!") },
-	func(s string) string { return shellWord(s) },
-	func(s string) string { return ansiC(s) },
-	url.QueryEscape,
-	url.PathEscape,
-	func(s string) string { return percent(s, "-_.~", false) },
-	func(s string) string { return percent(s, "-_.~", true) },
-	func(s string) string { return percent(s, "-_.!~*'()", false) },            // encodeURIComponent
-	func(s string) string { return percent(s, "-_.!~*'();/?:@&=+$,#", false) }, // encodeURI
-	func(s string) string { return percent(s, "-_.~/", false) },                // urllib.parse.quote
-	func(s string) string { return percent(s, "", false) },
-	func(s string) string { return strings.ReplaceAll(percent(s, "-_. ", false), " ", "+") },
-	func(s string) string { return strings.ReplaceAll(percent(s, "-_.~ ", true), " ", "+") },
+	shellWord,
+	ansiC,
 }
 
+// percents change what a URL reserves.
+var percents = []func(string) string{
+	url.QueryEscape,
+	url.PathEscape,
+	func(s string) string { return percent(s, "-_.~", upperHex) },
+	func(s string) string { return percent(s, "-_.~", lowerHex) },
+	func(s string) string { return percent(s, "-_.!~*'()", upperHex) },            // encodeURIComponent
+	func(s string) string { return percent(s, "-_.!~*'();/?:@&=+$,#", upperHex) }, // encodeURI
+	func(s string) string { return percent(s, "-_.~/", upperHex) },                // urllib.parse.quote
+	func(s string) string { return strings.ReplaceAll(percent(s, "-_. ", upperHex), " ", "+") },
+	func(s string) string { return strings.ReplaceAll(percent(s, "-_.~ ", lowerHex), " ", "+") },
+	escapeAll,
+}
+
+// Characters that the percents, and that the quoting escapes as well, leave alone.
+const (
+	lowerHex     = "0123456789abcdef"
+	upperHex     = "0123456789ABCDEF"
+	quietPercent = "-_."
+	quietQuoting = "-_.:@+%"
+)
+
+func escapeAll(s string) string { return percent(s, "", upperHex) }
+
 func (b *builder) escapes(u []byte) {
-	plain := true
-	for _, c := range u {
-		plain = plain && (isAlnum(c) || c == '_')
-	}
-	if plain {
+	var forms [][]func(string) string
+	switch {
+	case only(u, "_"):
 		return
+	case only(u, quietPercent):
+		forms = [][]func(string) string{{escapeAll}}
+	case only(u, quietQuoting):
+		forms = [][]func(string) string{percents}
+	default:
+		forms = [][]func(string) string{percents, quoting}
 	}
 	s := string(u)
 	seen := map[string]bool{s: true}
-	for _, f := range escapes {
-		if t := f(s); !seen[t] {
-			seen[t] = true
-			b.add([]byte(t), edge{}, false)
+	for _, fs := range forms {
+		for _, f := range fs {
+			if t := f(s); !seen[t] {
+				seen[t] = true
+				b.add([]byte(t), edge{}, false)
+			}
 		}
 	}
+}
+
+// only tells whether u has nothing but letters, digits and those of set.
+func only(u []byte, set string) bool {
+	for _, c := range u {
+		if !isAlnum(c) && strings.IndexByte(set, c) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func isAlnum(c byte) bool {
@@ -80,7 +112,7 @@ func unquote(s string) string { return s[1 : len(s)-1] }
 var jsonShort = map[rune]string{'"': `\"`, '\\': `\\`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}
 
 // jsonMinimal escapes what JSON must have escaped.
-func jsonMinimal(s string) string { return jsonUnicode(s, "", "0123456789abcdef", true) }
+func jsonMinimal(s string) string { return jsonUnicode(s, "", lowerHex, true) }
 
 // jsonUnicode writes control characters and those of extra as \u00XX, and all that is not ASCII unless keep.
 func jsonUnicode(s, extra, digits string, keep bool) string {
@@ -190,18 +222,14 @@ func ansiC(s string) string {
 }
 
 // percent escapes every byte that is neither alphanumeric nor in safe.
-func percent(s, safe string, lower bool) string {
-	digits := "0123456789ABCDEF"
-	if lower {
-		digits = "0123456789abcdef"
-	}
-	var o strings.Builder
+func percent(s, safe, digits string) string {
+	o := make([]byte, 0, 3*len(s))
 	for i := range len(s) {
 		if c := s[i]; isAlnum(c) || strings.IndexByte(safe, c) >= 0 {
-			o.WriteByte(c)
+			o = append(o, c)
 		} else {
-			o.Write([]byte{'%', digits[c>>4], digits[c&15]})
+			o = append(o, '%', digits[c>>4], digits[c&15])
 		}
 	}
-	return o.String()
+	return string(o)
 }

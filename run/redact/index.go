@@ -165,13 +165,29 @@ func (x *index) scan(b []byte, hit func(lo, pat int), partial func(lo int)) {
 	}
 }
 
-// probe looks for patterns of which the gram at b[i] is one of the first stride ones.
+// probe looks for patterns of which the gram at b[i] is one of the first stride ones. It walks left: of a pattern all grams on the way to its
+// beginning are known to the filter, of a false alarm hardly one.
 func (x *index) probe(b []byte, i int, hit func(lo, pat int), partial func(lo int)) {
-	for lo := max(0, i-x.stride+1); lo <= i && len(b)-lo >= x.headLen; lo++ {
-		if x.first[b[lo]] {
+	for lo := i; lo >= 0 && lo > i-x.stride; lo-- {
+		if lo < i && !x.known(b, lo) {
+			return
+		}
+		if x.first[b[lo]] && len(b)-lo >= x.headLen {
 			x.lookup(b, lo, hit, partial)
 		}
 	}
+}
+
+// known tells whether the filter has the gram at b[i].
+func (x *index) known(b []byte, i int) bool {
+	var h uint64
+	if i+8 <= len(b) {
+		h = load(b, i) & x.qmask * mul
+	} else {
+		h = loadTail(b, i) & x.qmask * mul
+	}
+	w := x.filter[h>>x.fshift]
+	return w>>(h>>6&63)&(w>>(h>>12&63))&1 != 0
 }
 
 // lookup finds the patterns that begin at b[lo]; headLen bytes are there.

@@ -15,6 +15,7 @@ type Matcher struct {
 	long  *index
 	short *index // values under MinLen, raw; nil if there are none
 	left  [256]bool
+	joins *pairs
 
 	hexDigits int // length of the shortest pattern of the hex view; 0: there is none
 	hexSpan   int // length of the shortest text that can match there
@@ -40,6 +41,7 @@ func (b *builder) matcher() *Matcher {
 		m.long = newIndex(b.arena, pats, shortest(pats))
 		m.learnEdges(pats)
 		m.learnHex(pats)
+		m.joins = learnJoins(m.long)
 	}
 	if pats := sorted(b.arena, b.short, m.also); len(pats) > 0 {
 		m.short = newIndex(b.arena, pats, shortest(pats))
@@ -144,6 +146,9 @@ func (m *Matcher) Wipe() {
 		clear(x.heads)
 		clear(x.filter)
 	}
+	if m.joins != nil {
+		clear(m.joins[:])
+	}
 }
 
 // span is a match in text offsets.
@@ -180,7 +185,7 @@ func (f *finder) find(text []byte, st lineState, final bool) {
 	f.spans, f.hold, f.keep = f.spans[:0], len(text), len(text)
 	m := f.m
 	if m.long != nil {
-		f.view.wrap(text, st)
+		f.view.wrap(text, st, m.joins)
 		var partial func(int)
 		if !final {
 			partial = func(lo int) { f.partial(text, &f.view, lo) }

@@ -1,7 +1,5 @@
 package redact
 
-import "bytes"
-
 const (
 	std64   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	std32   = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -42,7 +40,7 @@ func (b *builder) radix(u []byte, bits uint8, alignments []uint8, alphabet strin
 	for _, l := range alignments {
 		t := b.scratch[:0]
 		e := edge{radix: bits, lbits: l}
-		acc, have := uint32(0), uint8(0)
+		acc, have, url := uint32(0), uint8(0), false
 		for i, c := range u {
 			acc, have = acc<<8|uint32(c), have+8
 			if i == 0 && l > 0 {
@@ -51,13 +49,15 @@ func (b *builder) radix(u []byte, bits uint8, alignments []uint8, alphabet strin
 			}
 			for have >= bits {
 				have -= bits
-				t = append(t, alphabet[acc>>have&(1<<bits-1)])
+				d := acc >> (have & 31) & (1<<(bits&31) - 1)
+				url = url || d >= 62
+				t = append(t, alphabet[d])
 			}
 		}
 		e.rbits, e.rval = have, uint8(acc&(1<<have-1))
 		b.scratch = t
 		b.add(t, e, false)
-		if bits == 6 && bytes.ContainsAny(t, "+/") {
+		if url {
 			for i, c := range t {
 				switch c {
 				case '+':

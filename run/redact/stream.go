@@ -45,9 +45,13 @@ func (s *Stream) Write(p []byte) (int, error) {
 	}
 	for n := 0; n < len(p); {
 		block := p[n:min(n+blockLen, len(p))]
-		s.grow(len(block))
-		s.buf = append(s.buf, block...)
-		if s.err = s.process(false); s.err != nil {
+		text := block
+		if len(s.buf) > 0 {
+			s.grow(len(block))
+			s.buf = append(s.buf, block...)
+			text = s.buf
+		}
+		if s.err = s.process(text, false); s.err != nil {
 			return n, s.err
 		}
 		n += len(block)
@@ -63,7 +67,7 @@ func (s *Stream) Close() error {
 	}
 	var err error
 	if s.f.m != nil {
-		err = s.process(true)
+		err = s.process(s.buf, true)
 	}
 	s.err = err
 	if err == nil {
@@ -112,11 +116,11 @@ func (s *Stream) wipe() {
 }
 
 // process releases what is decided and keeps the rest.
-func (s *Stream) process(final bool) error {
+// text is buf, or the caller's bytes where nothing was kept.
+func (s *Stream) process(text []byte, final bool) error {
 	if s.f.m.wiped.Load() {
 		return ErrWiped
 	}
-	text := s.buf
 	s.f.find(text, s.state, final)
 	upTo := max(s.f.hold, s.done)
 	if err := s.release(text, upTo); err != nil {
@@ -129,7 +133,9 @@ func (s *Stream) process(final bool) error {
 	} else {
 		s.masked -= keep
 	}
-	s.buf = s.buf[:copy(s.buf, text[keep:])]
+	rest := text[keep:]
+	s.grow(max(0, len(rest)-len(s.buf)))
+	s.buf = append(s.buf[:0], rest...)
 	s.done = upTo - keep
 	return nil
 }

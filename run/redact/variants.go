@@ -45,6 +45,9 @@ func armor(line []byte) bool {
 
 // unit adds all encodings of u.
 func (b *builder) unit(u []byte) {
+	if len(u) < FloorLen {
+		return
+	}
 	hexDigits := isHex(u) && len(u) >= 2*FloorLen
 	b.add(u, edge{}, hexDigits)
 	if hexDigits {
@@ -93,17 +96,22 @@ func (b *builder) utf16(u []byte) {
 	}
 	le := b.scratch[:0]
 	ascii := true
+	for _, c := range u {
+		ascii = ascii && c < utf8.RuneSelf
+		le = append(le, c, 0)
+	}
+	if ascii {
+		b.scratch = le
+		b.add(le[:len(le)-1], edge{}, false)
+		return
+	}
+	le = le[:0]
 	for _, r := range string(u) {
-		ascii = ascii && r < utf8.RuneSelf
 		for _, c := range utf16.AppendRune(nil, r) {
 			le = append(le, byte(c), byte(c>>8))
 		}
 	}
 	b.scratch = le
-	if ascii {
-		b.add(le[:len(le)-1], edge{}, false)
-		return
-	}
 	b.add(le, edge{}, false)
 	for i := 0; i+1 < len(le); i += 2 {
 		le[i], le[i+1] = le[i+1], le[i]

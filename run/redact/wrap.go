@@ -39,38 +39,82 @@ func (v *view) at(i int) int {
 	return v.runs[k].at + i - v.runs[k].sym
 }
 
-// wrap fills v with the wrap view of text, which begins in state st.
-func (v *view) wrap(text []byte, st lineState) {
-	v.runs, v.end, v.sym = v.runs[:0], len(text), nil
+// wrap fills v with the wrap view of text, which begins in state st. Line breaks between two bytes that are neighbours in no pattern (joins; nil: any
+// may be) stay: no match spans them, and most texts need no copy then.
+func (v *view) wrap(text []byte, st lineState, joins *pairs) {
+	v.runs, v.end = v.runs[:0], len(text)
+	out, from, at := v.own[:0], 0, 0
 	nextN, nextR := bytes.IndexByte(text, '\n'), bytes.IndexByte(text, '\r')
-	if nextN < 0 && nextR < 0 && st.skipped == 0 { // no copy
+	if st.skipped > 0 {
+		from = skip(text, 0, st.skipped)
+		at = min(from+1, len(text))
+	}
+	for at < len(text) {
+		nextN, nextR = next(text, at, nextN, '\n'), next(text, at, nextR, '\r')
+		gap := min(nextN, nextR)
+		if gap == len(text) {
+			break
+		}
+		to := skip(text, gap, 0)
+		if joins != nil && to < len(text) && gap > 0 && to-gap < maxSkip && !joins.has(text[gap-1], text[to]) {
+			at = to + 1 // text[to] is a symbol
+			continue
+		}
+		if from < gap {
+			v.runs = append(v.runs, run{len(out), from})
+			out = append(out, text[from:gap]...)
+		}
+		from, at = to, to+1
+	}
+	if from == 0 {
 		v.runs = append(v.runs, run{})
 		v.sym = text
 		return
 	}
-	out := v.own[:0]
-	skipped := st.skipped
-	for i := 0; i < len(text); {
-		for skipped > 0 || isBreak(text[i]) {
-			if skipped >= maxSkip || !isBreak(text[i]) && !isBlank(text[i]) {
-				skipped = 0
-				break
-			}
-			skipped++
-			if i++; i == len(text) {
-				v.own, v.sym = out, out
-				return
-			}
-		}
-		// text[i] is a symbol, even if it is a break after too long a run
-		nextN = next(text, i+1, nextN, '\n')
-		nextR = next(text, i+1, nextR, '\r')
-		to := min(nextN, nextR)
-		v.runs = append(v.runs, run{len(out), i})
-		out = append(out, text[i:to]...)
-		i = to
+	if from < len(text) {
+		v.runs = append(v.runs, run{len(out), from})
+		out = append(out, text[from:]...)
 	}
 	v.own, v.sym = out, out
+}
+
+// skip gives the end of the run of skipped bytes that goes on at text[i] after skipped ones. What stands there is a symbol.
+func skip(text []byte, i, skipped int) int {
+	for ; i < len(text) && skipped < maxSkip; i++ {
+		if !isBreak(text[i]) && (skipped == 0 || !isBlank(text[i])) {
+			break
+		}
+		skipped++
+	}
+	return i
+}
+
+// pairs is the set of byte pairs that stand side by side in some pattern.
+type pairs [1 << 16 / 64]uint64
+
+func (p *pairs) has(a, b byte) bool { return p[(uint(a)<<8|uint(b))>>6]>>(b&63)&1 != 0 }
+
+func (p *pairs) add(a, b byte) { p[(uint(a)<<8|uint(b))>>6] |= 1 << (b & 63) }
+
+// maxPaired bounds the patterns whose pairs are gathered: of more, all letters stand side by side somewhere.
+const maxPaired = 2048
+
+// learnJoins gives the pairs of all patterns, or nil where they are not worth having or a pattern holds a line break itself (after maxSkip).
+func learnJoins(x *index) *pairs {
+	if len(x.pats) > maxPaired {
+		return nil
+	}
+	p := new(pairs)
+	for i := range x.pats {
+		t := x.text(i)
+		if bytes.ContainsAny(t, "\r\n") {
+			return nil
+		}
+		for k := 1; k < len(t); k++ {
+			p.add(t[k-1], t[k])
+		}
+	}
+	return p
 }
 
 // stateAt gives the line state at offset to of a text that begins in state st.
@@ -114,11 +158,11 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 // appendWrapped appends p in the form of the wrap view. Leading blanks go too: behind a line break the text loses them.
 func appendWrapped(dst, p []byte) []byte {
 	p = bytes.TrimLeft(p, " \t\r\n")
-	if !bytes.ContainsAny(p, "\r\n") {
+	if bytes.IndexByte(p, '\n') < 0 && bytes.IndexByte(p, '\r') < 0 {
 		return append(dst, p...)
 	}
 	var v view
-	v.wrap(p, lineState{})
+	v.wrap(p, lineState{}, nil)
 	dst = append(dst, v.sym...)
 	clear(v.own)
 	return dst
