@@ -53,7 +53,12 @@ type HostRule struct {
 	Host    string   `json:"host"`              // exact, or "*.example.org" for one or more labels below
 	Port    int      `json:"port,omitempty"`    // 0: 443
 	Methods []string `json:"methods,omitempty"` // empty: GET HEAD POST PUT PATCH DELETE OPTIONS
-	Paths   []string `json:"paths,omitempty"`   // prefixes ending in "/" or "/*", or exact; empty: all
+	Paths   []string `json:"paths,omitempty"`   // prefixes ending in "/" or "/*", or exact; "*" alone stands for one segment; empty: all
+	// Deny refuses before anything allows: "/path" for every method, or "POST,PUT:/path"; compared without regard to case. The catalogue names
+	// here what makes or shows keys (attacks.md 40).
+	Deny []string `json:"deny,omitempty"`
+	// KeyEndpoints lifts what the kind denies on this host; only a person writes it. It says nothing about Deny.
+	KeyEndpoints bool `json:"allow_key_endpoints,omitempty"`
 }
 
 // Pin is a command that may hold the true value.
