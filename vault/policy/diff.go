@@ -1,0 +1,178 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Change is one difference between two policies. Both sides are short texts for a person who decides on them.
+type Change struct {
+	Field string `json:"field"` // JSON name in Policy
+	Old   string `json:"old"`
+	New   string `json:"new"`
+	Wider bool   `json:"wider"` // the new one allows something that the old one did not
+}
+
+// aspect is one field of a policy: its JSON name, how it reads, and whether b allows what a does not.
+type aspect struct {
+	name  string
+	text  func(Policy) string
+	wider func(a, b Policy) bool
+}
+
+// aspects has one entry for each field of Policy (a test counts them): a field that nobody compares would widen in silence.
+var aspects = []aspect{
+	{"agents", func(p Policy) string { return list(p.Agents, "any") }, func(a, b Policy) bool { return listWider(a.Agents, b.Agents) }},
+	{"deliveries", func(p Policy) string { return list(p.Deliveries, "stand-ins") }, deliveriesWider},
+	{"hosts", func(p Policy) string { return either(FormatHostRules(p.Hosts), "the kind's") }, func(a, b Policy) bool { return hostsWider(a.Hosts, b.Hosts) }},
+	{"pins", pinsText, pinsWider},
+	{"approval", func(p Policy) string { return either(p.Approval, "never") }, func(a, b Policy) bool { return a.Approval != "" && b.Approval == "" }},
+	{"min_level", func(p Policy) string { return either(string(p.MinLevel), "none") }, func(a, b Policy) bool { return b.MinLevel.Less(a.MinLevel) }},
+	{"max_uses", func(p Policy) string { return limit(p.MaxUses) }, func(a, b Policy) bool { return limitWider(a.MaxUses, b.MaxUses) }},
+	{"max_ttl_s", func(p Policy) string { return limit(p.MaxTTL) }, func(a, b Policy) bool { return limitWider(a.MaxTTL, b.MaxTTL) }},
+	{"expires_at", expiry, expiryWider},
+	{"resolve", func(p Policy) string { return list(p.Resolve, "none") }, func(a, b Policy) bool { return !subset(b.Resolve, a.Resolve) }},
+	{"allow_private", func(p Policy) string { return yesNo(p.Private) }, func(a, b Policy) bool { return !a.Private && b.Private }},
+	{"upstream_ca", func(p Policy) string { return yesNo(p.UpstreamCA != "") }, func(a, b Policy) bool { return b.UpstreamCA != "" && b.UpstreamCA != a.UpstreamCA }},
+	{"exec", func(p Policy) string { return list(p.Exec, "any") }, func(a, b Policy) bool { return listWider(a.Exec, b.Exec) }},
+}
+
+// Diff lists what differs, in the order of Policy's fields.
+func Diff(old, fresh Policy) []Change {
+	var out []Change
+	for _, a := range aspects {
+		if c := (Change{a.name, a.text(old), a.text(fresh), a.wider(old, fresh)}); c.Wider || c.Old != c.New || differs(a.name, old, fresh) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Differs tells whether the policies say different things; an empty list and none are the same.
+func Differs(a, b Policy) bool { return !bytes.Equal(encoded(a), encoded(b)) }
+
+// Widens tells whether fresh allows anything that old did not, or could: where that cannot be told cheaply, it says yes. It drives the proof of
+// presence, so an error to that side costs a passphrase, one to the other a wall.
+func Widens(old, fresh Policy) bool {
+	return slices.ContainsFunc(aspects, func(a aspect) bool { return a.wider(old, fresh) })
+}
+
+func encoded(p Policy) []byte {
+	b, _ := json.Marshal(p) // cannot fail: plain fields, and a time that Validate bounds
+	return b
+}
+
+func differs(field string, a, b Policy) bool {
+	var x, y map[string]json.RawMessage
+	if json.Unmarshal(encoded(a), &x) != nil || json.Unmarshal(encoded(b), &y) != nil {
+		return true
+	}
+	return !bytes.Equal(x[field], y[field])
+}
+
+// listWider compares lists in which empty means anything.
+func listWider(a, b []string) bool { return len(a) > 0 && (len(b) == 0 || !subset(b, a)) }
+
+func subset[T comparable](small, big []T) bool {
+	return !slices.ContainsFunc(small, func(x T) bool { return !slices.Contains(big, x) })
+}
+
+func deliveriesWider(a, b Policy) bool {
+	old, fresh := a.Deliveries, b.Deliveries
+	standIns := []Delivery{Broker, SSH, None}
+	if len(fresh) == 0 {
+		fresh = standIns
+	}
+	if len(old) == 0 {
+		old = standIns
+	}
+	return !subset(fresh, old)
+}
+
+// hostsWider: a rule is no wider if one old rule allowed all of it. Nothing stands for the kind's own hosts, which are not known here.
+func hostsWider(a, b []HostRule) bool {
+	if slices.EqualFunc(a, b, sameRule) {
+		return false
+	}
+	if len(a) == 0 || len(b) == 0 {
+		return true
+	}
+	for _, fresh := range b {
+		if !slices.ContainsFunc(a, func(old HostRule) bool { return old.contains(fresh) }) {
+			return true
+		}
+	}
+	return deniesLess(a, b)
+}
+
+func sameRule(a, b HostRule) bool { return a.String() == b.String() }
+
+// deniesLess: a denial holds for all rules of its host, so losing any may let something in.
+func deniesLess(a, b []HostRule) bool {
+	for _, old := range a {
+		for _, d := range old.Deny {
+			if !slices.ContainsFunc(b, func(r HostRule) bool { return r.Host == old.Host && r.port() == old.port() && slices.Contains(r.Deny, d) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// contains tells whether r allows whatever o allows.
+func (r HostRule) contains(o HostRule) bool {
+	if r.port() != o.port() || (r.Host != o.Host && !covers(r.Host, strings.TrimPrefix(o.Host, "*."))) || (o.KeyEndpoints && !r.KeyEndpoints) {
+		return false
+	}
+	if !subset(o.methods(), r.methods()) || !subset(r.Deny, o.Deny) {
+		return false
+	}
+	if len(r.Paths) == 0 {
+		return true
+	}
+	return len(o.Paths) > 0 && !slices.ContainsFunc(o.Paths, func(p string) bool {
+		return !slices.ContainsFunc(r.Paths, func(q string) bool { return q == p || prefixOf(q, p) })
+	})
+}
+
+// prefixOf tells whether pattern q, a plain prefix, holds all that p can match.
+func prefixOf(q, p string) bool {
+	head := strings.TrimSuffix(q, "*")
+	return strings.HasSuffix(head, "/") && !strings.Contains(head, "*") && strings.HasPrefix(p, head)
+}
+
+func pinsWider(a, b Policy) bool {
+	for _, fresh := range b.Pins {
+		if !slices.ContainsFunc(a.Pins, func(old Pin) bool { return old.contains(fresh) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// contains tells whether o allows no more than r.
+func (r Pin) contains(o Pin) bool {
+	return slices.Equal(r.Argv, o.Argv) && (r.SHA256 == "" || r.SHA256 == o.SHA256) && r.Cwd == o.Cwd && subset(o.Env, r.Env) && (r.Stdin || !o.Stdin)
+}
+
+func pinsText(p Policy) string {
+	s := make([]string, len(p.Pins))
+	for i, x := range p.Pins {
+		s[i] = x.Name + ": " + strings.Join(x.Argv, " ")
+	}
+	return list(s, "none")
+}
+
+func expiry(p Policy) string {
+	if p.Expires.IsZero() {
+		return "never"
+	}
+	return p.Expires.UTC().Format(time.RFC3339)
+}
+
+func expiryWider(a, b Policy) bool {
+	return !a.Expires.IsZero() && (b.Expires.IsZero() || b.Expires.After(a.Expires))
+}
