@@ -57,6 +57,14 @@ type Allocation struct {
 
 // Use is one authorised use of a resource in a run: what run gets to work with.
 type Use struct {
-	Lease    Lease
+	Lease    Lease // no ID yet where the handle came bare: StartRun makes the implicit lease
 	Resource Resource
+	// StandInOnly says that the agent may use the resource only by deliveries that never hand over the value.
+	StandInOnly bool
 }
+
+// Bounds of a lease's life.
+const (
+	DefaultTTL = time.Hour
+	MaxTTL     = 24 * time.Hour
+)

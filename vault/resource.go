@@ -37,6 +37,7 @@ type Resource struct {
 	Status    Status            `json:"status"`
 	Version   uint64            `json:"version"` // from 1
 	Uses      uint64            `json:"-"`
+	Remarks   []string          `json:"-"` // of the validation that just took place, for the person: likely mistakes, fingerprints
 	CreatedAt time.Time         `json:"created_at"`
 	UpdatedAt time.Time         `json:"updated_at"`
 	UpdatedBy string            `json:"updated_by"`

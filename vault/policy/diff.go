@@ -114,7 +114,9 @@ func sameRule(a, b HostRule) bool { return a.String() == b.String() }
 func deniesLess(a, b []HostRule) bool {
 	for _, old := range a {
 		for _, d := range old.Deny {
-			if !slices.ContainsFunc(b, func(r HostRule) bool { return r.Host == old.Host && r.port() == old.port() && slices.Contains(r.Deny, d) }) {
+			if !slices.ContainsFunc(b, func(r HostRule) bool {
+				return r.Host == old.Host && r.port() == old.port() && slices.Contains(r.Deny, d)
+			}) {
 				return true
 			}
 		}

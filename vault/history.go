@@ -1,0 +1,263 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// KeepVersions is how many earlier versions of a resource stay.
+const KeepVersions = 10
+
+func versionKey(rid string, version uint64) string { return fmt.Sprintf("%s/%016x", rid, version) }
+
+// EditResource changes a resource and keeps the version before. Fields that the edit does not name stay as they are, sealed.
+// Errors: as AddResource, and version_conflict.
+func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edit) (r Resource, err error) {
+	defer wipeAll(e.Secrets)
+	if err := errors.Join(checkLabels(e.Labels), checkWhy(e.Why)); err != nil {
+		return r, err
+	}
+	err = v.update(ctx, func(tx store.Tx) error {
+		old, err := v.byHandle(tx, ref)
+		if err != nil {
+			return err
+		}
+		if e.IfVersion != 0 && e.IfVersion != old.Version {
+			return fault.Newf(fault.VersionConflict, "the resource is at version %d, not %d", old.Version, e.IfVersion).WithNext("read it again with `zavhoz resource show %s`", old.Handle)
+		}
+		if r, err = v.edited(old, e); err != nil {
+			return err
+		}
+		if err := v.projectExists(tx, r.Project); err != nil {
+			return err
+		}
+		if err := v.keep(tx, actor, old, &r, e.Why); err != nil {
+			return err
+		}
+		action := audit.ResourceEdit
+		if e.Policy != nil {
+			action = audit.ResourcePolicy
+		}
+		return v.audit.Append(tx, resourceEvent(actor, action, r, map[string]string{"changed": joinNames(changed(old, r))}))
+	})
+	return r, err
+}
+
+// edited applies e to a copy of old, validates the whole, and seals what is new under the next version.
+func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
+	r := old
+	r.Attrs, r.Labels, r.Sealed = merged(old.Attrs, e.Attrs), merged(old.Labels, e.Labels), maps.Clone(old.Sealed)
+	if e.Project != nil {
+		r.Project = *e.Project
+	}
+	if e.Status != nil {
+		if *e.Status != Active && *e.Status != Disabled {
+			return r, fault.New(fault.InvalidArgument, "a status is active or disabled", "")
+		}
+		r.Status = *e.Status
+	}
+	k, err := kind.Get(r.Kind)
+	if err != nil {
+		return r, err
+	}
+	if e.Policy != nil {
+		r.Policy = *e.Policy
+	}
+	if err := policy.Validate(r.Policy, k.StandIn, k.Deliveries); err != nil {
+		return r, err
+	}
+	if len(e.Attrs) == 0 && len(e.Secrets) == 0 {
+		return r, nil
+	}
+	values, err := v.withKept(old, e.Secrets)
+	if err != nil {
+		return r, err
+	}
+	defer wipeAll(values)
+	ok, err := k.Validate(r.Attrs, values)
+	if err != nil {
+		return r, err
+	}
+	defer wipeAll(ok.Secrets)
+	r.Attrs, r.Remarks = ok.Attrs, append(ok.Warnings, ok.Notes...)
+	maps.DeleteFunc(r.Sealed, func(field string, _ Sealed) bool { return !wasGiven(ok.Secrets, field) })
+	fresh := map[string]secret.Secret{}
+	for field, s := range ok.Secrets {
+		if kept, had := values[field]; had && kept.Equal(s) && !wasGiven(e.Secrets, field) {
+			continue // unchanged: stays sealed as it was
+		}
+		fresh[field] = s
+	}
+	sealed, err := v.seal(r.ID, old.Version+1, fresh)
+	if err != nil {
+		return r, err
+	}
+	maps.Copy(r.Sealed, sealed)
+	return r, nil
+}
+
+func wasGiven(given map[string]secret.Secret, field string) bool {
+	_, ok := given[field]
+	return ok
+}
+
+// withKept gives the full set of values to validate: the new ones, and the kept ones opened for the check alone.
+func (v *Vault) withKept(old Resource, given map[string]secret.Secret) (map[string]secret.Secret, error) {
+	all := make(map[string]secret.Secret, len(old.Sealed)+len(given))
+	for field := range old.Sealed {
+		if wasGiven(given, field) {
+			continue
+		}
+		s, err := v.opener.Open(old.FieldRef(field), old.Sealed[field].Value)
+		if err != nil {
+			wipeAll(all)
+			return nil, err
+		}
+		all[field] = s
+	}
+	for field, s := range given {
+		all[field] = s.Clone()
+	}
+	return all, nil
+}
+
+// keep stores next as the version after old, and old in the history; it sets next's version, time and author.
+func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why string) error {
+	next.Version, next.UpdatedAt, next.UpdatedBy, next.Why = old.Version+1, v.now(), actor.Name, why
+	if err := v.versions.Put(tx, versionKey(old.ID, old.Version), old); err != nil {
+		return err
+	}
+	if old.Version > KeepVersions {
+		if err := v.versions.Delete(tx, versionKey(old.ID, old.Version-KeepVersions)); err != nil {
+			return err
+		}
+	}
+	return v.resources.Put(tx, next.ID, *next)
+}
+
+// History lists the versions of a resource that are kept, newest first, the present one included.
+func (v *Vault) History(ctx context.Context, ref string) (out []Version, err error) {
+	err = v.view(ctx, func(tx store.Tx) error {
+		out = nil
+		r, err := v.byHandle(tx, ref)
+		if err != nil {
+			return err
+		}
+		all := []Resource{r}
+		err = v.versions.ScanDown(tx, r.ID+"/", "", func(_ string, old Resource) (bool, error) {
+			all = append(all, old)
+			return true, nil
+		})
+		for i, x := range all {
+			row := Version{Version: x.Version, UpdatedAt: x.UpdatedAt, UpdatedBy: x.UpdatedBy, Why: x.Why}
+			if i+1 < len(all) {
+				row.Changed = changed(all[i+1], x)
+			}
+			out = append(out, row)
+		}
+		return err
+	})
+	return out, err
+}
+
+// RollbackResource makes an earlier version's attributes, secrets and labels present again, as a new version. The policy and the handle stay: going
+// back must not widen what was narrowed since.
+func (v *Vault) RollbackResource(ctx context.Context, actor Actor, ref string, version uint64, why string) (r Resource, err error) {
+	if err := checkWhy(why); err != nil {
+		return r, err
+	}
+	err = v.update(ctx, func(tx store.Tx) error {
+		now, err := v.byHandle(tx, ref)
+		if err != nil {
+			return err
+		}
+		old, err := v.versions.Get(tx, versionKey(now.ID, version))
+		if err != nil {
+			return found(err, fault.Newf(fault.UnknownVersion, "version %d is not kept", version).WithNext("`zavhoz resource history %s` lists the versions", now.Handle))
+		}
+		r = now
+		r.Attrs, r.Sealed, r.Labels = old.Attrs, old.Sealed, old.Labels
+		if why == "" {
+			why = fmt.Sprintf("rolled back to version %d", version)
+		}
+		if err := v.keep(tx, actor, now, &r, why); err != nil {
+			return err
+		}
+		return v.audit.Append(tx, resourceEvent(actor, audit.ResourceRollback, r, map[string]string{"to": utoa(version)}))
+	})
+	return r, err
+}
+
+func (v *Vault) dropHistory(tx store.Tx, rid string) error {
+	var keys []string
+	err := v.versions.Scan(tx, rid+"/", "", func(key string, _ Resource) (bool, error) {
+		keys = append(keys, key)
+		return true, nil
+	})
+	for _, k := range keys {
+		err = errors.Join(err, v.versions.Delete(tx, k))
+	}
+	return err
+}
+
+// changed names what differs between two versions.
+func changed(a, b Resource) []string {
+	var names []string
+	for _, k := range keysOf(a.Attrs, b.Attrs) {
+		if a.Attrs[k] != b.Attrs[k] {
+			names = append(names, k)
+		}
+	}
+	for _, k := range keysOf(a.Sealed, b.Sealed) {
+		if a.Sealed[k] != b.Sealed[k] {
+			names = append(names, k)
+		}
+	}
+	add := func(name string, differs bool) {
+		if differs {
+			names = append(names, name)
+		}
+	}
+	add("labels", !maps.Equal(a.Labels, b.Labels))
+	add("policy", !reflect.DeepEqual(a.Policy, b.Policy))
+	add("status", a.Status != b.Status)
+	add("project", a.Project != b.Project)
+	add("handle", a.Handle != b.Handle)
+	return names
+}
+
+func keysOf[V any](a, b map[string]V) []string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]V{}
+	}
+	maps.Copy(all, b)
+	return slices.Sorted(maps.Keys(all))
+}
+
+// merged overlays changes on base; an empty value removes.
+func merged(base, changes map[string]string) map[string]string {
+	out := maps.Clone(base)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for k, val := range changes {
+		if val == "" {
+			delete(out, k)
+		} else {
+			out[k] = val
+		}
+	}
+	return out
+}

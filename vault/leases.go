@@ -1,0 +1,197 @@
+package vault
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/id"
+)
+
+// putLease stores a live lease with the row that leads to it from its resource.
+func (v *Vault) putLease(tx store.Tx, l Lease) error {
+	if err := errors.Join(v.leases.Put(tx, l.ID, l), v.live.Put(tx, l.Resource+"/"+l.ID, link{l.ID})); err != nil {
+		return err
+	}
+	return v.countLeases(tx, l, 1)
+}
+
+// countLeases keeps the number of an agent's live explicit leases.
+func (v *Vault) countLeases(tx store.Tx, l Lease, by int) error {
+	if l.Implicit {
+		return nil
+	}
+	key := leaseCount(Agent{ID: l.Agent})
+	c, err := v.counters.Get(tx, key)
+	if err = ignoreNotFound(err); err != nil {
+		return err
+	}
+	if by > 0 {
+		c.Uses++
+	} else if c.Uses > 0 {
+		c.Uses--
+	}
+	if c.Uses == 0 {
+		return v.counters.Delete(tx, key)
+	}
+	return v.counters.Put(tx, key, c)
+}
+
+// endLease marks a lease as ended and takes it off the live ones.
+func (v *Vault) endLease(tx store.Tx, l Lease, why string) error {
+	l.ReleasedAt, l.ReleasedWhy = v.now(), why
+	if err := v.live.Delete(tx, l.Resource+"/"+l.ID); err != nil {
+		return err
+	}
+	if err := v.countLeases(tx, l, -1); err != nil {
+		return err
+	}
+	return v.leases.Put(tx, l.ID, l)
+}
+
+// endLeases ends every live lease that which says.
+func (v *Vault) endLeases(tx store.Tx, which func(Lease) bool, why string) error {
+	return v.endLeasesUnder(tx, "", which, why)
+}
+
+func (v *Vault) endLeasesOf(tx store.Tx, rid, why string) error {
+	return v.endLeasesUnder(tx, rid+"/", func(Lease) bool { return true }, why)
+}
+
+func (v *Vault) endLeasesUnder(tx store.Tx, prefix string, which func(Lease) bool, why string) error {
+	var ending []Lease
+	err := v.live.Scan(tx, prefix, "", func(_ string, l link) (bool, error) {
+		x, err := v.leases.Get(tx, l.ID)
+		if err == nil && which(x) {
+			ending = append(ending, x)
+		}
+		return true, err
+	})
+	for _, l := range ending {
+		err = errors.Join(err, v.endLease(tx, l, why))
+	}
+	return err
+}
+
+// Release ends an agent's own lease. Releasing one that has ended already is no error.
+func (v *Vault) Release(ctx context.Context, actor Actor, leaseID string) (l Lease, err error) {
+	err = v.update(ctx, func(tx store.Tx) error {
+		if !id.Is(leaseID, id.Lease) {
+			return noLease()
+		}
+		if l, err = v.leases.Get(tx, leaseID); err != nil {
+			return found(err, noLease())
+		}
+		if actor.Type == audit.Agent && l.Agent != actor.ID {
+			return noLease()
+		}
+		if !l.ReleasedAt.IsZero() {
+			return nil
+		}
+		if err := v.endLease(tx, l, "released"); err != nil {
+			return err
+		}
+		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.LeaseRelease, Outcome: audit.Allowed, Subject: l.ID, Handle: l.Handle})
+	})
+	if err != nil {
+		subject := ""
+		if id.Is(leaseID, id.Lease) {
+			subject = leaseID
+		}
+		return Lease{}, v.deny(ctx, actor, audit.LeaseRelease, subject, "", err)
+	}
+	return l, nil
+}
+
+// Leases lists the live leases, of one agent where actor is one, for status and the operator.
+func (v *Vault) Leases(ctx context.Context, actor Actor) (out []Lease, err error) {
+	err = v.view(ctx, func(tx store.Tx) error {
+		out = nil
+		return v.live.Scan(tx, "", "", func(_ string, l link) (bool, error) {
+			x, err := v.leases.Get(tx, l.ID)
+			if err == nil && v.leaseLives(x) == nil && (actor.Type != audit.Agent || x.Agent == actor.ID) {
+				out = append(out, x)
+			}
+			return true, err
+		})
+	})
+	return out, err
+}
+
+// SpendRedactions counts n secret values that a run printed against its leases; a lease over budget ends (attacks.md 60). It tells whether one did.
+func (v *Vault) SpendRedactions(ctx context.Context, leases []string, n int) (ended bool, err error) {
+	err = v.update(ctx, func(tx store.Tx) error {
+		ended = false
+		for _, lid := range leases {
+			l, err := v.leases.Get(tx, lid)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			l.Redactions += n
+			if l.Redactions <= v.budget || !l.ReleasedAt.IsZero() {
+				if err := v.leases.Put(tx, l.ID, l); err != nil {
+					return err
+				}
+				continue
+			}
+			ended = true
+			if err := v.endLease(tx, l, "redactions"); err != nil {
+				return err
+			}
+			e := audit.Event{Actor: SystemActor("redactor"), Action: audit.LeaseRelease, Outcome: audit.Denied, Subject: l.ID, Handle: l.Handle, Detail: map[string]string{"why": "redactions"}}
+			if err := v.audit.Append(tx, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return ended, err
+}
+
+// sweepBatch bounds one transaction of Sweep.
+const sweepBatch = 500
+
+// Sweep ends leases that have expired, and forgets leases, runs and idempotency keys that ended before keep. The daemon calls it every minute.
+func (v *Vault) Sweep(ctx context.Context) error {
+	now := v.now()
+	return v.update(ctx, func(tx store.Tx) error {
+		if err := v.endLeases(tx, func(l Lease) bool { return !now.Before(l.ExpiresAt) }, "expired"); err != nil {
+			return err
+		}
+		old := now.Add(-KeepEnded)
+		drop := map[store.Collection][]string{}
+		err := errors.Join(
+			v.leases.Scan(tx, "", "", func(k string, l Lease) (bool, error) {
+				if !l.ReleasedAt.IsZero() && l.ReleasedAt.Before(old) {
+					drop[cLeases] = append(drop[cLeases], k)
+				}
+				return len(drop[cLeases]) < sweepBatch, nil
+			}),
+			v.runs.Scan(tx, "", "", func(k string, r Run) (bool, error) {
+				if r.State != RunRunning && r.EndedAt.Before(old) {
+					drop[cRuns] = append(drop[cRuns], k)
+				}
+				return len(drop[cRuns]) < sweepBatch, nil
+			}),
+			v.idem.Scan(tx, "", "", func(k string, r idemRow) (bool, error) {
+				if r.Until.Before(now) {
+					drop[cIdem] = append(drop[cIdem], k)
+				}
+				return len(drop[cIdem]) < sweepBatch, nil
+			}))
+		for _, k := range drop[cLeases] {
+			err = errors.Join(err, v.leases.Delete(tx, k))
+		}
+		for _, k := range drop[cRuns] {
+			err = errors.Join(err, v.runs.Delete(tx, k))
+		}
+		for _, k := range drop[cIdem] {
+			err = errors.Join(err, v.idem.Delete(tx, k))
+		}
+		return err
+	})
+}

@@ -1,0 +1,57 @@
+package vault
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+const presenceKey = "presence"
+
+// HasPresence tells whether an operator passphrase is set.
+func (v *Vault) HasPresence(ctx context.Context) (set bool, err error) {
+	err = v.view(ctx, func(tx store.Tx) error {
+		_, err := v.presence.Get(tx, presenceKey)
+		set = err == nil
+		return ignoreNotFound(err)
+	})
+	return set, err
+}
+
+// SetPresence sets the operator's passphrase, or another. The caller has made sure that a person may.
+func (v *Vault) SetPresence(ctx context.Context, actor Actor, pass secret.Secret) error {
+	p, err := keyring.HashPassphrase(pass, v.now())
+	if err != nil {
+		return err
+	}
+	return v.update(ctx, func(tx store.Tx) error {
+		if err := v.presence.Put(tx, presenceKey, p); err != nil {
+			return err
+		}
+		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.PresenceSet, Outcome: audit.Allowed})
+	})
+}
+
+// CheckPresence refuses a passphrase that is not the operator's: presence_required.
+func (v *Vault) CheckPresence(ctx context.Context, actor Actor, pass secret.Secret) error {
+	var p keyring.Presence
+	err := v.view(ctx, func(tx store.Tx) (err error) {
+		p, err = v.presence.Get(tx, presenceKey)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return fault.New(fault.InvalidArgument, "no operator passphrase is set", "set one with `zavhoz presence set`")
+	}
+	if err != nil {
+		return err
+	}
+	if !p.Check(pass) {
+		return v.deny(ctx, actor, audit.PresenceCheck, "", "", fault.New(fault.PresenceRequired, "that is not the operator's passphrase", "try again"))
+	}
+	return v.Note(ctx, audit.Event{Actor: actor, Action: audit.PresenceCheck, Outcome: audit.Allowed})
+}

@@ -1,0 +1,136 @@
+package vault
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// Limits of the queue of audit records.
+const (
+	readFlush = 50 * time.Millisecond // the longest a record waits
+	readQueue = 4096                  // records; a full queue makes callers wait
+)
+
+// readLog queues the records of what changes nothing (reads, denials) in order and commits them in groups within readFlush. When a
+// commit fails it is sticky: no read is answered any more without its record.
+type readLog struct {
+	v    *Vault
+	in   chan audit.Event
+	quit chan struct{}
+	done chan struct{}
+
+	mu     sync.RWMutex
+	broken error
+	closed bool
+
+	denials audit.Denials // of run alone
+}
+
+func newReadLog(v *Vault) *readLog {
+	l := &readLog{v: v, in: make(chan audit.Event, readQueue), quit: make(chan struct{}), done: make(chan struct{})}
+	go l.run()
+	return l
+}
+
+// note queues e. It fails when records can no longer be written, and then the caller must not answer.
+func (l *readLog) note(ctx context.Context, e audit.Event) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.broken != nil {
+		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so nothing is answered", "run `zavhoz doctor`; free disk space").Because(l.broken)
+	}
+	if l.closed {
+		return fault.New(fault.DaemonUnavailable, "the vault is closing", "try again")
+	}
+	select {
+	case l.in <- e:
+		return nil
+	case <-ctx.Done():
+		return StoreFault(ctx.Err())
+	}
+}
+
+func (l *readLog) close(ctx context.Context) error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	close(l.quit)
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.broken
+}
+
+func (l *readLog) run() {
+	defer close(l.done)
+	tick := time.NewTicker(readFlush)
+	defer tick.Stop()
+	var batch []audit.Folded
+	for {
+		select {
+		case e := <-l.in:
+			batch = l.take(batch, e)
+			if len(batch) >= readQueue/4 {
+				batch = l.flush(batch)
+			}
+		case <-tick.C:
+			batch = l.flush(append(batch, l.denials.Flush(l.v.now())...))
+		case <-l.quit:
+			for len(l.in) > 0 {
+				batch = l.take(batch, <-l.in)
+			}
+			l.flush(append(batch, l.denials.Close()...))
+			return
+		}
+	}
+}
+
+// take adds e to the batch; equal denials within a minute become one record.
+func (l *readLog) take(batch []audit.Folded, e audit.Event) []audit.Folded {
+	if e.Outcome != audit.Denied {
+		return append(batch, audit.Folded{Event: e, Count: 1})
+	}
+	return append(batch, l.denials.Fold(e, l.v.now())...)
+}
+
+func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
+	if len(batch) == 0 {
+		return batch
+	}
+	err := l.v.st.Update(context.Background(), func(tx store.Tx) error {
+		for _, e := range batch {
+			if err := l.v.audit.AppendCount(tx, e.Event, e.Count); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		l.mu.Lock()
+		l.broken = err
+		l.mu.Unlock()
+	}
+	return batch[:0]
+}
+
+// Note records an event that changes nothing in the vault: queued in order, durable within 50 ms. When it fails, do not answer.
+func (v *Vault) Note(ctx context.Context, e audit.Event) error { return v.reads.note(ctx, e) }
+
+// deny records a refusal and gives it back.
+func (v *Vault) deny(ctx context.Context, actor Actor, action audit.Action, subject, handle string, err error) error {
+	f := fault.Of(err)
+	e := audit.Event{Actor: actor, Action: action, Outcome: audit.Denied, Subject: subject, Handle: handle, Code: string(f.Code)}
+	if nerr := v.reads.note(ctx, e); nerr != nil {
+		return nerr
+	}
+	return err
+}

@@ -1,0 +1,241 @@
+// Package vault is the house's heart: resources, projects, agents, leases, servers and runs as sealed, authenticated records, and the
+// rules by which they may be used.
+//
+// Promise: whoever acts is resolved once, at the door, and every act is authorised here against the lease, the agent's grants and the
+// resource's policy, in the same transaction that records it. Secret fields come in as secret.Secret, are sealed at once and wiped;
+// nothing here gives one back: opening is vault/open's, which this package does not import.
+//
+// Attacks stopped: a handle or lease guessed, stolen, replayed by another agent or used after release (attacks.md 63); another's run
+// read or stopped (64); a row edited, moved or lost underneath (57, 72), by the records' MACs and digests.
+package vault
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/record"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// The collections of the vault. Names are part of the vault's format.
+const (
+	cResources  store.Collection = "resources"
+	cHandles    store.Collection = "handles"
+	cVersions   store.Collection = "versions"
+	cCounters   store.Collection = "counters"
+	cLeases     store.Collection = "leases"
+	cLive       store.Collection = "live_leases"
+	cIdem       store.Collection = "idempotency"
+	cAgents     store.Collection = "agents"
+	cAgentNames store.Collection = "agent_names"
+	cTokens     store.Collection = "tokens"
+	cProjects   store.Collection = "projects"
+	cServers    store.Collection = "servers"
+	cRuns       store.Collection = "runs"
+	cLiveRuns   store.Collection = "live_runs"
+	cSettings   store.Collection = "settings"
+	cSync       store.Collection = "sync_state"
+	cServerOf   store.Collection = "server_of"
+)
+
+// Opener opens sealed fields (vault/open.Opener). The vault needs it where an edit must check new fields against kept ones and where
+// a discovered server's address becomes a resource's; the program wires it.
+type Opener interface {
+	Open(ref keyring.Ref, sealed string) (secret.Secret, error)
+}
+
+// Options are what a Vault is opened with.
+type Options struct {
+	Store   store.Store
+	Keyring *keyring.Keyring
+	Opener  Opener
+	Clock   func() time.Time // default time.Now
+	Writer  string           // the audit chain's writer; default "main"
+	// RedactionBudget is how many secret values the runs of one lease may print before it ends (attacks.md 60); default 50.
+	RedactionBudget int
+	Verify          bool // check every record, count and digest before answering: what a daemon does at its start
+}
+
+// link is a row that points at another record by id.
+type link struct {
+	ID string `json:"id"`
+}
+
+// counter counts the uses of a resource over all its leases.
+type counter struct {
+	Uses uint64 `json:"uses"`
+}
+
+// Vault is an unlocked vault. Its methods may be called by many goroutines.
+type Vault struct {
+	st     store.Store
+	k      *keyring.Keyring
+	opener Opener
+	book   *record.Book
+	audit  *audit.Log
+	now    func() time.Time
+	reads  *readLog
+	budget int
+
+	resources  *record.Set[Resource]
+	handles    *record.Set[link]
+	versions   *record.Set[Resource]
+	counters   *record.Set[counter]
+	leases     *record.Set[Lease]
+	live       *record.Set[link]
+	idem       *record.Set[idemRow]
+	agents     *record.Set[Agent]
+	agentNames *record.Set[link]
+	tokens     *record.Set[link]
+	projects   *record.Set[Project]
+	servers    *record.Set[Server]
+	runs       *record.Set[Run]
+	liveRuns   *record.Set[link]
+	presence   *record.Set[keyring.Presence]
+	syncState  *record.Set[SyncState]
+
+	serverLinks *record.Set[link] // res_… → srv_…
+
+	closing sync.Once
+}
+
+// Open makes a Vault over an unlocked keyring. Errors: fault record_tampered or vault_corrupt from the check, store errors.
+func Open(ctx context.Context, o Options) (*Vault, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Writer == "" {
+		o.Writer = "main"
+	}
+	if o.RedactionBudget <= 0 {
+		o.RedactionBudget = 50
+	}
+	b := record.NewBook(o.Keyring)
+	v := &Vault{
+		st: o.Store, k: o.Keyring, opener: o.Opener, book: b, budget: o.RedactionBudget,
+		now:        func() time.Time { return o.Clock().UTC() },
+		audit:      audit.New(b, o.Keyring, audit.Options{Writer: o.Writer, Clock: o.Clock}),
+		resources:  record.NewSet[Resource](b, cResources),
+		handles:    record.NewSet[link](b, cHandles),
+		versions:   record.NewSet[Resource](b, cVersions),
+		counters:   record.NewSet[counter](b, cCounters),
+		leases:     record.NewSet[Lease](b, cLeases),
+		live:       record.NewSet[link](b, cLive),
+		idem:       record.NewSet[idemRow](b, cIdem),
+		agents:     record.NewSet[Agent](b, cAgents),
+		agentNames: record.NewSet[link](b, cAgentNames),
+		tokens:     record.NewSet[link](b, cTokens),
+		projects:   record.NewSet[Project](b, cProjects),
+		servers:    record.NewSet[Server](b, cServers),
+		runs:       record.NewSet[Run](b, cRuns),
+		liveRuns:   record.NewSet[link](b, cLiveRuns),
+		presence:   record.NewSet[keyring.Presence](b, cSettings),
+		syncState:  record.NewSet[SyncState](b, cSync),
+
+		serverLinks: record.NewSet[link](b, cServerOf),
+	}
+	if o.Verify {
+		if err := b.Verify(ctx, o.Store); err != nil {
+			return nil, err
+		}
+	}
+	v.reads = newReadLog(v)
+	return v, nil
+}
+
+// Header reads the keyring's header, which is readable while the vault is locked.
+func Header(ctx context.Context, st store.Store) (header []byte, err error) {
+	err = st.View(ctx, func(tx store.Tx) error {
+		header, err = keyring.Load(tx)
+		return err
+	})
+	return header, StoreFault(err)
+}
+
+// PutHeader writes the header of a new vault.
+func PutHeader(ctx context.Context, st store.Store, header []byte) error {
+	return StoreFault(st.Update(ctx, func(tx store.Tx) error { return keyring.Save(tx, header) }))
+}
+
+// Setup writes what a new vault starts with: the default project and the agent `local`.
+func (v *Vault) Setup(ctx context.Context) error {
+	return v.update(ctx, func(tx store.Tx) error {
+		now := v.now()
+		p := Project{Format: 1, ID: id.New(id.Project), Slug: DefaultProject, CreatedAt: now}
+		if err := v.projects.Put(tx, p.Slug, p); err != nil {
+			return err
+		}
+		local := Agent{
+			Format: 1, ID: id.New(id.Agent), Name: LocalAgent, Role: RoleAgent, CreatedAt: now,
+			Grants: Grants{Projects: []string{DefaultProject}, Kinds: []string{"*"}},
+		}
+		if err := v.putAgent(tx, local); err != nil {
+			return err
+		}
+		return v.audit.Append(tx, audit.Event{Actor: SystemActor("init"), Action: audit.VaultInit, Outcome: audit.Allowed})
+	})
+}
+
+// Close flushes the queued audit records. It does not close the store or the keyring.
+func (v *Vault) Close(ctx context.Context) error {
+	var err error
+	v.closing.Do(func() { err = v.reads.close(ctx) })
+	return err
+}
+
+// Verify checks every record, count and digest (see record.Book).
+func (v *Vault) Verify(ctx context.Context) error { return v.book.Verify(ctx, v.st) }
+
+// Audit gives the audit log and the store it lives in, for listing, verification and export by the operator.
+func (v *Vault) Audit() (*audit.Log, store.Store) { return v.audit, v.st }
+
+// Changes tells when records may have changed, until ctx ends.
+func (v *Vault) Changes(ctx context.Context) <-chan store.Change { return v.st.Watch(ctx) }
+
+// view and update turn the store's errors into faults.
+func (v *Vault) view(ctx context.Context, fn func(store.Tx) error) error {
+	return StoreFault(v.st.View(ctx, fn))
+}
+
+func (v *Vault) update(ctx context.Context, fn func(store.Tx) error) error {
+	return StoreFault(v.st.Update(ctx, fn))
+}
+
+// StoreFault says in our own words what a store's error means; faults and unknown errors pass.
+func StoreFault(err error) error {
+	var f *fault.Error
+	switch {
+	case err == nil || errors.As(err, &f):
+		return err
+	case errors.Is(err, store.ErrCorrupt):
+		return fault.New(fault.VaultCorrupt, "the vault's file is damaged", "run `zavhoz doctor`; restore from a backup").Because(err)
+	case errors.Is(err, store.ErrFormat):
+		return fault.New(fault.VaultFormat, "the vault was written by a newer zavhoz", "upgrade zavhoz").Because(err)
+	case errors.Is(err, store.ErrBusy):
+		return fault.New(fault.VaultBusy, "another process holds the vault", "stop the other daemon, then try again").Because(err)
+	case errors.Is(err, store.ErrFull):
+		return fault.New(fault.Internal, "the disk is full: nothing was written", "free some space, then try again").Because(err)
+	case errors.Is(err, store.ErrClosed):
+		return fault.New(fault.DaemonUnavailable, "the vault is closing", "try again").Because(err)
+	case errors.Is(err, context.Canceled):
+		return fault.New(fault.Canceled, "the call was cancelled before it took effect", "").Because(err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fault.New(fault.TimedOut, "the call ran out of time before it took effect", "try again").Because(err)
+	}
+	return err
+}
+
+// found turns store.ErrNotFound into the fault given.
+func found(err error, missing *fault.Error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return missing
+	}
+	return err
+}
