@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 GO        ?= go
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS   := -s -w -X main.version=$(VERSION)
+LDFLAGS   := -s -w -X main.buildVersion=$(VERSION)
 EXE       := $(shell $(GO) env GOEXE)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 CORES     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

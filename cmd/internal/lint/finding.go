@@ -40,6 +40,9 @@ var checks = []Check{
 	{"layout", checkLayout},
 	{"word", checkWords},
 	{"skip", checkSkips},
+	{"cite", checkCites},
+	{"threat", checkThreats},
+	{"code", checkCodes},
 }
 
 // tidy sorts and drops what several platforms found alike.
