@@ -90,8 +90,7 @@ func (h header) authentic(r *keys.Ring) bool {
 	if err != nil {
 		return false
 	}
-	got, err := hex.DecodeString(h.MAC)
-	return err == nil && subtle.ConstantTimeCompare(got, want) == 1
+	return subtle.ConstantTimeCompare([]byte(h.MAC), []byte(hex.EncodeToString(want))) == 1 // as text: upper-case hex is a changed byte too
 }
 
 func corrupt(what string) *fault.Error {
