@@ -53,7 +53,7 @@ func (f *finder) findHex(text []byte, final bool) {
 	step, n, done := f.m.hexStep, len(text), 0
 	size := 8 * f.m.hexWords
 	for i := 0; i+size <= n; i += step {
-		if hexBeyond(load(text, i)) != 0 || !hexWords(text[i:i+size]) || i+size <= done {
+		if hexBeyond(load(text, i))|hexBeyond(load(text, i+size-8)) != 0 || !hexWords(text[i:i+size]) || i+size <= done {
 			continue
 		}
 		hi := hexEnd(text, i)

@@ -80,7 +80,7 @@ func (m *Matcher) learnHex(pats []pattern) {
 	}
 	if m.hexDigits > 0 {
 		m.hexSpan = m.hexDigits + (m.hexDigits-1)/maxGroup
-		m.hexWords = min(m.hexSpan/16, 4)
+		m.hexWords = max(1, min(m.hexSpan/20, 3))
 		m.hexStep = m.hexSpan - 8*m.hexWords + 1
 	}
 }

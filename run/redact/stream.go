@@ -43,20 +43,60 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if s.f.m == nil && len(p) > 0 {
 		s.f.m = s.compile()
 	}
-	for n := 0; n < len(p); {
-		block := p[n:min(n+blockLen, len(p))]
-		text := block
-		if len(s.buf) > 0 {
-			s.grow(len(block))
-			s.buf = append(s.buf, block...)
-			text = s.buf
+	rest := p
+	if s.err = s.join(&rest); s.err != nil {
+		return 0, s.err
+	}
+	for n := blockLen; len(rest) > 0; n += blockLen {
+		n = min(n, len(rest))
+		keep, err := s.process(rest[:n], false)
+		if s.err = err; err != nil {
+			return len(p) - len(rest), err
 		}
-		if s.err = s.process(text, false); s.err != nil {
-			return n, s.err
+		if n == len(rest) {
+			s.grow(n - keep)
+			s.buf = append(s.buf, rest[keep:]...)
+			break
 		}
-		n += len(block)
+		if keep > 0 { // else look at more
+			rest, n = rest[keep:], 0
+		}
 	}
 	return len(p), nil
+}
+
+// joinLen is how much is put behind kept bytes at first, in bytes: most often the kept ones are then decided, and the rest of the caller's
+// bytes need no copy.
+const joinLen = 512
+
+// join works on what was kept and the beginning of rest, until nothing is kept or rest is used up.
+func (s *Stream) join(rest *[]byte) error {
+	for n := joinLen; len(s.buf) > 0 && len(*rest) > 0; n *= 2 {
+		old := len(s.buf)
+		n = min(n, len(*rest), blockLen)
+		s.grow(n)
+		s.buf = append(s.buf, (*rest)[:n]...)
+		keep, err := s.process(s.buf, false)
+		if err != nil {
+			return err
+		}
+		if keep >= old {
+			*rest = (*rest)[keep-old:]
+			clear(s.buf)
+			s.buf = s.buf[:0]
+			if len(*rest) == 0 {
+				return nil
+			}
+			if n == len(*rest)+keep-old { // all of it was seen: keep the tail
+				s.buf = append(s.buf, *rest...)
+				*rest = nil
+			}
+			return nil
+		}
+		*rest = (*rest)[n:]
+		s.buf = s.buf[:copy(s.buf, s.buf[keep:])]
+	}
+	return nil
 }
 
 // Close lets go what was held back and erases the stream's buffers.
@@ -67,7 +107,7 @@ func (s *Stream) Close() error {
 	}
 	var err error
 	if s.f.m != nil {
-		err = s.process(s.buf, true)
+		_, err = s.process(s.buf, true)
 	}
 	s.err = err
 	if err == nil {
@@ -115,29 +155,25 @@ func (s *Stream) wipe() {
 	s.buf, s.done = s.buf[:0], 0
 }
 
-// process releases what is decided and keeps the rest.
-// text is buf, or the caller's bytes where nothing was kept.
-func (s *Stream) process(text []byte, final bool) error {
+// process releases what is decided of text and gives the offset from which on text must be seen again, then as the beginning of the next.
+func (s *Stream) process(text []byte, final bool) (keep int, err error) {
 	if s.f.m.wiped.Load() {
-		return ErrWiped
+		return 0, ErrWiped
 	}
 	s.f.find(text, s.state, final)
 	upTo := max(s.f.hold, s.done)
 	if err := s.release(text, upTo); err != nil {
-		return err
+		return 0, err
 	}
-	keep := min(s.f.keep, upTo)
+	keep = min(s.f.keep, upTo)
 	s.state = stateAt(text, keep, s.state)
 	if s.masked < upTo {
 		s.masked = -1
 	} else {
 		s.masked -= keep
 	}
-	rest := text[keep:]
-	s.grow(max(0, len(rest)-len(s.buf)))
-	s.buf = append(s.buf[:0], rest...)
 	s.done = upTo - keep
-	return nil
+	return keep, nil
 }
 
 // release writes text[done:upTo] on, with the spans masked. Spans that begin before upTo are all known.

@@ -44,18 +44,25 @@ func (v *view) at(i int) int {
 func (v *view) wrap(text []byte, st lineState, joins *pairs) {
 	v.runs, v.end = v.runs[:0], len(text)
 	out, from, at := v.own[:0], 0, 0
-	nextN, nextR := bytes.IndexByte(text, '\n'), bytes.IndexByte(text, '\r')
 	if st.skipped > 0 {
 		from = skip(text, 0, st.skipped)
 		at = min(from+1, len(text))
 	}
-	for at < len(text) {
-		nextN, nextR = next(text, at, nextN, '\n'), next(text, at, nextR, '\r')
+	for nextN, nextR := -1, -1; at < len(text); {
+		if nextN < at {
+			nextN = next(text, at, '\n')
+		}
+		if nextR < at {
+			nextR = next(text, at, '\r')
+		}
 		gap := min(nextN, nextR)
 		if gap == len(text) {
 			break
 		}
-		to := skip(text, gap, 0)
+		to := gap + 1
+		if to == len(text) || text[to] <= ' ' {
+			to = skip(text, gap, 0)
+		}
 		if joins != nil && to < len(text) && gap > 0 && to-gap < maxSkip && !joins.has(text[gap-1], text[to]) {
 			at = to + 1 // text[to] is a symbol
 			continue
@@ -138,14 +145,8 @@ func stateAt(text []byte, to int, st lineState) lineState {
 	return st
 }
 
-// next gives the first offset ≥ from of c in text, or its length; known is an earlier answer.
-func next(text []byte, from, known int, c byte) int {
-	if known >= from {
-		return known
-	}
-	if known < 0 { // never seen: none in text
-		return len(text)
-	}
+// next gives the first offset ≥ from of c in text, or its length.
+func next(text []byte, from int, c byte) int {
 	if k := bytes.IndexByte(text[from:], c); k >= 0 {
 		return from + k
 	}
