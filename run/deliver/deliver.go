@@ -26,6 +26,7 @@ import (
 type Item struct {
 	Name   string // of the variable; a file's path goes to NAME_FILE
 	Handle string // whose it is, for messages
+	Field  string // for the caller's own use; it does not travel
 	File   bool   // as a file, not in the environment
 	Value  secret.Secret
 }

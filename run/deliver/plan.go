@@ -3,6 +3,7 @@ package deliver
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -54,6 +55,14 @@ func (p *Plan) Encode() []byte {
 		b = text(text(b, l.Label), l.Value.Reveal())
 	}
 	return b
+}
+
+// WriteTo writes the encoded plan and wipes the copy that it made.
+func (p *Plan) WriteTo(w io.Writer) (int64, error) {
+	b := p.Encode()
+	defer clear(b)
+	n, err := w.Write(b)
+	return int64(n), err
 }
 
 func text[T string | []byte](b []byte, s T) []byte {

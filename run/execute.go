@@ -1,0 +1,218 @@
+package run
+
+import (
+	"context"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zavhoz/zavhoz/run/deliver"
+	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/run/redact"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// execute runs a recorded plan to its end, or until ctx ends: the error is then ctx's cause.
+func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (exit, error) {
+	if err := e.learn(l, p); err != nil {
+		return exit{}, err
+	}
+	out, errs := l.mask.to(l.ctx, sink{l, stdout}), l.mask.to(l.ctx, sink{l, stderr})
+	var x exit
+	var err error
+	if p.remote != "" {
+		x, err = e.remote(ctx, l, p, r.Stdin, out, errs)
+	} else {
+		x, err = e.pinned(ctx, l, p, r, out, errs)
+	}
+	_, _ = out.Close(), errs.Close() // a refusal here is a withheld output, which the result tells
+	return x, err
+}
+
+// learn gives the run's redactor what belongs to this run alone: its own fields, where the matcher of the whole vault does not know them (there is none, or
+// they are too short for it).
+func (e *Engine) learn(l *live, p *plan) error {
+	for _, u := range p.uses {
+		for _, field := range slices.Sorted(maps.Keys(u.Resource.Sealed)) {
+			s, err := e.unseal(u.Resource, field)
+			if err != nil {
+				return err
+			}
+			if e.masks == nil || s.Len() < redact.FloorLen {
+				addWithParts(l.mask.add, u.Resource.Handle+"."+field, s)
+			}
+			s.Wipe()
+		}
+	}
+	return nil
+}
+
+// unseal opens one field. The caller wipes it.
+func (e *Engine) unseal(r vault.Resource, field string) (secret.Secret, error) {
+	sealed, ok := r.Sealed[field]
+	if !ok {
+		return secret.Secret{}, nil
+	}
+	return e.o.Opener.Open(keyring.Ref{Type: "resource", ID: r.ID, Field: field, Version: sealed.Version}, sealed.Value)
+}
+
+// addWithParts adds a value and, of a URL that holds one, its password, as it stands there and decoded: tools print it by itself.
+func addWithParts(add func(label string, s secret.Secret), label string, s secret.Secret) {
+	add(label, s)
+	for _, part := range urlPasswords(s) {
+		add(label, part)
+		part.Wipe()
+	}
+}
+
+func urlPasswords(s secret.Secret) []secret.Secret {
+	text := s.Reveal()
+	if len(text) > 4096 || !strings.Contains(string(text[:min(len(text), 32)]), "://") {
+		return nil
+	}
+	u, err := url.Parse(strings.TrimSpace(string(text)))
+	if err != nil || u.User == nil {
+		return nil
+	}
+	plain, _ := u.User.Password()
+	parts := []secret.Secret{secret.FromString(plain)}
+	if _, raw, ok := strings.Cut(u.User.String(), ":"); ok && raw != plain {
+		parts = append(parts, secret.FromString(raw))
+	}
+	return parts
+}
+
+// pinned runs a command that a person pinned: check the binary, make a private folder, deliver, confine, start.
+func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, errs *masked) (exit, error) {
+	binary, err := process.OpenBinary(process.Want{Path: p.argv[0], SHA256: p.pin.SHA256})
+	if err != nil {
+		return exit{}, err
+	}
+	defer binary.Close()
+	home, err := os.MkdirTemp(e.o.TempDir, "zavhoz-run-")
+	if err != nil {
+		return exit{}, err
+	}
+	defer removeAll(home)
+	dir, err := workdir(p.pin.Cwd, home)
+	if err != nil {
+		return exit{}, err
+	}
+	parcel, err := e.pack(l, p, r.Env, home)
+	if err != nil {
+		return exit{}, err
+	}
+	defer parcel.Close()
+	spec := process.Spec{Binary: binary, Argv: p.argv, Env: parcel.Env, Dir: dir, Stdout: out, Stderr: errs, Files: parcel.Files}
+	if len(r.Stdin) > 0 {
+		spec.Input = r.Stdin
+	}
+	spec, release, err := e.o.Confiner.Confine(ctx, l.record.ID, spec)
+	if err != nil {
+		return exit{}, err
+	}
+	defer release()
+	return supervise(ctx, spec)
+}
+
+// supervise starts a process and sees it to its end; when ctx ends it stops it.
+func supervise(ctx context.Context, spec process.Spec) (exit, error) {
+	if ctx.Err() != nil {
+		return exit{}, context.Cause(ctx)
+	}
+	proc, err := process.Start(spec)
+	if err != nil {
+		return exit{}, fault.New(fault.BinaryMissing, "the pinned command could not be started", "a person tries it by hand, and corrects the pin").Because(err)
+	}
+	select {
+	case <-proc.Done():
+		return exit{proc.Wait().Code}, nil
+	case <-ctx.Done():
+		proc.Stop()
+		return exit{proc.Wait().Code}, context.Cause(ctx)
+	}
+}
+
+// pack opens what is to be delivered, late, and wipes it once it is packed.
+func (e *Engine) pack(l *live, p *plan, plain map[string]string, home string) (*deliver.Parcel, error) {
+	guarded := redact.NewSet(redact.Options{})
+	var items []deliver.Item
+	defer func() {
+		for _, it := range items {
+			it.Value.Wipe()
+		}
+	}()
+	for _, u := range p.uses {
+		as := policy.Delivery(p.delivered[u.Resource.Handle])
+		own, err := e.items(u.Resource, as == policy.File)
+		items = append(items, own...)
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range own {
+			if it.Field != "" {
+				_ = guarded.Add(u.Resource.Handle, it.Value)
+			}
+		}
+	}
+	l.guard(guarded)
+	return deliver.Pack(deliver.Options{Home: home, Plain: plain}, items)
+}
+
+// items opens what the resource's variables are filled with. Plain ones go in the environment always; what is minted for a moment never here.
+func (e *Engine) items(r vault.Resource, file bool) ([]deliver.Item, error) {
+	var items []deliver.Item
+	for _, v := range e.o.Rules.EnvVars(r) {
+		it := deliver.Item{Name: v.Name, Handle: r.Handle, Field: v.Field, File: file && v.Field != ""}
+		switch _, sealed := r.Sealed[v.Field]; {
+		case v.Minted != "", v.Field != "" && !sealed:
+			continue
+		case v.Field == "":
+			it.Value = secret.FromString(v.Value)
+		default:
+			s, err := e.unseal(r, v.Field)
+			if err != nil {
+				return items, err
+			}
+			it.Value = s
+		}
+		items = append(items, it)
+	}
+	if len(items) == 0 {
+		return nil, fault.New(fault.DeliveryRefused, r.Handle+" fills no variable, so there is nothing to hand over", "a person can name one: zavhoz resource edit "+r.Handle+" --set env=NAME")
+	}
+	return items, nil
+}
+
+// workdir is the pin's folder, or the private one.
+func workdir(pinned, home string) (string, error) {
+	if pinned == "" {
+		return home, nil
+	}
+	if st, err := os.Stat(pinned); err != nil || !st.IsDir() {
+		return "", fault.New(fault.WorkdirRefused, "the pinned working folder is not there", "a person makes it, or corrects the pin").Because(err)
+	}
+	return pinned, nil
+}
+
+// removeAll removes a private folder also where the command took its own permissions away.
+func removeAll(dir string) {
+	if os.RemoveAll(dir) == nil {
+		return
+	}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	_ = os.RemoveAll(dir)
+}

@@ -1,0 +1,181 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/run/redact"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// live is a run under way, or one that ended lately.
+type live struct {
+	ctx    context.Context // not of any caller: a run outlives its door
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	keep   int // bytes of each stream in a reply
+	now    func() time.Time
+	text   *transcript
+	mask   *mask
+
+	mu      sync.Mutex
+	record  vault.Run // ID and StartedAt never change
+	err     error
+	guarded *redact.Set // delivered values, for the alarm; nil where none was handed over
+	alarm   *redact.Detector
+	alarmed bool
+}
+
+// exit is how a run's command ended.
+type exit struct{ code int }
+
+func (e *Engine) newLive(record vault.Run, r Request) *live {
+	limit := e.o.KeepOutput
+	if r.Background {
+		limit = e.o.RingOutput
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &live{
+		ctx: ctx, cancel: cancel, done: make(chan struct{}), keep: e.o.KeepOutput, now: e.o.Clock, record: record,
+		text: &transcript{limit: limit},
+		mask: &mask{engine: e.masks, own: redact.NewSet(redact.Options{AllowShort: true}), budget: int64(e.o.RedactionBudget)},
+	}
+}
+
+// close settles how the run ended, and records it: before anybody is told.
+func (l *live) close(e *Engine, x exit, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // whoever asked may be gone
+	defer cancel()
+	l.mu.Lock()
+	l.err = nil
+	l.record.State, l.record.ExitCode = vault.RunExited, x.code
+	switch {
+	case err == nil:
+	case errors.Is(err, errTimeout):
+		l.record.State, l.record.Code = vault.RunTimedOut, string(fault.TimedOut)
+	case errors.Is(err, errStopped), errors.Is(err, errShutdown):
+		l.record.State = vault.RunStopped
+	case errors.Is(err, context.Canceled):
+		l.record.State, l.record.Code = vault.RunStopped, string(fault.Canceled)
+		l.err = fault.New(fault.Canceled, "the call was canceled and the run stopped", "").Because(err)
+	default:
+		l.err = fault.Of(err)
+		l.record.State, l.record.Code = vault.RunFailed, string(fault.CodeOf(err))
+	}
+	l.withheld() // the last look: what it needs is erased now
+	if l.guarded != nil {
+		l.guarded.Wipe()
+		l.guarded, l.alarm = nil, nil
+	}
+	out, errs := l.text.totals()
+	l.record.OutBytes, l.record.EndedAt, l.record.Redactions = out+errs, l.now(), int(l.mask.count.Load())
+	record := l.record
+	l.mu.Unlock()
+	l.mask.done()
+	if n := record.Redactions; n > 0 {
+		if _, err := e.o.Authority.SpendRedactions(ctx, record.Leases, n); err != nil {
+			e.o.Log.Error("redactions not counted", "run", record.ID, "cause", fault.Cause(err))
+		}
+	}
+	if err := e.o.Authority.EndRun(ctx, record); err != nil {
+		e.o.Log.Error("end of run not recorded", "run", record.ID, "cause", fault.Cause(err))
+	}
+	l.cancel(nil)
+	close(l.done)
+}
+
+// guard sets the alarm for values that the command holds in full.
+func (l *live) guard(values *redact.Set) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.guarded = values
+}
+
+func (l *live) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func (l *live) endedAt() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.record.EndedAt
+}
+
+// result tells what may be told: the tails, or the page from an offset on.
+func (l *live) result(offset int64, tails bool) Result {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	running := l.record.State == vault.RunRunning
+	r := ofRecord(l.record)
+	r.StdoutBytes, r.StderrBytes = l.text.totals()
+	r.Redactions = int(l.mask.count.Load())
+	if running {
+		r.Duration = l.now().Sub(l.record.StartedAt)
+	}
+	if r.Withheld = l.withheld(); r.Withheld {
+		r.NextOffset = r.StdoutBytes + r.StderrBytes
+		return r
+	}
+	p, limit := page{}, 8*pageLen // what is not text is shown by up to eight bytes
+	if tails {
+		p, limit = l.text.all(), l.keep
+	} else {
+		p = l.text.from(offset, pageLen, running)
+	}
+	var cut [2]bool
+	r.Stdout, cut[0] = shown(p.text[stdout], limit)
+	r.Stderr, cut[1] = shown(p.text[stderr], limit)
+	r.Truncated = p.cut || cut[0] || cut[1]
+	r.NextOffset = p.next
+	return r
+}
+
+// withheld runs under mu. It asks before anything is shown: what was handed over in full may come back disguised (attacks.md 3).
+func (l *live) withheld() bool {
+	if l.mask.gagged.Load() || l.alarmed {
+		return true
+	}
+	if l.guarded == nil {
+		return false
+	}
+	if l.alarm == nil {
+		l.alarm = l.guarded.Detector()
+	}
+	p := l.text.all()
+	for _, text := range p.text {
+		if len(text) > 0 && len(l.alarm.Alarm(text)) > 0 {
+			l.alarmed = true
+		}
+		clear(text)
+	}
+	return l.alarmed
+}
+
+// ofRecord is a run without its output.
+func ofRecord(r vault.Run) Result {
+	res := Result{RunID: r.ID, State: r.State, ExitCode: r.ExitCode, Redactions: r.Redactions, Isolation: r.Isolation, Delivered: maps.Clone(r.Delivered), Truncated: r.OutBytes > 0}
+	if !r.EndedAt.IsZero() {
+		res.Duration = r.EndedAt.Sub(r.StartedAt)
+	}
+	return res
+}
+
+// sink is where one redacted stream of a run goes.
+type sink struct {
+	l  *live
+	of stream
+}
+
+func (s sink) Write(p []byte) (int, error) {
+	if s.l.mask.gagged.Load() {
+		return 0, errGagged
+	}
+	s.l.text.write(s.of, p)
+	return len(p), nil
+}

@@ -1,0 +1,183 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zavhoz/zavhoz/run/redact"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// masks holds the matcher of every secret in the vault: built when a first byte needs it, shared by runs, built anew when the vault has changed, wiped when
+// no run has used it for a while.
+type masks struct {
+	secrets func(ctx context.Context, add func(label string, s secret.Secret)) error
+	idle    time.Duration
+
+	mu      sync.Mutex
+	current *shared
+}
+
+// shared is one built matcher. It is wiped when it is out of date or idle, and no stream uses it.
+type shared struct {
+	set   *redact.Set
+	m     *redact.Matcher
+	users int  // under masks.mu
+	stale bool // under masks.mu
+	timer *time.Timer
+}
+
+// acquire gives the matcher as of now. Release it.
+func (k *masks) acquire(ctx context.Context) (*shared, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == nil {
+		set := redact.NewSet(redact.Options{})
+		err := k.secrets(ctx, func(label string, s secret.Secret) {
+			addWithParts(func(label string, v secret.Secret) {
+				_ = set.Add(label, v) // ErrShort: the vault warned when it was put in
+			}, label, s)
+			s.Wipe()
+		})
+		if err != nil {
+			set.Wipe()
+			return nil, err
+		}
+		k.current = &shared{set: set, m: set.Compile()}
+	}
+	k.current.users++
+	if k.current.timer != nil {
+		k.current.timer.Stop()
+	}
+	return k.current, nil
+}
+
+func (k *masks) release(s *shared) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.users--
+	switch {
+	case s.users > 0:
+	case s.stale:
+		s.set.Wipe()
+	default:
+		s.timer = time.AfterFunc(k.idle, func() { k.retire(s) })
+	}
+}
+
+// changed makes the next run build anew.
+func (k *masks) changed() {
+	k.mu.Lock()
+	s := k.current
+	k.mu.Unlock()
+	if s != nil {
+		k.retire(s)
+	}
+}
+
+func (k *masks) retire(s *shared) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == s {
+		k.current = nil
+	}
+	if !s.stale && s.users == 0 {
+		s.set.Wipe()
+	}
+	s.stale = true
+}
+
+// errGagged ends a stream whose output is withheld.
+var errGagged = errors.New("run: output withheld")
+
+// mask is the redactor of one run: first by every secret of the vault, then by what belongs to this run alone (derived forms, hidden addresses).
+type mask struct {
+	engine  *masks // nil: only own
+	own     *redact.Set
+	budget  int64
+	count   atomic.Int64
+	gagged  atomic.Bool // withhold everything: over budget, or the matcher could not be built
+	once    sync.Once
+	shared  *shared
+	failure error
+}
+
+// add takes a value of this run under a public label, before the first byte. Short values are masked raw.
+func (m *mask) add(label string, s secret.Secret) {
+	if s.Len() >= shortest {
+		_ = m.own.Add(label, s)
+	}
+}
+
+// shortest is the length in bytes under which a value of the run itself is not masked: it would mask half of every text.
+const shortest = 4
+
+// matcher builds when the first byte comes. Where that fails it gives one that lets nothing through.
+func (m *mask) matcher(ctx context.Context) *redact.Matcher {
+	m.once.Do(func() {
+		if m.engine == nil {
+			m.shared = &shared{m: redact.NewSet(redact.Options{}).Compile()}
+			return
+		}
+		m.shared, m.failure = m.engine.acquire(ctx)
+	})
+	if m.failure != nil {
+		m.gagged.Store(true)
+		none := redact.NewSet(redact.Options{}).Compile()
+		none.Wipe()
+		return none
+	}
+	return m.shared.m
+}
+
+// to gives the redacting writer in front of dst, for one stream. Close it.
+func (m *mask) to(ctx context.Context, dst io.Writer) *masked {
+	w := &masked{mask: m}
+	w.inner = m.own.Stream(dst)
+	w.outer = redact.NewStream(w.inner, func() *redact.Matcher { return m.matcher(ctx) })
+	return w
+}
+
+// done gives the matcher back and erases the run's own values.
+func (m *mask) done() {
+	if m.engine != nil && m.shared != nil {
+		m.engine.release(m.shared)
+	}
+	m.own.Wipe()
+}
+
+// masked is one stream through a mask.
+type masked struct {
+	mask         *mask
+	outer, inner *redact.Stream
+	seen         int
+}
+
+func (w *masked) Write(p []byte) (int, error) {
+	if w.mask.gagged.Load() {
+		return 0, errGagged
+	}
+	n, err := w.outer.Write(p)
+	w.tally()
+	return n, err
+}
+
+// Close lets out what was held back. A gagged run's is erased: dst refuses it.
+func (w *masked) Close() error {
+	err := errors.Join(w.outer.Close(), w.inner.Close())
+	w.tally()
+	return err
+}
+
+// tally counts what is new, and gags the run when it is too much.
+func (w *masked) tally() {
+	now := w.outer.Report().Redactions + w.inner.Report().Redactions
+	if w.mask.count.Add(int64(now-w.seen)) > w.mask.budget {
+		w.mask.gagged.Store(true)
+	}
+	w.seen = now
+}

@@ -1,0 +1,50 @@
+package run
+
+import (
+	"slices"
+
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/policy"
+)
+
+// DefaultRules are the rules of vault/policy and vault/kind.
+type DefaultRules struct{}
+
+var _ Rules = DefaultRules{}
+
+// MatchPin is policy.MatchAny.
+func (DefaultRules) MatchPin(r vault.Resource, argv []string) (policy.Pin, []string, error) {
+	return policy.MatchAny(r.Policy.Pins, argv)
+}
+
+// EnvNameAllowed is policy.EnvNameAllowed.
+func (DefaultRules) EnvNameAllowed(name string) bool { return policy.EnvNameAllowed(name) }
+
+// Allows asks the kind what it can, and the policy what it may.
+func (DefaultRules) Allows(r vault.Resource, d policy.Delivery) bool {
+	k, err := kind.Get(r.Kind)
+	if err != nil || !slices.Contains(k.Deliveries, d) {
+		return false
+	}
+	standIn, _ := k.StandIns(r.Attrs)
+	return r.Policy.AllowsDelivery(d, standIn)
+}
+
+// EnvVars is the kind's.
+func (DefaultRules) EnvVars(r vault.Resource) []kind.EnvVar {
+	k, err := kind.Get(r.Kind)
+	if err != nil {
+		return nil
+	}
+	return k.EnvVars(r.Attrs)
+}
+
+// MatchExec refuses every remote command of a server whose policy restricts them, until the matcher of vault/policy stands.
+func (DefaultRules) MatchExec(r vault.Resource, _ []string) error {
+	if len(r.Policy.Exec) == 0 {
+		return nil
+	}
+	return fault.New(fault.CommandNotPinned, r.Handle+" allows only some remote commands, and this is none of them", "a person can allow it: zavhoz resource policy "+r.Handle+" --exec")
+}

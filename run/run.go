@@ -1,0 +1,178 @@
+// Package run turns (resources, command) into one execution, and an execution into what may be told of it.
+//
+// Promise: until walls stand around a process, no process that a model chose starts at all. What runs is a command that a person pinned for
+// every resource in the call, or exactly ["ssh", HANDLE, ARG…], which this process itself speaks; a person's own `run --open` gets a plan
+// and starts in their terminal. The run is authorised, counted and recorded durably before anything is opened; what it holds is gone when it ends; every
+// byte that comes back passes the redactor before anything is cut.
+//
+// The steps, each a small type: authorise (Authority) → plan (plan) → deliver (run/deliver) → confine (Confiner) → start (run/process, run/ssh) → stream
+// (sink) → redact (masks) → report (Result).
+//
+// Attacks stopped: attacks.md 1, 2 (redaction), 5 and 60 (a budget), 23, 24, 26, 27, 51, 61 (a clean start), 47 to 49 and 68 (ssh), 50, 58, 59 (masking
+// before cutting, no timer), 63 and 64 (every call is authorised, every run has an owner).
+//
+// Limits: a pinned command that disguises a value by XOR, a cipher or compression leaks it: pins are a person's trust in a command. A secret that
+// is added to the vault while a run writes is not known to that run's redactor.
+package run
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/run/ssh"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// Request asks for a run.
+type Request struct {
+	Actor      vault.Actor
+	Refs       []string // handles or lease ids
+	Command    []string // argv; no shell
+	Stdin      []byte   // empty: the null device
+	Cwd        string   // "" or what the pin says
+	Env        map[string]string
+	Timeout    time.Duration // 0: 60 s; at most 1 h, in the background 24 h
+	Background bool          // answer at once; the run outlives the caller
+	Progress   func(Progress)
+}
+
+// Progress is what may be told of a run under way: no content.
+type Progress struct {
+	RunID   string
+	Elapsed time.Duration
+	Bytes   int64 // of redacted output so far, both streams
+}
+
+// Result is what may be told of a run. Output is redacted and made harmless to read.
+type Result struct {
+	RunID       string
+	State       vault.RunState
+	ExitCode    int    // the command's own, or 128+signal
+	Stdout      string // the tail; for Get the part from the offset on
+	Stderr      string
+	StdoutBytes int64 // redacted bytes in all
+	StderrBytes int64
+	Truncated   bool // earlier output is missing here
+	Redactions  int
+	Isolation   string            // a policy.Level, or "in_process"
+	Delivered   map[string]string // handle → policy.Delivery
+	NextOffset  int64             // for Get: where the next output begins; counts redacted bytes of both streams in the order in which they came
+	Duration    time.Duration
+	Withheld    bool // output_withheld: it seems to hold a disguised secret, or held too many
+}
+
+// InProcess is the isolation of a run for which no process starts here.
+const InProcess = "in_process"
+
+// Authority decides and records (vault.Vault). Its refusals are faults, shown as they are; what needs an approval it refuses.
+type Authority interface {
+	// Authorise consumes nothing.
+	Authorise(ctx context.Context, actor vault.Actor, refs []string) ([]vault.Use, error)
+	// StartRun authorises again and records, in one transaction, durable when it returns. It sets the run's id.
+	StartRun(ctx context.Context, actor vault.Actor, run vault.Run, uses []vault.Use) (vault.Run, []vault.Use, error)
+	EndRun(ctx context.Context, run vault.Run) error
+	// GetRun refuses who is neither the run's agent nor an operator.
+	GetRun(ctx context.Context, actor vault.Actor, id string) (vault.Run, error)
+	// SpendRedactions counts matches against leases, and ends those over their budget.
+	SpendRedactions(ctx context.Context, leases []string, n int) (ended bool, err error)
+}
+
+// Opener opens sealed fields (vault/open.Opener).
+type Opener interface {
+	Open(ref keyring.Ref, sealed string) (secret.Secret, error)
+}
+
+// Rules are what kinds and policies say about commands and deliveries; see DefaultRules.
+type Rules interface {
+	// MatchPin finds the pin that argv fits, and the argv that it stands for; or command_not_pinned, command_mismatch.
+	MatchPin(r vault.Resource, argv []string) (policy.Pin, []string, error)
+	// MatchExec refuses a remote command that the resource's policy does not allow.
+	MatchExec(r vault.Resource, args []string) error
+	// Allows tells whether kind and policy let the resource be delivered so.
+	Allows(r vault.Resource, d policy.Delivery) bool
+	// EnvVars gives the variables that the resource fills.
+	EnvVars(r vault.Resource) []kind.EnvVar
+	// EnvNameAllowed tells whether a caller may set a plain variable of that name.
+	EnvNameAllowed(name string) bool
+}
+
+// Confiner puts walls around a process that is planned and not yet started. The next stage's sandbox is one.
+type Confiner interface {
+	// Level is what it gives here, found by doing.
+	Level() policy.Level
+	// Confine returns the Spec that starts the same command within the walls, and what to do when it has ended.
+	Confine(ctx context.Context, runID string, spec process.Spec) (process.Spec, func(), error)
+}
+
+// open is the Confiner of now: no walls, hence pinned commands only.
+type open struct{}
+
+var _ Confiner = open{}
+
+func (open) Level() policy.Level { return policy.LevelOpen }
+
+func (open) Confine(_ context.Context, _ string, s process.Spec) (process.Spec, func(), error) {
+	return s, func() {}, nil
+}
+
+// Options wire an Engine.
+type Options struct {
+	Authority Authority
+	Opener    Opener
+	Rules     Rules    // nil: DefaultRules
+	Confiner  Confiner // nil: none
+	// Secrets gives every secret of the vault with its public label (handle.field), one at a time; what it gives is wiped after add. An output may
+	// hold a secret that the run was not given (a server's own .env). nil: only the run's own are masked.
+	Secrets func(ctx context.Context, add func(label string, s secret.Secret)) error
+	SSH     ssh.Options
+	TempDir string // where private folders are made; "" for the system's
+
+	PerAgent   func(vault.Actor) int // runs at once; nil or ≤ 0: 8
+	Total      int                   // runs at once; default 64
+	KeepOutput int                   // bytes of each stream that a reply shows; default 64 KiB
+	RingOutput int                   // bytes of each stream that a background run keeps for Get; default 512 KiB
+	KeepFor    time.Duration         // how long the output of an ended run stays; default 15 min
+	KeepRuns   int                   // of how many ended runs; default 64
+	// RedactionBudget is how many matches one run may print before the rest of its output is withheld (attacks.md 60). The lease's own budget over
+	// all its runs is the Authority's. Default 200: an honest `set -x` script prints a token some dozen times; an oracle needs thousands of guesses.
+	RedactionBudget int
+	MatcherIdle     time.Duration // how long the unused matcher of all secrets stays in memory; default 5 min
+	ProgressEvery   time.Duration // default 5 s
+	Clock           func() time.Time
+	Log             *slog.Logger
+}
+
+func orDefault[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+func (o *Options) setDefaults() {
+	orDefault(&o.Total, 64)
+	orDefault(&o.KeepOutput, 64<<10)
+	orDefault(&o.RingOutput, 512<<10)
+	orDefault(&o.KeepFor, 15*time.Minute)
+	orDefault(&o.KeepRuns, 64)
+	orDefault(&o.RedactionBudget, 200)
+	orDefault(&o.MatcherIdle, 5*time.Minute)
+	orDefault(&o.ProgressEvery, 5*time.Second)
+	if o.Rules == nil {
+		o.Rules = DefaultRules{}
+	}
+	if o.Confiner == nil {
+		o.Confiner = open{}
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
