@@ -17,6 +17,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
@@ -40,9 +41,8 @@ type Ref struct {
 	Version uint64 // of the record when the field was sealed
 }
 
-// AD gives the associated data of a value sealed for r, without the key id, which the ring adds. Every part is preceded by its length.
-func (r Ref) AD() []byte {
-	b := make([]byte, 0, 64+len(r.Type)+len(r.ID)+len(r.Field))
+// AD appends the associated data of a value sealed for r to b, without the key id, which the ring adds. Every part is preceded by its length.
+func (r Ref) AD(b []byte) []byte {
 	for _, part := range []string{"zavhoz seal 1", r.Type, r.ID, r.Field} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
@@ -77,15 +77,22 @@ func (k *Keyring) Seal(ref Ref, v secret.Secret) (string, error) {
 	if v.Len() > MaxSecret {
 		return "", fault.Newf(fault.TooLarge, "a secret value is longer than %d bytes", MaxSecret)
 	}
-	box, err := k.ring.Seal(ref.AD(), v.Reveal())
+	s := scratch.Get().(*sealing)
+	defer scratch.Put(s)
+	s.ad = ref.AD(s.ad[:0])
+	box, err := k.ring.Seal(s.box[:0], s.ad, v.Reveal())
 	if err != nil {
 		return "", Fault(err)
 	}
-	out := make([]byte, len(Prefix)+base64.RawURLEncoding.EncodedLen(len(box)))
-	copy(out, Prefix)
-	base64.RawURLEncoding.Encode(out[len(Prefix):], box)
-	return string(out), nil
+	s.box = box
+	s.text = base64.RawURLEncoding.AppendEncode(append(s.text[:0], Prefix...), box)
+	return string(s.text), nil
 }
+
+// sealing is the memory of one Seal, used again: none of it is secret.
+type sealing struct{ ad, box, text []byte }
+
+var scratch = sync.Pool{New: func() any { return &sealing{ad: make([]byte, 0, 256)} }}
 
 // Fingerprint gives a keyed hash of v (32 hex characters), to compare values without opening them. The label says of what: equal
 // values under different labels have different fingerprints.

@@ -10,6 +10,7 @@ package open
 import (
 	"encoding/base64"
 	"strings"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
@@ -26,6 +27,11 @@ func New(k *keyring.Keyring) *Opener { return &Opener{k.Ring(keys.Warrant{})} }
 // strict refuses padding, line ends and stray last bits, so a sealed value has one spelling.
 var strict = base64.RawURLEncoding.Strict()
 
+// opening is the memory of one Open, used again: ciphertext alone, never what it opens to.
+type opening struct{ ad, box, text []byte }
+
+var scratch = sync.Pool{New: func() any { return &opening{ad: make([]byte, 0, 256)} }}
+
 // Open gives the value sealed for ref. The caller wipes it. Errors: fault record_tampered, vault_locked, vault_format.
 func (o *Opener) Open(ref keyring.Ref, sealed string) (secret.Secret, error) {
 	text, ok := strings.CutPrefix(sealed, keyring.Prefix)
@@ -35,11 +41,15 @@ func (o *Opener) Open(ref keyring.Ref, sealed string) (secret.Secret, error) {
 	if !ok || len(sealed) > keyring.MaxSealed || strings.ContainsAny(text, "\r\n") {
 		return secret.Secret{}, keyring.Fault(keys.ErrOpen)
 	}
-	box, err := strict.DecodeString(text)
-	if err != nil {
+	s := scratch.Get().(*opening)
+	defer scratch.Put(s)
+	var err error
+	s.text = append(s.text[:0], text...)
+	if s.box, err = strict.AppendDecode(s.box[:0], s.text); err != nil {
 		return secret.Secret{}, keyring.Fault(keys.ErrOpen)
 	}
-	plain, err := o.ring.Open(ref.AD(), box)
+	s.ad = ref.AD(s.ad[:0])
+	plain, err := o.ring.Open(s.ad, s.box)
 	if err != nil {
 		return secret.Secret{}, keyring.Fault(err)
 	}

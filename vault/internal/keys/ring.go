@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -160,16 +161,17 @@ func (r *Ring) Wrap(i ID, fn func(raw []byte) error) error {
 	return r.with(i, func(k *key) error { return fn(k.raw) })
 }
 
-// Seal encrypts plain under the current key and gives key id | nonce | ciphertext. The associated data is ad followed by the key id.
-func (r *Ring) Seal(ad, plain []byte) ([]byte, error) {
+// Seal encrypts plain under the current key and appends key id | nonce | ciphertext to dst. The associated data is ad followed by the key
+// id, for which ad should have room.
+func (r *Ring) Seal(dst, ad, plain []byte) ([]byte, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.now == nil {
 		return nil, ErrClosed
 	}
-	out := make([]byte, IDSize+NonceSize, Overhead+len(plain))
-	copy(out, r.now.id[:])
-	nonce := out[IDSize:]
+	out := append(slices.Grow(dst, Overhead+len(plain)), r.now.id[:]...)
+	out = out[:len(out)+NonceSize]
+	nonce := out[len(out)-NonceSize:]
 	if _, err := io.ReadFull(r.rand, nonce); err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 func TestABoxOpensForItsPlaceOnly(t *testing.T) {
 	r := keystest.Ring(t)
 	plain := []byte("the value")
-	box, err := r.Seal([]byte("here"), plain)
+	box, err := r.Seal(nil, []byte("here"), plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestOldKeysOpenAndTheCurrentSeals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := r.Seal(nil, []byte("v"))
+	old, err := r.Seal(nil, nil, []byte("v"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestOldKeysOpenAndTheCurrentSeals(t *testing.T) {
 	if err != nil || first == second || r.Current() != second {
 		t.Fatalf("%v %v %v", first, second, err)
 	}
-	box, err := r.Seal(nil, []byte("v"))
+	box, err := r.Seal(nil, nil, []byte("v"))
 	if err != nil || keys.ID(box) != second || keys.ID(old) != first {
 		t.Fatal("sealed under the wrong key")
 	}
@@ -112,7 +112,7 @@ func TestNothingWorksAfterClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := r.Seal(nil, []byte("v"))
+	box, err := r.Seal(nil, nil, []byte("v"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestNothingWorksAfterClose(t *testing.T) {
 	if a == before || a == b {
 		t.Error("a MAC of a closed ring can be foretold")
 	}
-	_, sealErr := r.Seal(nil, nil)
+	_, sealErr := r.Seal(nil, nil, nil)
 	_, openErr := r.Open(nil, box)
 	_, macErr := r.MACBy(i, keys.Auth, "l")
 	_, _, signErr := r.Sign(nil)
@@ -151,7 +151,7 @@ func TestCloseWaitsForUsers(t *testing.T) {
 	for range 4 {
 		users.Go(func() {
 			for !r.Closed() {
-				box, err := r.Seal([]byte("p"), []byte("v"))
+				box, err := r.Seal(nil, []byte("p"), []byte("v"))
 				if err != nil {
 					continue
 				}
@@ -188,7 +188,7 @@ func BenchmarkSeal(b *testing.B) {
 	ad, plain := make([]byte, 80, 128), make([]byte, 64)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := r.Seal(ad, plain); err != nil {
+		if _, err := r.Seal(nil, ad, plain); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -200,7 +200,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Fatal(err)
 	}
 	ad, plain := make([]byte, 80, 128), make([]byte, 64)
-	box, err := r.Seal(ad, plain)
+	box, err := r.Seal(nil, ad, plain)
 	if err != nil {
 		b.Fatal(err)
 	}
