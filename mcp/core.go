@@ -85,21 +85,19 @@ func (c *core) encode(rq *coreSession, resp mcpgo.JSONRPCMessage) ([]byte, int) 
 		if rq.problem != nil {
 			return wire.Problem(rq.msg.ID, r.Error.Code, fault.Of(rq.problem)), r.Error.Code
 		}
-		return wire.RPCError(rq.msg.ID, r.Error.Code, safeText(r.Error.Code), safeData(r.Error)), r.Error.Code
+		return wire.RPCError(rq.msg.ID, r.Error.Code, safeText(r.Error.Code), safeData(r.Error.Code, rq.msg.Version)), r.Error.Code
 	}
 	return wire.Fault(rq.msg.ID, fault.Of(errors.New("mcp: no reply"))), wire.CodeInternal
 }
 
 // safeData keeps the one error data that clients act on: which protocol versions there are.
-func safeData(e mcpgo.JSONRPCErrorDetails) any {
-	if e.Code != mcpgo.UNSUPPORTED_PROTOCOL_VERSION {
+func safeData(code int, requested string) any {
+	if code != wire.CodeVersion {
 		return nil
 	}
 	data := map[string]any{"supported": mcpgo.ValidProtocolVersions}
-	if m, ok := e.Data.(map[string]any); ok {
-		if v, ok := m["requested"].(string); ok && len(v) == 10 && strings.Trim(v, "0123456789-") == "" {
-			data["requested"] = v
-		}
+	if len(requested) == len("2006-01-02") && strings.Trim(requested, "0123456789-") == "" {
+		data["requested"] = requested
 	}
 	return data
 }

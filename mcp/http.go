@@ -63,7 +63,11 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(s.limits.HelloTimeout))
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.limits.MessageBytes)))
-	_ = rc.SetReadDeadline(time.Time{})
+	if err == nil {
+		_ = rc.SetReadDeadline(time.Time{})
+	} else {
+		w.Header().Set("Connection", "close") // or net/http waits for the rest of the body
+	}
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):

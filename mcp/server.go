@@ -104,8 +104,7 @@ func (s *Server) addTool(t Tool) error {
 // orError lets a result be the tool's own or an error: the TypeScript client checks structured content against the schema even when
 // isError is set, and would hide the error's next step behind a complaint of its own.
 func orError(schema json.RawMessage) json.RawMessage {
-	const failure = `{"type":"object","properties":{"error":{"type":"object","properties":{"code":{"type":"string"},"message":{"type":"string"},` +
-		`"next":{"type":"string"},"details":{"type":"object"}},"required":["code","message"],"additionalProperties":false}},"required":["error"],"additionalProperties":false}`
+	const failure = `{"type":"object","properties":{"error":{"type":"object"}},"required":["error"]}`
 	return json.RawMessage(`{"type":"object","anyOf":[` + string(schema) + `,` + failure + `]}`)
 }
 

@@ -1,0 +1,89 @@
+//go:build mcpgo
+
+package mcp_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/mcp"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// The transcripts pin what a client of each era sees of a whole handshake and a first call.
+func TestGoldenTranscripts(t *testing.T) {
+	const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"golden","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+	sessions := map[string][]string{
+		"legacy": {
+			`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"golden","version":"1"}}}`,
+			`{"jsonrpc":"2.0","method":"notifications/initialized"}`,
+			`{"jsonrpc":"2.0","id":2,"method":"ping"}`,
+			`{"jsonrpc":"2.0","id":3,"method":"tools/list"}`,
+			call("4", "echo", `{"text":"hello"}`),
+			call("5", "fail", `{}`),
+			call("6", "missing", `{}`),
+			`{"jsonrpc":"2.0","id":7,"method":"resources/list"}`,
+			`{"jsonrpc":"2.0","id":8,"method":"resources/templates/list"}`,
+			`{"jsonrpc":"2.0","id":9,"method":"resources/read","params":{"uri":"zavhoz://resources/a_bot"}}`,
+			`{"jsonrpc":"2.0","id":10,"method":"prompts/list"}`,
+		},
+		"modern": {
+			`{"jsonrpc":"2.0","id":"d","method":"server/discover","params":{` + meta + `}}`,
+			`{"jsonrpc":"2.0","id":"l","method":"tools/list","params":{` + meta + `}}`,
+			`{"jsonrpc":"2.0","id":"c","method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},` + meta + `}}`,
+			`{"jsonrpc":"2.0","id":"f","method":"tools/call","params":{"name":"fail","arguments":{},` + meta + `}}`,
+			`{"jsonrpc":"2.0","id":"i","method":"initialize","params":{` + meta + `}}`,
+			`{"jsonrpc":"2.0","id":"s","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},` + meta + `}}`,
+			`{"jsonrpc":"2.0","id":"n","method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`,
+		},
+	}
+	for name, lines := range sessions {
+		w := newWorld(t, func(o *mcp.Options) { o.Tools = o.Tools[:5] })
+		c := w.connect("")
+		var out bytes.Buffer
+		for _, l := range lines {
+			out.WriteString("> " + l + "\n")
+			if strings.Contains(l, `"id"`) {
+				c.send(l)
+				for first := true; first || strings.Contains(out.String()[strings.LastIndex(out.String(), "\n< "):], `"notifications/`); first = false {
+					out.WriteString("< " + canonical(t, c.recv()) + "\n")
+				}
+			} else {
+				c.send(l)
+			}
+		}
+		file := "testdata/" + name + ".golden"
+		if *update {
+			if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		golden, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(golden) != out.String() {
+			t.Errorf("%s differs; now:\n%s", file, out.String())
+		}
+	}
+}
+
+// canonical sorts keys, so that a transcript does not depend on the library's order.
+func canonical(t *testing.T, line string) string {
+	var v any
+	if err := json.Unmarshal([]byte(line), &v); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(b.String())
+}
