@@ -98,7 +98,7 @@ func (f Field) plain(v []byte) error {
 			continue
 		}
 		switch {
-		case r == '\n' || r == '\r':
+		case !f.Multiline && (r == '\n' || r == '\r'):
 			return f.bad("it is one line, and this has more")
 		case r == 0 || unicode.IsControl(r):
 			return f.bad("it holds a zero byte or a control character")

@@ -105,6 +105,9 @@ func (k Kind) takeSecret(d *Draft, name string, value secret.Secret) error {
 		clear(own[:cap(own)])
 		return err
 	}
+	if same := len(v) > 0 && &v[0] == &own[0]; !same {
+		clear(own[:cap(own)]) // Clean made a copy
+	}
 	d.Secrets[f.Name] = secret.New(v)
 	return nil
 }

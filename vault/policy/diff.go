@@ -126,7 +126,8 @@ func deniesLess(a, b []HostRule) bool {
 
 // contains tells whether r allows whatever o allows.
 func (r HostRule) contains(o HostRule) bool {
-	if r.port() != o.port() || (r.Host != o.Host && !covers(r.Host, strings.TrimPrefix(o.Host, "*."))) || (o.KeyEndpoints && !r.KeyEndpoints) {
+	sameHosts := r.Host == o.Host || (strings.HasPrefix(r.Host, "*.") && covers(r.Host, strings.TrimPrefix(o.Host, "*.")))
+	if !sameHosts || r.port() != o.port() || (o.KeyEndpoints && !r.KeyEndpoints) {
 		return false
 	}
 	if !subset(o.methods(), r.methods()) || !subset(r.Deny, o.Deny) {
