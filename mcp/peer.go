@@ -61,6 +61,10 @@ func (p *peer) request(ag Agent, m wire.Message, raw []byte) {
 	}
 	rq := &request{srv: p.srv, caller: p.caller, msg: m, notify: p.offer}
 	j := job{rq: rq, raw: raw, flight: p.flights.start(p.ctx, m.ID), leave: leave}
+	if m.Method == "initialize" { // a client that does not wait for it still has its reply first
+		p.run(j)
+		return
+	}
 	p.mu.Lock()
 	switch {
 	case p.running < p.srv.limits.Workers:

@@ -133,7 +133,9 @@ func open(t *testing.T, d *daemon, token string, change ...func(*relay.Options))
 	return x
 }
 
-func newDaemon(t *testing.T) *daemon { return &daemon{t: t, begun: make(chan bool, 100), seen: make(chan string, 100)} }
+func newDaemon(t *testing.T) *daemon {
+	return &daemon{t: t, begun: make(chan bool, 100), seen: make(chan string, 100)}
+}
 
 func (x *door) send(line string) {
 	x.t.Helper()
