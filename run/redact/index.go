@@ -141,6 +141,22 @@ func loadTail(b []byte, i int) uint64 {
 func (x *index) scan(b []byte, hit func(lo, pat int), partial func(lo int)) {
 	n, i, st := len(b), 0, x.stride
 	filter, shift, qmask := x.filter, x.fshift&63, x.qmask
+	for ; i+8+3*st <= n; i += 4 * st { // four at a time: their loads overlap, and one branch serves all
+		h0, h1 := load(b, i)&qmask*mul, load(b, i+st)&qmask*mul
+		h2, h3 := load(b, i+2*st)&qmask*mul, load(b, i+3*st)&qmask*mul
+		w0, w1, w2, w3 := filter[h0>>shift], filter[h1>>shift], filter[h2>>shift], filter[h3>>shift]
+		w0 = w0 >> (h0 >> 6 & 63) & (w0 >> (h0 >> 12 & 63))
+		w1 = w1 >> (h1 >> 6 & 63) & (w1 >> (h1 >> 12 & 63))
+		w2 = w2 >> (h2 >> 6 & 63) & (w2 >> (h2 >> 12 & 63))
+		w3 = w3 >> (h3 >> 6 & 63) & (w3 >> (h3 >> 12 & 63))
+		if (w0|w1|w2|w3)&1 != 0 {
+			for k, w := range [4]uint64{w0, w1, w2, w3} {
+				if w&1 != 0 {
+					x.probe(b, i+k*st, hit, partial)
+				}
+			}
+		}
+	}
 	for ; i+8 <= n; i += st {
 		h := load(b, i) & qmask * mul
 		if w := filter[h>>shift]; w>>(h>>6&63)&(w>>(h>>12&63))&1 != 0 {

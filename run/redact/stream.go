@@ -1,12 +1,13 @@
 package redact
 
 import (
+	"bytes"
 	"io"
 	"slices"
 )
 
 // blockLen is how much text is worked on at a time, in bytes: what fits the nearest cache.
-const blockLen = 32 << 10
+const blockLen = 64 << 10
 
 // Stream is a redacting io.WriteCloser in front of another writer. It is for one goroutine at a time.
 //
@@ -17,6 +18,7 @@ type Stream struct {
 	compile func() *Matcher
 	f       finder
 	buf     []byte // text from the last keep on
+	out     []byte // small pieces of output, never kept from one Write to the next
 	done    int    // bytes of buf that were released or masked
 	masked  int    // offset in buf up to which an already announced match goes; -1: none touches done
 	state   lineState
@@ -43,14 +45,23 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if s.f.m == nil && len(p) > 0 {
 		s.f.m = s.compile()
 	}
+	n, err := s.take(p)
+	if err == nil {
+		err = s.flush()
+	}
+	s.err = err
+	return n, err
+}
+
+func (s *Stream) take(p []byte) (int, error) {
 	rest := p
-	if s.err = s.join(&rest); s.err != nil {
-		return 0, s.err
+	if err := s.join(&rest); err != nil {
+		return 0, err
 	}
 	for n := blockLen; len(rest) > 0; n += blockLen {
 		n = min(n, len(rest))
 		keep, err := s.process(rest[:n], false)
-		if s.err = err; err != nil {
+		if err != nil {
 			return len(p) - len(rest), err
 		}
 		if n == len(rest) {
@@ -107,7 +118,9 @@ func (s *Stream) Close() error {
 	}
 	var err error
 	if s.f.m != nil {
-		_, err = s.process(s.buf, true)
+		if _, err = s.process(s.buf, true); err == nil {
+			err = s.flush()
+		}
 	}
 	s.err = err
 	if err == nil {
@@ -218,16 +231,35 @@ func (s *Stream) fillTo(text []byte, pos *int, to int) error {
 	n := to - *pos
 	*pos = to
 	if c := s.f.m.opts.Fill; c != 0 {
-		fill := make([]byte, n)
-		for i := range fill {
-			fill[i] = c
-		}
-		return s.pass(fill)
+		return s.pass(bytes.Repeat([]byte{c}, n))
 	}
 	return nil
 }
 
+// smallLen is the length in bytes under which pieces of output are gathered, so that a text full of markers does not become a write a piece.
+const smallLen = 4 << 10
+
 func (s *Stream) pass(b []byte) error {
+	if len(b) < smallLen {
+		if s.out = append(s.out, b...); len(s.out) < smallLen {
+			return nil
+		}
+		b = nil
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	return s.write(b)
+}
+
+// flush writes what was gathered. Every Write ends with one.
+func (s *Stream) flush() error {
+	err := s.write(s.out)
+	s.out = s.out[:0]
+	return err
+}
+
+func (s *Stream) write(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
