@@ -167,9 +167,6 @@ func (b *Book) decode(key string, raw []byte) (row, error) {
 	if err != nil || subtle.ConstantTimeCompare(mac[:], raw[atRowMAC:]) != 1 {
 		return row{}, tampered(Digests, key).Because(err)
 	}
-	if raw[0] != format {
-		return row{}, fault.Newf(fault.VaultFormat, "a digest has format %d", raw[0]).WithNext("upgrade zavhoz")
-	}
 	mask, err := b.ring.MACBy(i, keys.Digest, maskLabel, []byte(key), raw[atNonce:atCount])
 	if err != nil {
 		return row{}, keyring.Fault(err)

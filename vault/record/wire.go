@@ -38,11 +38,12 @@ func (b *Book) check(c store.Collection, label, key string, raw []byte) ([]byte,
 	if b.ring.Closed() {
 		return nil, keyring.Fault(keys.ErrClosed)
 	}
-	if err != nil || subtle.ConstantTimeCompare(mac[:], raw[atMAC:atBody]) != 1 {
-		return nil, tampered(c, key).Because(err)
+	ours := err == nil && subtle.ConstantTimeCompare(mac[:], raw[atMAC:atBody]) == 1
+	if ours && raw[0] == format {
+		return body, nil
 	}
-	if raw[0] != format {
-		return nil, fault.Newf(fault.VaultFormat, "a record of %s has format %d", c, raw[0]).WithNext("upgrade zavhoz")
+	if !ours && raw[0] != format { // under a MAC of format 1 it is a changed byte
+		return nil, fault.Newf(fault.VaultFormat, "the record %.80q of %s has format %d", key, c, raw[0]).WithNext("upgrade zavhoz")
 	}
-	return body, nil
+	return nil, tampered(c, key).Because(err)
 }
