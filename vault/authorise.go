@@ -108,7 +108,7 @@ func (v *Vault) authoriseOne(tx store.Tx, actor Actor, ref string) (Use, error) 
 	if !visible(r, a) {
 		return Use{}, noResource()
 	}
-	if err := v.usable(tx, r); err != nil {
+	if err := errors.Join(v.usable(tx, r), unapproved(r)); err != nil {
 		return Use{}, err
 	}
 	l, err := v.standing(tx, a, actor.Context, r)
@@ -140,7 +140,15 @@ func (v *Vault) byLease(tx store.Tx, a Agent, ref string) (Use, error) {
 	if !visible(r, a) { // grants or policy narrowed since
 		return Use{}, noResource()
 	}
-	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, v.usable(tx, r)
+	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, errors.Join(v.usable(tx, r), unapproved(r))
+}
+
+// unapproved refuses an agent's use of a resource whose every run a person approves: until there is a way to ask one, that is every run.
+func unapproved(r Resource) error {
+	if !r.Policy.AsksApproval() {
+		return nil
+	}
+	return fault.New(fault.ApprovalRequired, "a person approves each use of "+r.Handle, "ask the operator to run it: `zavhoz run "+r.Handle+" --open -- COMMAND…`")
 }
 
 func noLease() *fault.Error {

@@ -302,3 +302,39 @@ func wipeAll(m map[string]secret.Secret) {
 		s.Wipe()
 	}
 }
+
+// EachSealed gives every sealed field of every resource (and the sealed addresses of discovered servers) with a public label (handle.field): what a redactor
+// must know. The values stay sealed; the caller has an opener.
+func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyring.Ref, sealed string) error) error {
+	return v.view(ctx, func(tx store.Tx) error {
+		err := v.resources.Scan(tx, "", "", func(_ string, r Resource) (bool, error) {
+			for field, s := range r.Sealed {
+				if err := fn(r.Handle+"."+field, r.FieldRef(field), s.Value); err != nil {
+					return false, err
+				}
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		return v.servers.Scan(tx, "", "", func(_ string, s Server) (bool, error) {
+			for field, sealed := range s.Sealed {
+				if err := fn("server."+field, s.FieldRef(field), sealed.Value); err != nil {
+					return false, err
+				}
+			}
+			return true, nil
+		})
+	})
+}
+
+// AgentRate gives the limits of an acting agent; zero limits for anyone else.
+func (v *Vault) AgentRate(ctx context.Context, actor Actor) (r Rate, err error) {
+	err = v.view(ctx, func(tx store.Tx) error {
+		a, err := v.agentOf(tx, actor)
+		r = a.Rate
+		return err
+	})
+	return r, err
+}

@@ -45,6 +45,12 @@ const (
 	cServerOf   store.Collection = "server_of"
 )
 
+// The collections that whoever caches opened values watches.
+const (
+	ResourceCollection = cResources
+	ServerCollection   = cServers
+)
+
 // Opener opens sealed fields (vault/open.Opener). The vault needs it where an edit must check new fields against kept ones and where
 // a discovered server's address becomes a resource's; the program wires it.
 type Opener interface {

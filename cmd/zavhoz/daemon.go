@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/mcp"
+	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/bolt"
+	"github.com/zavhoz/zavhoz/tools"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/web"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// Times of a daemon.
+const (
+	stopGrace   = 10 * time.Second // for what is under way when it ends
+	sweepEvery  = time.Minute
+	busyTimeout = 500 * time.Millisecond // how long to wait for the vault file's lock
+)
+
+// serveOptions are what the command line says beyond the configuration.
+type serveOptions struct {
+	listen      string // "" for none
+	autostarted bool   // ends when idle; reports on the ready pipe
+}
+
+// daemon is the one process that holds the vault.
+type daemon struct {
+	dir     home.Dir
+	cfg     home.Config
+	o       serveOptions
+	log     *slog.Logger
+	started time.Time
+
+	store  store.Store
+	ring   *keyring.Keyring
+	vault  *vault.Vault
+	engine *run.Engine
+	mcp    *mcp.Server
+	web    *web.Server
+	sync   *syncer
+	idle   *idleness
+	listen string // the address really bound
+
+	stop  context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+// openVault opens the vault file and unlocks it with the identity file. It closes what it opened when it fails.
+func openVault(ctx context.Context, dir home.Dir) (store.Store, *keyring.Keyring, error) {
+	ids, err := home.LoadIdentities(dir.Identity())
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := bolt.Open(ctx, bolt.Options{Path: dir.Vault(), LockTimeout: busyTimeout})
+	if err != nil {
+		return nil, nil, vault.StoreFault(err)
+	}
+	header, err := vault.Header(ctx, st)
+	if err != nil {
+		st.Close()
+		return nil, nil, err
+	}
+	ring, err := keyring.Unlock(header, ids)
+	if err != nil {
+		st.Close()
+		return nil, nil, err
+	}
+	return st, ring, nil
+}
+
+// newDaemon opens the vault and wires every part. Nothing listens yet.
+func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logger) (*daemon, error) {
+	d := &daemon{dir: dir, o: o, log: log, started: time.Now()}
+	var err error
+	if err = dir.Check(); err != nil {
+		return nil, err
+	}
+	if d.cfg, err = home.LoadConfig(dir.Config()); err != nil {
+		return nil, err
+	}
+	if d.store, d.ring, err = openVault(ctx, dir); err != nil {
+		return nil, err
+	}
+	if err := d.wire(ctx); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *daemon) wire(ctx context.Context) (err error) {
+	opener := open.New(d.ring)
+	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, Verify: true})
+	if err != nil {
+		return err
+	}
+	if _, err := d.vault.MarkLost(ctx); err != nil {
+		return err
+	}
+	d.engine = newEngine(d.vault, opener, d.log)
+	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.log); err != nil {
+		return err
+	}
+	d.idle = newIdleness(d.cfg.IdleExit())
+	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: isolation, Presence: d.vault.HasPresence}
+	d.mcp, err = mcp.New(mcp.Options{
+		Tools: tools.All(deps), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: identity{d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
+		HTTP: mcp.HTTP{Hosts: d.cfg.HTTP.AllowedHosts, Origins: d.cfg.HTTP.AllowedOrigins, TrustedProxy: d.cfg.TrustedProxies()},
+	})
+	if err != nil {
+		return err
+	}
+	log, st := d.vault.Audit()
+	d.web = web.New(web.Options{
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Status: d.status, Stop: func() { d.stop() }, Log: d.log,
+	})
+	return nil
+}
+
+// isolation is the level that runs get here: until the walls stand, none, and so only pinned commands and in-process ssh run.
+func isolation() policy.Level { return policy.LevelOpen }
+
+// serve listens and answers until ctx ends, then closes everything in order.
+func (d *daemon) serve(ctx context.Context, ready *os.File) error {
+	ctx, d.stop = context.WithCancel(ctx)
+	defer d.stop()
+	defer d.close()
+	doors, err := d.openDoors()
+	if err != nil {
+		return err
+	}
+	for _, door := range doors {
+		d.tasks.Go(func() { door.serve(ctx) })
+	}
+	d.tasks.Go(func() { d.sync.Run(ctx) })
+	d.tasks.Go(func() { d.sweep(ctx) })
+	d.tasks.Go(func() { d.watch(ctx) })
+	if d.o.autostarted {
+		d.tasks.Go(func() { d.endWhenIdle(ctx) })
+	}
+	report(ready, nil)
+	d.log.Info("serving", "version", version(), "listen", d.listen)
+	<-ctx.Done()
+	d.log.Info("stopping")
+	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	for _, door := range doors {
+		door.shut(grace)
+	}
+	_ = d.engine.Shutdown(grace)
+	d.tasks.Wait()
+	return nil
+}
+
+// close flushes the audit queue, then frees the file and wipes the keys.
+func (d *daemon) close() {
+	var err error
+	if d.vault != nil {
+		grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+		defer cancel()
+		err = d.vault.Close(grace)
+	}
+	err = errors.Join(err, d.store.Close())
+	d.ring.Close()
+	if err != nil {
+		d.log.Error("closing", "cause", fault.Cause(err))
+	}
+}
+
+// sweep ends what has expired, every minute.
+func (d *daemon) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := d.vault.Sweep(ctx); err != nil && ctx.Err() == nil {
+				d.log.Error("sweep", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// report tells whoever started this daemon that it is ready, or why it is not.
+func report(ready *os.File, err error) {
+	if ready == nil {
+		return
+	}
+	s := started{Ready: err == nil}
+	if err != nil {
+		f := fault.Of(err)
+		s.Code, s.Message, s.Next = string(f.Code), f.Message, f.Next
+	}
+	_ = json.NewEncoder(ready).Encode(s)
+	_ = ready.Close()
+}
+
+func (d *daemon) status(ctx context.Context) (api.Status, error) {
+	s := api.Status{Version: version(), VaultID: d.ring.VaultID(), PID: os.Getpid(), StartedAt: d.started.UTC(), Listen: d.listen, Isolation: string(isolation())}
+	var err error
+	if s.Presence, err = d.vault.HasPresence(ctx); err != nil {
+		return s, err
+	}
+	if s.Sync, err = d.sync.Info(ctx); err != nil {
+		return s, err
+	}
+	runs, err := d.vault.Runs(ctx, vault.OperatorActor())
+	if err != nil {
+		return s, err
+	}
+	leases, err := d.vault.Leases(ctx, vault.OperatorActor())
+	s.Runs, s.Leases = len(runs), len(leases)
+	return s, err
+}
+
+// connContext puts the peer of the operator's socket into the request's context.
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	p, _ := peerOf(c)
+	return web.WithPeer(ctx, p)
+}

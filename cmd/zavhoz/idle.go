@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault"
+)
+
+// idleness knows how long nobody has been there. A daemon that a door started ends when it is idle without runs or leases.
+type idleness struct {
+	after time.Duration
+	mu    sync.Mutex
+	open  int
+	since time.Time
+}
+
+func newIdleness(after time.Duration) *idleness { return &idleness{after: after, since: time.Now()} }
+
+// enter counts a visitor in; what it gives counts it out.
+func (i *idleness) enter() (leave func()) {
+	i.mu.Lock()
+	i.open++
+	i.mu.Unlock()
+	return func() {
+		i.mu.Lock()
+		i.open--
+		i.since = time.Now()
+		i.mu.Unlock()
+	}
+}
+
+func (i *idleness) wrap(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer i.enter()()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (i *idleness) long() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.open == 0 && time.Since(i.since) >= i.after
+}
+
+// endWhenIdle stops the daemon when it has been idle long enough and holds no runs or leases.
+func (d *daemon) endWhenIdle(ctx context.Context) {
+	tick := time.NewTicker(min(max(d.idle.after/10, 50*time.Millisecond), 10*time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !d.idle.long() {
+			continue
+		}
+		runs, err := d.vault.Runs(ctx, vault.OperatorActor())
+		leases, err2 := d.vault.Leases(ctx, vault.OperatorActor())
+		if err == nil && err2 == nil && len(runs)+len(leases) == 0 && d.idle.long() {
+			d.log.Info("idle: ending")
+			d.stop()
+			return
+		}
+	}
+}

@@ -1,0 +1,24 @@
+// Command zavhoz keeps the credentials and machines that an LLM agent works with, and lets the agent use them without seeing them.
+//
+// Promise: the command line is the person's side. A secret value never comes in argv and is never printed; what reveals, approves or widens asks
+// for proof of presence where one is set. Each command is one small file; this one only starts them.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(Main()) }
+
+// Main runs the command line and gives the exit code (docs/exit-codes.md).
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	root := newRoot(a)
+	root.SetArgs(os.Args[1:])
+	return a.exit(root.ExecuteContext(ctx))
+}

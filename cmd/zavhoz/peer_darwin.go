@@ -1,0 +1,27 @@
+package main
+
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zavhoz/zavhoz/web"
+)
+
+// peerOf asks the kernel who is at the other end of a unix socket.
+func peerOf(c net.Conn) (web.Peer, bool) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return web.Peer{}, false
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return web.Peer{}, false
+	}
+	var cred *unix.Xucred
+	var cerr error
+	if err := raw.Control(func(fd uintptr) { cred, cerr = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED) }); err != nil || cerr != nil {
+		return web.Peer{}, false
+	}
+	return web.Peer{UID: int(cred.Uid)}, true
+}

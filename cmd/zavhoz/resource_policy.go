@@ -1,0 +1,287 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// policyFlags are what `resource policy` changes. Empty ones change nothing.
+type policyFlags struct {
+	agents, noAgents, deliveries, hosts, resolve, exec, pinEnv []string
+	pin, unpin, cwd, hash, approval, minLevel, expires, ca     string
+	maxUses                                                    int64
+	maxTTL                                                     time.Duration
+	private, pinStdin                                          bool
+	reset                                                      bool
+}
+
+func newResourcePolicy(a *app) *cobra.Command {
+	var f policyFlags
+	c := &cobra.Command{
+		Use: "policy HANDLE [flags] [-- PINNED COMMAND…]", Short: "Show or change what may be done with a resource", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeHandles,
+		Long: `Show a resource's policy, or change it. Widening asks for the operator's passphrase where one is set.
+
+A pinned command is the only kind that may hold the true value. Its first element is an absolute path; the others are literal or hold one typed
+hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e:enum(a|b)} {p:relpath} {t:text}. By default the binary's SHA-256 is pinned too.`,
+		Example: `  zavhoz resource policy weather_bot
+  zavhoz resource policy weather_bot --agent local --pin getme -- /usr/local/bin/bot-check --verbose {n:int}
+  zavhoz resource policy weather_bot --unpin getme
+  zavhoz resource policy prod_vps_1 --exec "systemctl status {unit:slug}" --exec uptime
+  zavhoz resource policy acme --host "api.acme.example:8443 GET,POST /v1/*" --max-uses 100 --expires 720h`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cl, r, err := a.resource(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if !changesPolicy(cmd) && len(args) == 1 {
+				return a.showResource(r)
+			}
+			p := r.Policy
+			if err := f.apply(cmd, &p, args[1:]); err != nil {
+				return err
+			}
+			var after api.Resource
+			if err := cl.call(cmd.Context(), "PUT", path("resources", args[0], "policy"), api.SetPolicy{Policy: p, IfVersion: r.Version}, &after); err != nil {
+				return err
+			}
+			return a.showResource(after)
+		},
+	}
+	fl := c.Flags()
+	fl.StringArrayVar(&f.agents, "agent", nil, "let this agent use it (naming any restricts it to those named)")
+	fl.StringArrayVar(&f.noAgents, "no-agent", nil, "no longer name this agent")
+	fl.StringSliceVar(&f.deliveries, "delivery", nil, "deliveries allowed: broker, ssh, env, file, none")
+	fl.StringArrayVar(&f.hosts, "host", nil, `hosts it may reach: "host[:port] [METHOD,…] [/path/*]"`)
+	fl.StringVar(&f.pin, "pin", "", "name of the pinned command that follows --")
+	fl.StringVar(&f.unpin, "unpin", "", "remove the pinned command of this name")
+	fl.StringVar(&f.hash, "pin-hash", "auto", "SHA-256 of the pinned binary: auto, none, or the hash itself")
+	fl.StringVar(&f.cwd, "pin-cwd", "", "folder that the pinned command runs in (default: a private temporary one)")
+	fl.StringSliceVar(&f.pinEnv, "pin-env", nil, "plain variables that a caller may set for the pinned command")
+	fl.BoolVar(&f.pinStdin, "pin-stdin", false, "the caller may give the pinned command standard input")
+	fl.StringArrayVar(&f.exec, "exec", nil, "servers: patterns of remote commands allowed (default: any)")
+	fl.StringVar(&f.approval, "approval", "", "none, or always: a person approves each run")
+	fl.StringVar(&f.minLevel, "min-level", "", "weakest isolation it is used at: open, proxied, basic, sealed, vaulted")
+	fl.Int64Var(&f.maxUses, "max-uses", 0, "uses over all leases; 0 for no limit")
+	fl.DurationVar(&f.maxTTL, "max-ttl", 0, "longest life of one lease")
+	fl.StringVar(&f.expires, "expires", "", "when it may no longer be used: a duration from now (720h), a time (RFC 3339) or never")
+	fl.StringSliceVar(&f.resolve, "resolve", nil, "host=ip for internal services")
+	fl.BoolVar(&f.private, "allow-private", false, "it may reach private addresses")
+	fl.StringVar(&f.ca, "upstream-ca", "", "@FILE of PEM certificates to trust for its hosts, or none")
+	fl.BoolVar(&f.reset, "reset", false, "start from the default policy")
+	return c
+}
+
+func changesPolicy(cmd *cobra.Command) bool {
+	changed := false
+	for _, name := range []string{"agent", "no-agent", "delivery", "host", "pin", "unpin", "exec", "approval", "min-level", "max-uses", "max-ttl", "expires", "resolve", "allow-private", "upstream-ca", "reset"} {
+		changed = changed || cmd.Flags().Changed(name)
+	}
+	return changed
+}
+
+// apply changes p as the flags say.
+func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []string) error {
+	set := cmd.Flags().Changed
+	if f.reset {
+		*p = policy.Policy{}
+	}
+	p.Agents = without(with(p.Agents, f.agents), f.noAgents)
+	if set("delivery") {
+		p.Deliveries = nil
+		for _, d := range f.deliveries {
+			p.Deliveries = append(p.Deliveries, policy.Delivery(d))
+		}
+	}
+	if set("host") {
+		p.Hosts = nil
+		for _, h := range f.hosts {
+			rule, err := policy.ParseHostRule(h)
+			if err != nil {
+				return err
+			}
+			p.Hosts = append(p.Hosts, rule)
+		}
+	}
+	if set("exec") {
+		p.Exec = f.exec
+	}
+	if set("resolve") {
+		p.Resolve = f.resolve
+	}
+	if set("allow-private") {
+		p.Private = f.private
+	}
+	if set("min-level") {
+		p.MinLevel = policy.Level(f.minLevel)
+	}
+	if set("max-uses") {
+		p.MaxUses = uint64(max(f.maxUses, 0))
+	}
+	if set("max-ttl") {
+		p.MaxTTL = int(f.maxTTL.Seconds())
+	}
+	if set("approval") {
+		p.Approval = f.approval
+		if f.approval == "none" {
+			p.Approval = ""
+		}
+	}
+	if err := f.applyExpiry(p); err != nil {
+		return err
+	}
+	if err := f.applyCA(p); err != nil {
+		return err
+	}
+	return f.applyPins(p, pinned)
+}
+
+func (f *policyFlags) applyExpiry(p *policy.Policy) error {
+	switch f.expires {
+	case "":
+		return nil
+	case "never":
+		p.Expires = time.Time{}
+		return nil
+	}
+	if d, err := time.ParseDuration(f.expires); err == nil && d > 0 {
+		p.Expires = time.Now().UTC().Add(d).Truncate(time.Second)
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, f.expires)
+	if err != nil {
+		return fault.New(fault.InvalidArgument, "--expires takes a duration (720h), a time (2027-01-02T15:04:05Z) or never", "")
+	}
+	p.Expires = t.UTC()
+	return nil
+}
+
+func (f *policyFlags) applyCA(p *policy.Policy) error {
+	switch {
+	case f.ca == "":
+	case f.ca == "none":
+		p.UpstreamCA = ""
+	default:
+		b, err := os.ReadFile(strings.TrimPrefix(f.ca, "@"))
+		if err != nil {
+			return fault.New(fault.InvalidArgument, "the certificate file cannot be read", "check its name").Because(err)
+		}
+		p.UpstreamCA = string(b)
+	}
+	return nil
+}
+
+func (f *policyFlags) applyPins(p *policy.Policy, argv []string) error {
+	if f.unpin != "" {
+		n := len(p.Pins)
+		p.Pins = removePin(p.Pins, f.unpin)
+		if len(p.Pins) == n {
+			return fault.New(fault.InvalidArgument, "there is no pinned command of that name", "`zavhoz resource policy HANDLE` shows them")
+		}
+	}
+	if (f.pin == "") != (len(argv) == 0) {
+		return fault.New(fault.InvalidArgument, "a pinned command needs a name and an argv", "for example: --pin NAME -- /usr/bin/program {n:int}")
+	}
+	if f.pin == "" {
+		return nil
+	}
+	pin := policy.Pin{Name: f.pin, Argv: argv, Cwd: f.cwd, Env: f.pinEnv, Stdin: f.pinStdin}
+	if !filepath.IsAbs(argv[0]) {
+		return fault.New(fault.InvalidArgument, "a pinned command begins with an absolute path", "`command -v PROGRAM` tells it")
+	}
+	switch f.hash {
+	case "auto":
+		sum, err := hashFile(argv[0])
+		if err != nil {
+			return fault.New(fault.BinaryMissing, "the pinned binary cannot be read", "check its path, or give --pin-hash").Because(err)
+		}
+		pin.SHA256 = sum
+	case "none":
+	default:
+		pin.SHA256 = f.hash
+	}
+	p.Pins = append(removePin(p.Pins, f.pin), pin)
+	return nil
+}
+
+func removePin(pins []policy.Pin, name string) []policy.Pin {
+	var out []policy.Pin
+	for _, p := range pins {
+		if p.Name != name {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func with(list, more []string) []string {
+	out := append([]string(nil), list...)
+	return append(without(out, more), more...)
+}
+
+func without(list, drop []string) []string {
+	var out []string
+	for _, s := range list {
+		keep := true
+		for _, d := range drop {
+			keep = keep && s != d
+		}
+		if keep {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// policyLines prints a policy for people.
+func policyLines(p policy.Policy) []string {
+	var out []string
+	add := func(name, text string) {
+		if text != "" {
+			out = append(out, name+": "+text)
+		}
+	}
+	add("agents", strings.Join(p.Agents, ", "))
+	for _, d := range p.Deliveries {
+		add("delivery", string(d))
+	}
+	for _, h := range p.Hosts {
+		add("host", h.String())
+	}
+	for _, pin := range p.Pins {
+		add("pin "+pin.Name, strings.Join(pin.Argv, " "))
+	}
+	for _, e := range p.Exec {
+		add("exec", e)
+	}
+	add("approval", p.Approval)
+	add("min level", string(p.MinLevel))
+	if p.MaxUses > 0 {
+		add("max uses", fmt.Sprint(p.MaxUses))
+	}
+	if p.MaxTTL > 0 {
+		add("max ttl", span(time.Duration(p.MaxTTL)*time.Second))
+	}
+	if !p.Expires.IsZero() {
+		add("expires", p.Expires.Format(time.RFC3339))
+	}
+	add("resolve", strings.Join(p.Resolve, ", "))
+	if p.Private {
+		add("private addresses", "allowed")
+	}
+	if p.UpstreamCA != "" {
+		add("upstream CA", "own")
+	}
+	if len(out) == 0 {
+		out = append(out, "default (any agent whose grants cover it; stand-ins only; no pinned commands)")
+	}
+	return out
+}

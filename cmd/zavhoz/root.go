@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
+)
+
+// buildVersion is set by the linker (make build).
+var buildVersion = ""
+
+func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
+	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" && bi.Main.Version != "(devel)" {
+		return bi.Main.Version
+	}
+	return "devel"
+}
+
+// app is what every command works with.
+type app struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+	json           bool
+	homeFlag       string
+}
+
+// exitCode is an error that is only an exit code: a run's own.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// errUsage marks what cobra says about flags and arguments.
+type errUsage struct{ error }
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "zavhoz",
+		Short: "Keeps credentials and servers, and lets LLM agents use them without seeing them",
+		Long: `Zavhoz keeps the credentials and machines that an LLM agent works with, and lets the agent use them without ever seeing them.
+
+Start here:
+  zavhoz init                                    make the vault
+  zavhoz resource add api_key openai_main --set service=openai
+  claude mcp add zavhoz -- zavhoz mcp            connect Claude Code`,
+		SilenceErrors: true, SilenceUsage: true,
+		Version: version(),
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
+	root.PersistentFlags().BoolVar(&a.json, "json", false, "print exact JSON")
+	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "the home folder (default $ZAVHOZ_HOME, else the platform's data folder)")
+	root.AddGroup(&cobra.Group{ID: "start", Title: "Getting started:"}, &cobra.Group{ID: "vault", Title: "What is kept:"},
+		&cobra.Group{ID: "use", Title: "Using it:"}, &cobra.Group{ID: "watch", Title: "Watching over it:"})
+	for group, cmds := range map[string][]*cobra.Command{
+		"start": {newInit(a), newConnect(a), newMCP(a), newServe(a)},
+		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newPresence(a)},
+		"use":   {newRun(a)},
+		"watch": {newStatus(a), newStop(a), newAudit(a), newDoctor(a)},
+	} {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(newMan(root))
+	return root
+}
+
+// dir finds the home folder.
+func (a *app) dir() (home.Dir, error) {
+	return home.Locate(func(name string) string {
+		if name == "ZAVHOZ_HOME" && a.homeFlag != "" {
+			return a.homeFlag
+		}
+		return os.Getenv(name)
+	})
+}
+
+// client speaks to the daemon by the operator's socket, starting one where none runs.
+func (a *app) client() (*client, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	d := dialer{dir: dir, sock: dir.OperatorSock()}
+	c := newClient(func(ctx context.Context) (net.Conn, error) { return d.dial(ctx) })
+	if a.person() {
+		c.prove = a.provePresence
+	}
+	return c, nil
+}
+
+// exit prints err where there is one, and gives the exit code.
+func (a *app) exit(err error) int {
+	var code exitCode
+	var usage errUsage
+	switch {
+	case err == nil:
+		return fault.ExitOK
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &usage) || isUsage(err):
+		a.fail(fault.New(fault.InvalidArgument, safeUsage(err), "`zavhoz --help` shows how"))
+		return fault.ExitUsage
+	}
+	f := fault.Of(err)
+	a.fail(f)
+	return f.Code.Of().Exit
+}
+
+// isUsage knows cobra's own complaints, which have no type.
+func isUsage(err error) bool {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return false
+	}
+	s := err.Error()
+	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "required flag", "flag needs", "invalid argument", "if any flags in the group", "at least one of the flags", "only takes"} {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// safeUsage keeps cobra's complaint but not what was typed for a value: someone may have typed a secret.
+func safeUsage(err error) string {
+	s := err.Error()
+	if strings.HasPrefix(s, "unknown command") {
+		s, _, _ = strings.Cut(s, " for ")
+	}
+	if strings.HasPrefix(s, "invalid argument") {
+		if _, flag, ok := strings.Cut(s, " for "); ok {
+			s = "invalid value for " + flag
+			s, _, _ = strings.Cut(s, ": ")
+		}
+	}
+	if len(s) > 200 {
+		s = s[:200] + "…"
+	}
+	return s
+}
+
+// fail prints a failure: on a terminal in words, with --json as one object, always to standard error.
+func (a *app) fail(f *fault.Error) {
+	if a.json {
+		writeJSON(a.stderr, map[string]any{"error": map[string]any{"code": f.Code, "message": f.Message, "next": f.Next, "details": f.Details}})
+		return
+	}
+	fmt.Fprintf(a.stderr, "zavhoz: %s [%s]\n", f.Message, f.Code)
+	if f.Next != "" {
+		fmt.Fprintf(a.stderr, "  next: %s\n", f.Next)
+	}
+	if f.Code == fault.Internal {
+		fmt.Fprintf(a.stderr, "  cause: %s\n", fault.Cause(errors.Unwrap(f))) // types alone: they hold no value
+	}
+}

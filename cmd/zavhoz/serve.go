@@ -1,0 +1,61 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zavhoz/zavhoz/vault/home"
+)
+
+func newServe(a *app) *cobra.Command {
+	var o serveOptions
+	c := &cobra.Command{
+		Use: "serve", Short: "Hold the vault and answer agents and the operator", Args: cobra.NoArgs,
+		Long: `Hold the vault and answer: agents on agent.sock, the operator on operator.sock, and with --listen agents over HTTP (/mcp, /sse and /message) with a token
+(see zavhoz agent add). Off loopback it listens only with TLS or behind a named proxy (see http: in config.yaml).`,
+		Example: "  zavhoz serve\n  zavhoz serve --listen 127.0.0.1:8390",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var ready *os.File
+			if o.autostarted {
+				ready = readyPipe()
+			}
+			err := a.serve(cmd, o, ready)
+			if err != nil {
+				report(ready, err)
+			}
+			return err
+		},
+	}
+	c.Flags().StringVar(&o.listen, "listen", "", "address for HTTP, e.g. 127.0.0.1:8390 (default: http.listen of config.yaml; empty: none)")
+	c.Flags().BoolVar(&o.autostarted, "autostarted", false, "a door started this daemon: report on the pipe it gave, end when idle")
+	_ = c.Flags().MarkHidden("autostarted")
+	return c
+}
+
+func (a *app) serve(cmd *cobra.Command, o serveOptions, ready *os.File) error {
+	harden()
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	cfg, err := home.LoadConfig(dir.Config())
+	if err != nil {
+		return err
+	}
+	if o.listen == "" {
+		o.listen = cfg.HTTP.Listen
+	}
+	d, err := newDaemon(cmd.Context(), dir, o, newLog(a.stderr, cfg.LogLevel()))
+	if err != nil {
+		return err
+	}
+	return d.serve(cmd.Context(), ready)
+}
+
+// newLog writes JSON lines. What may be logged is codes, counts, types and our own words; see fault.Cause.
+func newLog(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}

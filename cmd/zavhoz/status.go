@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+func newStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show the daemon's state", Args: cobra.NoArgs, Example: "  zavhoz status --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, err := a.client()
+			if err != nil {
+				return err
+			}
+			var s api.Status
+			if err := cl.call(cmd.Context(), "GET", path("status"), nil, &s); err != nil {
+				return err
+			}
+			return a.show(s, func(w io.Writer) {
+				fmt.Fprintf(w, "daemon %s, pid %d, up %s\n", s.Version, s.PID, ago(s.StartedAt))
+				fmt.Fprintf(w, "vault %s, %d leases, %d runs\n", s.VaultID, s.Leases, s.Runs)
+				fmt.Fprintf(w, "http: %s\n", dash(s.Listen))
+				fmt.Fprintf(w, "isolation: %s (only pinned commands and ssh run)\n", s.Isolation)
+				fmt.Fprintln(w, presenceLine(s.Presence))
+				fmt.Fprintln(w, syncLine(s.Sync))
+			})
+		},
+	}
+}
+
+func newStop(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "stop", Short: "Stop the daemon; the next call starts another", Args: cobra.NoArgs, Example: "  zavhoz stop",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := a.dir()
+			if err != nil {
+				return err
+			}
+			cl := newClient(plainDial(dir.OperatorSock()))
+			if err := cl.call(cmd.Context(), "POST", path("daemon", "stop"), nil, nil); err != nil {
+				return err
+			}
+			a.say("Stopped.")
+			return nil
+		},
+	}
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"github.com/zavhoz/zavhoz/mcp"
+	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/run/deliver"
+	"github.com/zavhoz/zavhoz/run/ssh"
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// identity lets the doors ask the vault who comes.
+type identity struct{ v *vault.Vault }
+
+// Authenticate finds the agent of a token. An operator's token opens no MCP door: it would carry the operator's rights to a model.
+func (i identity) Authenticate(ctx context.Context, token string) (mcp.Agent, error) {
+	a, err := i.v.Authenticate(ctx, token)
+	if err == nil && a.Role != vault.RoleAgent {
+		err = fault.New(fault.Unauthenticated, "this token is an operator's", "use an agent's token: `zavhoz agent add NAME`")
+	}
+	return mcpAgent(a), err
+}
+
+// Local finds the agent of who comes by the socket without a token.
+func (i identity) Local(ctx context.Context) (mcp.Agent, error) {
+	a, err := i.v.Local(ctx)
+	return mcpAgent(a), err
+}
+
+func mcpAgent(a vault.Agent) mcp.Agent {
+	return mcp.Agent{ID: a.ID, Name: a.Name, Attended: a.Attended, PerMinute: a.Rate.PerMinute}
+}
+
+// newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
+func newEngine(v *vault.Vault, opener *open.Opener, log *slog.Logger) *run.Engine {
+	return run.New(run.Options{
+		Authority: v, Opener: opener, Log: log,
+		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
+			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
+				s, err := opener.Open(ref, sealed)
+				if err == nil {
+					add(label, s)
+				}
+				return err
+			})
+		},
+		PerAgent: func(a vault.Actor) int {
+			r, err := v.AgentRate(context.Background(), a)
+			if err != nil {
+				return 1
+			}
+			return r.Concurrent
+		},
+	})
+}
+
+// watch tells the engine when secrets change: its matcher is made anew, and connections of a changed resource are not used again.
+func (d *daemon) watch(ctx context.Context) {
+	for c := range d.vault.Changes(ctx) {
+		switch c.Collection {
+		case vault.ResourceCollection, vault.ServerCollection:
+			if c.Key == "" {
+				d.engine.Changed()
+			} else {
+				d.engine.Changed(c.Key)
+			}
+		}
+	}
+}
+
+// openRuns gives the API a person's own runs.
+type openRuns struct{ e *run.Engine }
+
+// OpenPlan gives the plan as something that writes itself, once, and wipes itself.
+func (o openRuns) OpenPlan(ctx context.Context, actor vault.Actor, refs, command []string) (io.WriterTo, error) {
+	p, err := o.e.OpenPlan(ctx, actor, refs, command)
+	if err != nil {
+		return nil, err
+	}
+	return planWriter{p}, nil
+}
+
+// planWriter writes a plan to the operator's socket.
+type planWriter struct{ p *deliver.Plan }
+
+// WriteTo writes the encoded plan and wipes it.
+func (w planWriter) WriteTo(out io.Writer) (int64, error) {
+	b := w.p.Encode()
+	w.p.Wipe()
+	defer clear(b)
+	n, err := out.Write(b)
+	return int64(n), err
+}
+
+// EndOpen records how a person's own run ended.
+func (o openRuns) EndOpen(ctx context.Context, actor vault.Actor, runID string, end api.EndRun) error {
+	return o.e.Report(ctx, actor, run.Ending{RunID: runID, ExitCode: end.ExitCode, Redactions: end.Redactions, OutBytes: end.OutBytes, Failed: end.State == string(vault.RunFailed)})
+}
+
+// hostKeys looks at a server's host key: the address is opened here and goes nowhere else.
+type hostKeys struct{ opener *open.Opener }
+
+// Scan asks the server for the key that it would prove to us.
+func (h hostKeys) Scan(ctx context.Context, r vault.Resource) ([]api.HostKey, error) {
+	if r.Kind != "server" {
+		return nil, fault.New(fault.InvalidArgument, "only a server has a host key", "")
+	}
+	sealed, ok := r.Sealed["host"]
+	if !ok {
+		return nil, fault.New(fault.SecretMissing, "the server has no address", "give it with `zavhoz resource edit "+r.Handle+" --secret host=-`")
+	}
+	host, err := h.opener.Open(r.FieldRef("host"), sealed.Value)
+	if err != nil {
+		return nil, err
+	}
+	defer host.Wipe()
+	port := 22
+	if p, err := strconv.Atoi(r.Attrs["port"]); err == nil {
+		port = p
+	}
+	k, err := ssh.ScanHostKey(ctx, host, port)
+	if err != nil {
+		return nil, err
+	}
+	return []api.HostKey{{Key: k.Line, Fingerprint: k.Fingerprint, Pinned: strings.Contains(r.Attrs["host_key"], k.Line)}}, nil
+}
+
+// auditor gives the API the audit log over the vault's store.
+type auditor struct {
+	log *audit.Log
+	st  store.Store
+}
+
+// List gives a page of records.
+func (a auditor) List(ctx context.Context, f audit.Filter) (rs []audit.Record, next string, err error) {
+	err = vault.StoreFault(a.st.View(ctx, func(tx store.Tx) error {
+		rs, next, err = a.log.List(tx, f)
+		return err
+	}))
+	return rs, next, err
+}
+
+// Verify follows the chain.
+func (a auditor) Verify(ctx context.Context) (audit.Report, error) { return a.log.Verify(ctx, a.st) }
+
+// Export writes the log as signed JSON lines.
+func (a auditor) Export(ctx context.Context, w io.Writer) (audit.Report, error) {
+	return a.log.Export(ctx, a.st, w)
+}

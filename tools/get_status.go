@@ -1,0 +1,102 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/zavhoz/zavhoz/mcp"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+)
+
+var _ = register(getStatus)
+
+type statusIn struct{}
+
+// leaseOut is one of the caller's own leases.
+type leaseOut struct {
+	LeaseID   string `json:"lease_id"`
+	Handle    string `json:"handle"`
+	Purpose   string `json:"purpose"`
+	Context   string `json:"context"`
+	ExpiresAt string `json:"expires_at"`
+}
+
+// runBrief is one of the caller's own runs in progress.
+type runBrief struct {
+	RunID     string `json:"run_id"`
+	StartedAt string `json:"started_at"`
+}
+
+type statusOut struct {
+	Agent     string     `json:"agent"`
+	Locked    bool       `json:"locked"`
+	Isolation string     `json:"isolation"`
+	Commands  []string   `json:"commands"`
+	Presence  bool       `json:"operator_presence"`
+	SyncAgeS  *int64     `json:"sync_age_s"`
+	SyncOK    bool       `json:"sync_ok"`
+	Leases    []leaseOut `json:"leases"`
+	Runs      []runBrief `json:"runs"`
+}
+
+// statusList bounds the lists of a status.
+const statusList = 50
+
+func getStatus(d Deps) mcp.Tool {
+	return mcp.Tool{
+		Name:  "get_status",
+		Title: "Get status",
+		Description: "Tells who you are here, which sorts of command run, the isolation they get, how old the provider's data is, and your own live leases and runs. " +
+			"Call it when something is refused and you do not know why. Example: {}",
+		Input: schema(``),
+		Output: schema(`"agent":{"type":"string"},"locked":{"type":"boolean"},"isolation":{"type":"string"},"commands":{"type":"array","items":{"type":"string"}},"operator_presence":{"type":"boolean"},`+
+			`"sync_age_s":{"type":["integer","null"]},"sync_ok":{"type":"boolean"},`+
+			`"leases":{"type":"array","items":{"type":"object","properties":{"lease_id":{"type":"string"},"handle":{"type":"string"},"purpose":{"type":"string"},"context":{"type":"string"},"expires_at":{"type":"string"}},"required":["lease_id","handle","purpose","context","expires_at"],"additionalProperties":false}},`+
+			`"runs":{"type":"array","items":{"type":"object","properties":{"run_id":{"type":"string"},"started_at":{"type":"string"}},"required":["run_id","started_at"],"additionalProperties":false}}`,
+			"agent", "locked", "isolation", "commands", "operator_presence", "sync_age_s", "sync_ok", "leases", "runs"),
+		Annotations: mcp.Annotations{ReadOnly: true, Idempotent: true},
+		Handle: func(ctx context.Context, c *mcp.Call) (mcp.Result, error) {
+			if _, err := input[statusIn](c); err != nil {
+				return mcp.Result{}, err
+			}
+			out, err := status(ctx, d, actor(c, ""))
+			if err != nil {
+				return mcp.Result{}, err
+			}
+			text := fmt.Sprintf("You are %s: %s, %s in progress. Isolation: %s.", out.Agent, plural(len(out.Leases), "lease"), plural(len(out.Runs), "run"), out.Isolation)
+			return mcp.Result{Text: text, Structured: out}, nil
+		},
+	}
+}
+
+func status(ctx context.Context, d Deps, who vault.Actor) (statusOut, error) {
+	out := statusOut{
+		Agent: who.Name, Isolation: string(d.Isolation()), Leases: []leaseOut{}, Runs: []runBrief{},
+		Commands: []string{`["ssh", HANDLE, COMMAND…]`, "pinned commands (see list_resources)"},
+	}
+	info, err := d.Sync(ctx)
+	if err != nil {
+		return out, err
+	}
+	out.SyncAgeS, out.SyncOK = info.AgeS, info.Configured && !info.Failing
+	if out.Presence, err = d.Presence(ctx); err != nil {
+		return out, err
+	}
+	leases, err := d.Vault.Leases(ctx, who)
+	if err != nil {
+		return out, err
+	}
+	for _, l := range leases[:min(len(leases), statusList)] {
+		out.Leases = append(out.Leases, leaseOut{LeaseID: l.ID, Handle: l.Handle, Purpose: l.Purpose, Context: l.Context, ExpiresAt: l.ExpiresAt.UTC().Format(time.RFC3339)})
+	}
+	runs, err := d.Vault.Runs(ctx, who)
+	if err != nil {
+		return out, err
+	}
+	for _, r := range runs[:min(len(runs), statusList)] {
+		out.Runs = append(out.Runs, runBrief{RunID: r.ID, StartedAt: r.StartedAt.UTC().Format(time.RFC3339)})
+	}
+	return out, d.Vault.Note(ctx, audit.Event{Actor: who, Action: audit.StatusRead, Outcome: audit.Allowed})
+}

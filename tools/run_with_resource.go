@@ -1,0 +1,132 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/zavhoz/zavhoz/mcp"
+	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+var _ = register(runWithResource)
+
+// Limits of one call. The engine has its own; these say it early, in the words of the arguments.
+const (
+	maxRunSeconds        = 3600
+	maxBackgroundSeconds = 86400
+	callSlack            = 30 * time.Second // between a run's own timeout and the call's
+)
+
+type runIn struct {
+	Resources  []string          `json:"resources"`
+	Command    []string          `json:"command"`
+	Stdin      string            `json:"stdin"`
+	Cwd        string            `json:"cwd"`
+	Env        map[string]string `json:"env"`
+	TimeoutS   int64             `json:"timeout_s"`
+	Background bool              `json:"background"`
+}
+
+// runOut is a run as a model sees it. Output is redacted before it is cut.
+type runOut struct {
+	RunID      string            `json:"run_id"`
+	State      string            `json:"state"`
+	ExitCode   *int              `json:"exit_code"` // null while it runs, or where it never ended by itself
+	Stdout     string            `json:"stdout"`
+	Stderr     string            `json:"stderr"`
+	Truncated  bool              `json:"truncated"`
+	Redactions int               `json:"redactions"`
+	Isolation  string            `json:"isolation"`
+	Delivered  map[string]string `json:"delivered"`
+	NextOffset int64             `json:"next_offset"`
+	DurationMS int64             `json:"duration_ms"`
+}
+
+const runOutProperties = `"run_id":{"type":"string"},"state":{"type":"string","enum":["running","exited","stopped","timed_out","failed","lost"]},"exit_code":{"type":["integer","null"]},` +
+	`"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"type":"boolean"},"redactions":{"type":"integer"},"isolation":{"type":"string"},` +
+	`"delivered":{"type":"object","additionalProperties":{"type":"string"}},"next_offset":{"type":"integer"},"duration_ms":{"type":"integer"}`
+
+var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "isolation", "delivered", "next_offset", "duration_ms"}
+
+func runWithResource(d Deps) mcp.Tool {
+	return mcp.Tool{
+		Name:  "run_with_resource",
+		Title: "Run a command with resources",
+		Description: "Runs one command with resources delivered out of your sight, and gives its exit code and redacted output. command is argv, no shell. " +
+			`Two sorts run: ["ssh", HANDLE, COMMAND…] on a server resource, and a command that the operator pinned for the resource (pinned_commands in list_resources), ` +
+			`as it is written there with its {holes} filled, or as ["pin:NAME", VALUE…]. Anything else is refused with what the operator would type to pin it. ` +
+			"background:true returns at once with a run_id for get_run and stop_run. " +
+			`Example: {"resources":["prod_vps_1"],"command":["ssh","prod_vps_1","uptime"]}`,
+		Input: schema(`"resources":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"string","maxLength":64},"description":"handles or lease ids"},`+
+			`"command":{"type":"array","minItems":1,"maxItems":256,"items":{"type":"string","maxLength":32768},"description":"argv"},`+
+			`"stdin":{"type":"string","maxLength":1048576},`+
+			`"cwd":{"type":"string","maxLength":4096,"description":"a folder that the operator allowed; default a private temporary one"},`+
+			`"env":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":32768},"description":"plain variables that the pinned command takes"},`+
+			`"timeout_s":{"type":"integer","minimum":1,"maximum":86400,"description":"default 60; at most 3600, in the background 86400"},`+
+			`"background":{"type":"boolean"}`, "resources", "command"),
+		Output:      schema(runOutProperties, runOutRequired...),
+		Annotations: mcp.Annotations{Destructive: true, OpenWorld: true},
+		Timeout:     maxRunSeconds*time.Second + callSlack,
+		Handle: func(ctx context.Context, c *mcp.Call) (mcp.Result, error) {
+			in, err := input[runIn](c)
+			if err != nil {
+				return mcp.Result{}, err
+			}
+			limit := int64(maxRunSeconds)
+			if in.Background {
+				limit = maxBackgroundSeconds
+			}
+			if in.TimeoutS < 0 || in.TimeoutS > limit {
+				return mcp.Result{}, fault.Newf(fault.InvalidArgument, "timeout_s is between 1 and %d here", limit).WithNext("use background:true for longer work")
+			}
+			res, err := d.Runner.Run(ctx, run.Request{
+				Actor: actor(c, ""), Refs: in.Resources, Command: in.Command, Stdin: []byte(in.Stdin), Cwd: in.Cwd, Env: in.Env,
+				Timeout: time.Duration(in.TimeoutS) * time.Second, Background: in.Background,
+				Progress: func(p run.Progress) {
+					c.Progress(p.Elapsed.Seconds(), 0, fmt.Sprintf("running for %d s, %d bytes of output", int(p.Elapsed.Seconds()), p.Bytes))
+				},
+			})
+			if err != nil {
+				return mcp.Result{}, err
+			}
+			return runView(res), nil
+		},
+	}
+}
+
+// runView is the one place in which a run becomes a reply to a model.
+func runView(r run.Result) mcp.Result {
+	out := runOut{
+		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions,
+		Isolation: r.Isolation, Delivered: nonNil(r.Delivered), NextOffset: r.NextOffset, DurationMS: r.Duration.Milliseconds(),
+	}
+	text := ""
+	switch r.State {
+	case vault.RunRunning:
+		text = fmt.Sprintf("Running as %s; call get_run for its output.", r.RunID)
+	case vault.RunExited:
+		out.ExitCode = &r.ExitCode
+		text = fmt.Sprintf("Exit code %d.", r.ExitCode)
+	case vault.RunTimedOut:
+		text = "Stopped by its timeout; use background:true for longer work."
+	case vault.RunStopped:
+		text = "Stopped."
+	case vault.RunLost:
+		text = "Lost: the daemon ended while it ran; its output is gone. Look at what it did before you run it again."
+	default:
+		text = "Failed."
+	}
+	if r.Withheld {
+		text += " The output was withheld: it held what looks like a disguised secret."
+	}
+	if r.Truncated {
+		text += " The output is cut; its end is kept."
+	}
+	if r.Redactions > 0 {
+		text += fmt.Sprintf(" %s redacted.", plural(r.Redactions, "secret"))
+	}
+	return mcp.Result{Text: text, Structured: out}
+}

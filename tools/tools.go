@@ -1,0 +1,96 @@
+// Package tools is what each MCP tool does, one file a tool: typed input → authorise → domain → typed output.
+//
+// Promise: no tool takes or gives a secret value, or a hidden one such as an address: the output types have no room for them (wall 1).
+// Every refusal is a fault with a stable code and the next step, in words a model can act on; where a person is needed, it is the command they
+// would type.
+//
+// Attacks stopped: a model that asks for a value, by any tool, finds no way to (attacks.md, wall 1); arguments are decoded strictly, so
+// nothing unknown, doubled or oversized passes on (67).
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/zavhoz/zavhoz/mcp"
+	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// Vault is what the tools need of the vault (vault.Vault).
+type Vault interface {
+	Visible(context.Context, vault.Actor, vault.Filter) ([]vault.Resource, string, error)
+	Allocate(context.Context, vault.Actor, vault.AllocateRequest) (vault.Allocation, error)
+	Release(ctx context.Context, actor vault.Actor, leaseID string) (vault.Lease, error)
+	Leases(context.Context, vault.Actor) ([]vault.Lease, error)
+	Runs(context.Context, vault.Actor) ([]vault.Run, error)
+	Servers(context.Context, vault.Actor) ([]vault.ServerView, error)
+	Note(context.Context, audit.Event) error
+}
+
+// Runner executes (run.Engine).
+type Runner interface {
+	Run(context.Context, run.Request) (run.Result, error)
+	Get(ctx context.Context, actor vault.Actor, runID string, offset int64) (run.Result, error)
+	Stop(ctx context.Context, actor vault.Actor, runID string) (run.Result, error)
+}
+
+// Deps are what the tools work with.
+type Deps struct {
+	Vault     Vault
+	Runner    Runner
+	Sync      func(context.Context) (api.SyncInfo, error)
+	Isolation func() policy.Level // the strongest level that runs get here
+	Presence  func(context.Context) (bool, error)
+}
+
+// registry is filled by each tool's file.
+var registry []func(Deps) mcp.Tool
+
+// register makes a tool known; each file calls it once.
+func register(make func(Deps) mcp.Tool) bool {
+	registry = append(registry, make)
+	return true
+}
+
+// All makes every tool.
+func All(d Deps) []mcp.Tool {
+	out := make([]mcp.Tool, 0, len(registry))
+	for _, make := range registry {
+		out = append(out, make(d))
+	}
+	return out
+}
+
+// actor is the caller as the domain knows it. ctx names the client's thread, where the call did.
+func actor(c *mcp.Call, thread string) vault.Actor {
+	return vault.Actor{Type: audit.Agent, ID: c.Caller.AgentID, Name: c.Caller.Agent, Door: c.Caller.Door, Context: thread}
+}
+
+// input decodes the arguments of a call.
+func input[T any](c *mcp.Call) (in T, err error) {
+	err = mcp.Decode(c.Arguments, &in)
+	return in, err
+}
+
+// schema joins the parts of a JSON Schema object: properties without braces, and the required names.
+func schema(properties string, required ...string) json.RawMessage {
+	req, _ := json.Marshal(append([]string{}, required...))
+	return json.RawMessage(`{"type":"object","properties":{` + properties + `},"required":` + string(req) + `,"additionalProperties":false}`)
+}
+
+// seconds is a duration in whole seconds, up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// plural is "1 resource", "2 resources".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,67 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+func (s *Server) agentRoutes() {
+	s.handle("GET /api/v1/agents", http.StatusOK, s.listAgents)
+	s.guarded("POST /api/v1/agents", http.StatusCreated, s.addAgent)
+	s.handle("DELETE /api/v1/agents/{name}", http.StatusOK, s.removeAgent)
+	s.handle("GET /api/v1/projects", http.StatusOK, s.listProjects)
+	s.handle("POST /api/v1/projects", http.StatusCreated, s.addProject)
+}
+
+func agentView(a vault.Agent) api.Agent {
+	return api.Agent{
+		ID: a.ID, Name: a.Name, Role: string(a.Role), Projects: a.Grants.Projects, Kinds: a.Grants.Kinds, Labels: a.Grants.Labels,
+		Attended: a.Attended, CreatedAt: a.CreatedAt,
+	}
+}
+
+func (s *Server) listAgents(r *http.Request) (any, error) {
+	as, err := s.o.Vault.ListAgents(r.Context())
+	page := api.Page[api.Agent]{Items: make([]api.Agent, 0, len(as))}
+	for _, a := range as {
+		page.Items = append(page.Items, agentView(a))
+	}
+	return page, err
+}
+
+func (s *Server) addAgent(r *http.Request) (any, error) {
+	var in api.NewAgent
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	a, token, err := s.o.Vault.AddAgent(r.Context(), operator(r), vault.NewAgent{
+		Name: in.Name, Role: vault.Role(in.Role), Attended: in.Attended, Rate: vault.Rate{PerMinute: in.PerMinute},
+		Grants: vault.Grants{Projects: in.Projects, Kinds: in.Kinds, Labels: in.Labels},
+	})
+	if err != nil {
+		return nil, err
+	}
+	view := agentView(a)
+	view.Token = token
+	return view, nil
+}
+
+func (s *Server) removeAgent(r *http.Request) (any, error) {
+	a, err := s.o.Vault.RemoveAgent(r.Context(), operator(r), r.PathValue("name"))
+	return agentView(a), err
+}
+
+func (s *Server) listProjects(r *http.Request) (any, error) {
+	ps, err := s.o.Vault.ListProjects(r.Context())
+	return api.Page[vault.Project]{Items: ps}, err
+}
+
+func (s *Server) addProject(r *http.Request) (any, error) {
+	var in api.NewProject
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	return s.o.Vault.AddProject(r.Context(), operator(r), in.Slug, in.Title)
+}

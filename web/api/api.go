@@ -1,0 +1,284 @@
+// Package api holds the shapes of the operator's API, /api/v1: what the command line sends and gets, and what other programs may.
+//
+// Promise: no reply type has room for a secret value (the plan of a person's own open run excepted, which is not a type of this package:
+// run writes it by itself). Requests carry values as Value, which cannot be printed.
+//
+// Attack stopped: a value that comes back from the API because a struct happened to hold it.
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// ErrValue says that a secret value did not come as a JSON string.
+var ErrValue = errors.New("api: a secret value is a JSON string")
+
+// Value is a secret on its way in. It decodes from a JSON string; the client encodes it with Quote.
+type Value struct{ secret.Secret }
+
+// UnmarshalJSON takes a JSON string, without leaving a Go string behind that could not be wiped.
+func (v *Value) UnmarshalJSON(b []byte) error {
+	text, err := unquote(b)
+	if err != nil {
+		return ErrValue
+	}
+	v.Secret = secret.New(text)
+	return nil
+}
+
+// Secrets opens the map of values for the vault.
+func Secrets(in map[string]Value) map[string]secret.Secret {
+	out := make(map[string]secret.Secret, len(in))
+	for k, v := range in {
+		out[k] = v.Secret
+	}
+	return out
+}
+
+// Problem is an RFC 9457 problem. Code and Next are ours.
+type Problem struct {
+	Type    string         `json:"type"` // "about:blank"
+	Title   string         `json:"title"`
+	Status  int            `json:"status"`
+	Code    string         `json:"code"`
+	Detail  string         `json:"detail"`
+	Next    string         `json:"next,omitempty"`
+	Details map[string]any `json:"details,omitempty"`
+	Request string         `json:"request_id,omitempty"`
+}
+
+// SealedField tells of a secret field all that may be told.
+type SealedField struct {
+	Length  string `json:"length"`  // empty, short, medium, long, huge
+	Version uint64 `json:"version"` // in which it was given
+}
+
+// Resource is a resource as the operator sees it.
+type Resource struct {
+	ID        string                 `json:"id"`
+	Handle    string                 `json:"handle"`
+	Kind      string                 `json:"kind"`
+	Attrs     map[string]string      `json:"attrs,omitempty"`
+	Secrets   map[string]SealedField `json:"secrets,omitempty"`
+	Labels    map[string]string      `json:"labels,omitempty"`
+	Project   string                 `json:"project"`
+	Policy    policy.Policy          `json:"policy"`
+	Status    string                 `json:"status"`
+	Version   uint64                 `json:"version"`
+	Uses      uint64                 `json:"uses"`
+	CreatedAt time.Time              `json:"created_at"`
+	UpdatedAt time.Time              `json:"updated_at"`
+	UpdatedBy string                 `json:"updated_by"`
+	Why       string                 `json:"why,omitempty"`
+	Remarks   []string               `json:"remarks,omitempty"` // of a change just made: likely mistakes, fingerprints to compare
+}
+
+// Page is a page of a list; Next is the cursor of the one after, "" at the end.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next_cursor,omitempty"`
+}
+
+// NewResource asks for a resource.
+type NewResource struct {
+	Kind    string            `json:"kind"`
+	Handle  string            `json:"handle,omitempty"`
+	Attrs   map[string]string `json:"attrs,omitempty"`
+	Secrets map[string]Value  `json:"secrets,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Project string            `json:"project,omitempty"`
+	Policy  *policy.Policy    `json:"policy,omitempty"`
+	Why     string            `json:"why,omitempty"`
+}
+
+// EditResource changes a resource: what is absent stays, an empty attribute or label goes.
+type EditResource struct {
+	Attrs     map[string]string `json:"attrs,omitempty"`
+	Secrets   map[string]Value  `json:"secrets,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Project   *string           `json:"project,omitempty"`
+	Status    *string           `json:"status,omitempty"`
+	IfVersion uint64            `json:"if_version,omitempty"`
+	Why       string            `json:"why,omitempty"`
+}
+
+// SetPolicy replaces a resource's policy.
+type SetPolicy struct {
+	Policy    policy.Policy `json:"policy"`
+	IfVersion uint64        `json:"if_version,omitempty"`
+	Why       string        `json:"why,omitempty"`
+}
+
+// Rename gives a resource another handle.
+type Rename struct {
+	Handle string `json:"handle"`
+}
+
+// Rollback makes an earlier version present again.
+type Rollback struct {
+	Version uint64 `json:"version"`
+	Why     string `json:"why,omitempty"`
+}
+
+// HostKey is a server's key as found on the wire.
+type HostKey struct {
+	Key         string `json:"key"`         // authorized-key form
+	Fingerprint string `json:"fingerprint"` // SHA256:…
+	Pinned      bool   `json:"pinned"`      // it is the one pinned now
+}
+
+// NewAgent asks for an agent.
+type NewAgent struct {
+	Name      string   `json:"name"`
+	Role      string   `json:"role,omitempty"`
+	Projects  []string `json:"projects,omitempty"`
+	Kinds     []string `json:"kinds,omitempty"`
+	Labels    []string `json:"labels,omitempty"`
+	PerMinute int      `json:"per_minute,omitempty"`
+	Attended  bool     `json:"attended,omitempty"`
+}
+
+// Agent is an agent as the operator sees it. Token is there once, in the reply that made it.
+type Agent struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+	Projects  []string  `json:"projects"`
+	Kinds     []string  `json:"kinds"`
+	Labels    []string  `json:"labels,omitempty"`
+	Attended  bool      `json:"attended"`
+	CreatedAt time.Time `json:"created_at"`
+	Token     string    `json:"token,omitempty"`
+}
+
+// NewProject asks for a project.
+type NewProject struct {
+	Slug  string `json:"slug"`
+	Title string `json:"title,omitempty"`
+}
+
+// Server is a provider's machine as the operator sees it. Its address is hidden even here: it is a sealed field.
+type Server struct {
+	ID         string    `json:"id"`
+	Handle     string    `json:"handle,omitempty"`
+	Provider   string    `json:"provider"`
+	ProviderID string    `json:"provider_id"`
+	Status     string    `json:"status"`
+	IsManaged  bool      `json:"is_managed"`
+	Ghost      bool      `json:"ghost,omitempty"`
+	Intent     string    `json:"intent"`
+	CPU        int       `json:"capacity_cpu"`
+	RAMMB      int       `json:"capacity_ram_mb"`
+	DiskMB     int       `json:"capacity_disk_mb"`
+	FreeRAMMB  int       `json:"free_ram_mb"`
+	FreeDiskMB int       `json:"free_disk_mb"`
+	OS         string    `json:"os_template,omitempty"`
+	AgeS       *int64    `json:"data_age_s"` // null: never observed
+	LastSeen   time.Time `json:"last_seen,omitzero"`
+}
+
+// Servers is the list with the age of the sync behind it.
+type Servers struct {
+	Items []Server `json:"items"`
+	Sync  SyncInfo `json:"sync"`
+}
+
+// SyncInfo says how fresh the provider's data is.
+type SyncInfo struct {
+	Configured  bool      `json:"configured"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	AgeS        *int64    `json:"age_s"` // null: never
+	Failing     bool      `json:"failing"`
+	Code        string    `json:"code,omitempty"` // of the failure
+	Failures    int       `json:"failures,omitempty"`
+}
+
+// Adopt makes a discovered server a resource.
+type Adopt struct {
+	Handle  string            `json:"handle"`
+	Attrs   map[string]string `json:"attrs,omitempty"`
+	Secrets map[string]Value  `json:"secrets,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	Project string            `json:"project,omitempty"`
+}
+
+// Manage says what the operator wants of a server: yes, no, auto.
+type Manage struct {
+	Intent string `json:"intent"`
+}
+
+// OpenRun asks for the plan of a person's own open run.
+type OpenRun struct {
+	Refs    []string `json:"refs"`
+	Command []string `json:"command"`
+}
+
+// EndRun tells how an open run ended.
+type EndRun struct {
+	State      string `json:"state"`
+	ExitCode   int    `json:"exit_code"`
+	Redactions int    `json:"redactions"`
+	OutBytes   int64  `json:"output_bytes"`
+}
+
+// Presence proves a person.
+type Presence struct {
+	Passphrase Value `json:"passphrase"`
+}
+
+// Status is the daemon's state.
+type Status struct {
+	Version   string    `json:"version"`
+	VaultID   string    `json:"vault_id"`
+	PID       int       `json:"pid"`
+	StartedAt time.Time `json:"started_at"`
+	Listen    string    `json:"listen,omitempty"`
+	Locked    bool      `json:"locked"`
+	Isolation string    `json:"isolation"`
+	Presence  bool      `json:"presence"` // a passphrase is set
+	Runs      int       `json:"runs"`
+	Leases    int       `json:"leases"`
+	Sync      SyncInfo  `json:"sync"`
+}
+
+// unquote decodes a JSON string into fresh bytes by the decoder's own rules.
+func unquote(b []byte) ([]byte, error) {
+	if len(b) < 2 || b[0] != '"' {
+		return nil, ErrValue
+	}
+	plain := true
+	for _, c := range b[1 : len(b)-1] {
+		plain = plain && c != '\\' && c >= 0x20 && c < 0x80
+	}
+	if plain {
+		return append([]byte(nil), b[1:len(b)-1]...), nil
+	}
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, err
+	}
+	return []byte(s), nil
+}
+
+// Quote encodes a secret as a JSON string, for a request to the daemon over its own socket. Wipe the result when it is sent.
+func Quote(s secret.Secret) json.RawMessage {
+	const hex = "0123456789abcdef"
+	out := make([]byte, 0, s.Len()+16)
+	out = append(out, '"')
+	for _, c := range s.Reveal() {
+		switch {
+		case c == '"' || c == '\\':
+			out = append(out, '\\', c)
+		case c < 0x20:
+			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			out = append(out, c)
+		}
+	}
+	return append(out, '"')
+}

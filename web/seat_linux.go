@@ -1,0 +1,45 @@
+package web
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+)
+
+// seatOf reads from /proc where the peer sits. A process without a terminal, or one that is gone, sits nowhere.
+func seatOf(p Peer) seat {
+	f, ok := procStat(p.PID)
+	if !ok || f.tty == 0 {
+		return seat{}
+	}
+	parent, ok := procStat(f.parent)
+	if !ok {
+		return seat{}
+	}
+	return seat{uid: p.UID, tty: f.tty, session: f.session, parent: f.parent, parentStart: parent.start}
+}
+
+type stat struct {
+	parent, session, tty int
+	start                uint64
+}
+
+// procStat reads /proc/PID/stat (proc(5)): the fields after the last ")", for the name may hold anything.
+func procStat(pid int) (stat, bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, false
+	}
+	i := bytes.LastIndexByte(b, ')')
+	if i < 0 {
+		return stat{}, false
+	}
+	f := bytes.Fields(b[i+1:])
+	if len(f) < 20 {
+		return stat{}, false
+	}
+	num := func(k int) int { n, _ := strconv.Atoi(string(f[k])); return n }
+	start, err := strconv.ParseUint(string(f[19]), 10, 64)
+	return stat{parent: num(1), session: num(3), tty: num(4), start: start}, err == nil
+}

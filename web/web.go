@@ -1,0 +1,149 @@
+// Package web is the operator's side over HTTP: the API that the command line speaks over the operator's socket, and health for whoever watches.
+//
+// Promise: it may seal and never open: its imports exclude vault/open, and no reply type has room for a value. Acts that reveal, approve
+// or widen ask for proof of presence where one is set (DESIGN §9). Every failure is a problem (RFC 9457) with a code of ours.
+//
+// Attacks stopped: the agent's own shell doing what only the operator may (attacks.md 70): the operator's socket checks the peer's uid,
+// and the acts of wall 4 ask for the passphrase; bodies that exhaust the daemon (67): limits and strict decoding; errors that echo (65).
+package web
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// Vault is what the API needs of the vault (vault.Vault).
+type Vault interface {
+	AddResource(context.Context, vault.Actor, vault.NewResource) (vault.Resource, error)
+	EditResource(context.Context, vault.Actor, string, vault.Edit) (vault.Resource, error)
+	RenameResource(ctx context.Context, actor vault.Actor, ref, handle string) (vault.Resource, error)
+	RemoveResource(context.Context, vault.Actor, string) (vault.Resource, error)
+	RollbackResource(ctx context.Context, actor vault.Actor, ref string, version uint64, why string) (vault.Resource, error)
+	Resource(context.Context, string) (vault.Resource, error)
+	ListResources(context.Context, vault.Filter) ([]vault.Resource, string, error)
+	History(context.Context, string) ([]vault.Version, error)
+	AddAgent(context.Context, vault.Actor, vault.NewAgent) (vault.Agent, string, error)
+	RemoveAgent(context.Context, vault.Actor, string) (vault.Agent, error)
+	ListAgents(context.Context) ([]vault.Agent, error)
+	AddProject(ctx context.Context, actor vault.Actor, slug, title string) (vault.Project, error)
+	ListProjects(context.Context) ([]vault.Project, error)
+	Servers(context.Context, vault.Actor) ([]vault.ServerView, error)
+	ManageServer(ctx context.Context, actor vault.Actor, ref, intent string) (vault.Server, error)
+	AdoptServer(ctx context.Context, actor vault.Actor, ref string, n vault.NewResource) (vault.Resource, error)
+	Leases(context.Context, vault.Actor) ([]vault.Lease, error)
+	Runs(context.Context, vault.Actor) ([]vault.Run, error)
+	HasPresence(context.Context) (bool, error)
+	CheckPresence(context.Context, vault.Actor, secret.Secret) error
+	SetPresence(ctx context.Context, actor vault.Actor, fresh secret.Secret) error
+	Note(context.Context, audit.Event) error
+}
+
+// Runs is a person's own open runs (run.Engine). The plan writes itself: this package never holds what is in it.
+type Runs interface {
+	OpenPlan(ctx context.Context, actor vault.Actor, refs, command []string) (io.WriterTo, error)
+	EndOpen(ctx context.Context, actor vault.Actor, runID string, end api.EndRun) error
+}
+
+// Syncer is the provider's sync: its state, and a cycle now.
+type Syncer interface {
+	Info(context.Context) (api.SyncInfo, error)
+	Now(context.Context) (any, error)
+}
+
+// HostKeys looks at a server's host key for the operator's consent, without showing the address.
+type HostKeys interface {
+	Scan(ctx context.Context, r vault.Resource) ([]api.HostKey, error)
+}
+
+// Auditor lists, verifies and exports the audit log.
+type Auditor interface {
+	List(ctx context.Context, f audit.Filter) ([]audit.Record, string, error)
+	Verify(ctx context.Context) (audit.Report, error)
+	Export(ctx context.Context, w io.Writer) (audit.Report, error)
+}
+
+// Options wire a Server.
+type Options struct {
+	Vault    Vault
+	Runs     Runs
+	Sync     Syncer
+	HostKeys HostKeys
+	Audit    Auditor
+	Status   func(context.Context) (api.Status, error)
+	Stop     func()                   // ends the daemon
+	Identify func(token string) error // bearer tokens of operators over TCP; nil: the socket only
+	Log      *slog.Logger
+	Clock    func() time.Time
+}
+
+// Server answers the operator.
+type Server struct {
+	o       Options
+	tickets *tickets
+	mux     *http.ServeMux
+}
+
+// New makes a Server.
+func New(o Options) *Server {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux()}
+	for _, part := range []func(){s.resourceRoutes, s.agentRoutes, s.serverRoutes, s.runRoutes, s.auditRoutes, s.daemonRoutes} {
+		part()
+	}
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, fault.New(fault.InvalidArgument, "there is no such path or method in the API", "see `zavhoz --help`"))
+	})
+	return s
+}
+
+// ServeHTTP answers on the operator's socket. The caller has checked the peer's uid and put its process into the context (WithPeer).
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.fail(w, r, fault.Of(errPanic{}))
+		}
+	}()
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	w.Header().Set("Cache-Control", "no-store")
+	s.mux.ServeHTTP(w, r)
+}
+
+// errPanic stands for a panic whose text nobody may see.
+type errPanic struct{}
+
+func (errPanic) Error() string { return "panic" }
+
+// handle wraps a function that gives a reply or an error.
+func (s *Server) handle(pattern string, status int, fn func(r *http.Request) (any, error)) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		reply, err := fn(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		writeJSON(w, status, reply)
+	})
+}
+
+// guarded is handle for the acts of wall 4: they ask for presence where it is set.
+func (s *Server) guarded(pattern string, status int, fn func(r *http.Request) (any, error)) {
+	s.handle(pattern, status, func(r *http.Request) (any, error) {
+		if err := s.present(r); err != nil {
+			return nil, err
+		}
+		return fn(r)
+	})
+}
+
+func operator(*http.Request) vault.Actor { return vault.OperatorActor() }
