@@ -38,10 +38,14 @@ const (
 
 // Store is one open file. It satisfies store.Store.
 type Store struct {
-	opts     Options
-	file     *os.File // bbolt's own handle: it holds the lock
-	db       *bbolt.DB
-	log      *tripwire
+	opts Options
+	file *os.File // bbolt's own handle: it holds the lock
+	db   *bbolt.DB
+	log  *tripwire
+
+	locks      beginLocks
+	locksKnown bool
+
 	pageSize int
 	head     []byte // our mapping of the meta pages
 	unmap    func()
@@ -58,7 +62,7 @@ type Store struct {
 	writes *writer
 	subs   subscribers
 
-	failCommit atomic.Pointer[error] // tests: the next commit fails with this
+	inject atomic.Pointer[injected] // tests
 }
 
 var _ store.Store = (*Store)(nil)
@@ -143,6 +147,7 @@ func start(f *os.File, opts Options, ready func(*Store) error) (s *Store, err er
 	if s.db, err = s.openDB(); err != nil {
 		return nil, err
 	}
+	s.locks, s.locksKnown = locksOf(s.db)
 	if err := s.attach(ready); err != nil {
 		_ = s.closeDB()
 		if s.unmap != nil {

@@ -167,3 +167,9 @@ func TestMaxSize(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestBeginLocks(t *testing.T) {
+	if !bolt.LocksKnown(create(t)) {
+		t.Error("bbolt's locks have other names: a fault at the begin of a transaction would hang the store (unlock.go)")
+	}
+}

@@ -105,6 +105,12 @@ func (s *Store) undoHead(before [2][headSize]byte, cause error) error {
 	return cause
 }
 
+// injected is a test's failure of the next commit: early, before bbolt writes, or late, after its meta page is written.
+type injected struct {
+	err  error
+	late bool
+}
+
 // commitRaw commits under the tripwire.
 func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
 	defer s.catch(&err, debug.SetPanicOnFault(true))
@@ -114,13 +120,17 @@ func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
 			err = commitError(t.cause)
 		}
 	}()
-	if e := s.failCommit.Swap(nil); e != nil {
-		return 0, 0, commitError(*e)
+	inject := s.inject.Swap(nil)
+	if inject != nil && !inject.late {
+		return 0, 0, commitError(inject.err)
 	}
 	id = uint64(btx.ID())
 	s.log.armed.Store(true)
 	if err := btx.Commit(); err != nil {
 		return 0, 0, commitError(err)
+	}
+	if inject != nil {
+		return 0, 0, commitError(inject.err)
 	}
 	slot := int(id % 2)
 	m, ok := readMeta(s.head[slot*s.pageSize:], slot)

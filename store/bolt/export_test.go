@@ -2,20 +2,113 @@ package bolt
 
 import "os"
 
-// FailNextCommit makes the next commit of s fail.
-func FailNextCommit(s *Store, err error) { s.failCommit.Store(&err) }
+// FailNextCommit makes the next commit of s fail before bbolt writes anything.
+func FailNextCommit(s *Store, err error) { s.inject.Store(&injected{err: err}) }
+
+// FailNextSync makes the next commit of s fail after its meta page is written, as a failing fdatasync does.
+func FailNextSync(s *Store, err error) { s.inject.Store(&injected{err: err, late: true}) }
 
 // File gives the handle under s.
 func File(s *Store) *os.File { return s.file }
-
-// CheckBytes is the check of Open over bytes.
-func CheckBytes(mem []byte) error {
-	_, err := checkBytes(mem, false)
-	return err
-}
 
 // Check is the check of Open, run on a store that is open and idle.
 func Check(s *Store) error {
 	_, err := checkFile(s.file, false)
 	return err
 }
+
+// ReadImage checks a file's bytes and, if they pass, reads every record as a View would. It gives the number of records.
+func ReadImage(mem []byte) (n int, err error) {
+	m, err := checkBytes(mem, false)
+	if err != nil {
+		return 0, err
+	}
+	im := newImage(mem[:m.pages*m.pageSize], m.pageSize)
+	root, err := rootTree(&im, m.root)
+	if err != nil {
+		return 0, err
+	}
+	cols := cursor{t: root}
+	ok, err := cols.seek(nil)
+	for ; ok && err == nil; ok, err = cols.step(1) {
+		k, _, err := cols.top().p.item(cols.top().i)
+		if err != nil {
+			return n, err
+		}
+		c, _, err := root.collection(string(k))
+		if err != nil {
+			return n, err
+		}
+		count, err := readTree(c)
+		if n += count; err != nil {
+			return n, err
+		}
+	}
+	return n, err
+}
+
+func readTree(t tree) (n int, err error) {
+	up, down := cursor{t: t}, cursor{t: t}
+	ok, err := up.seek(nil)
+	for ; ok && err == nil; ok, err = up.step(1) {
+		if _, _, err := up.item(); err != nil {
+			return n, err
+		}
+		n++
+	}
+	if err != nil {
+		return n, err
+	}
+	back := 0
+	for ok, err = down.last(); ok && err == nil; ok, err = down.step(-1) {
+		back++
+	}
+	if err == nil && back != n {
+		err = damaged("%d records up, %d down", n, back)
+	}
+	return n, err
+}
+
+// Structure gives the offset of every byte that Open must vouch for: metas, headers and element tables of pages
+// that are in use; and where the root page lies, whose keys are collections.
+func Structure(mem []byte) (offsets []int, root [2]int, err error) {
+	m, err := checkBytes(mem, false)
+	if err != nil {
+		return nil, root, err
+	}
+	for slot := range 2 {
+		for i := range headSize {
+			offsets = append(offsets, slot*int(m.pageSize)+i)
+		}
+	}
+	im := newImage(mem[:m.pages*m.pageSize], m.pageSize)
+	w := walker{im: &im, seen: make([]uint64, (m.pages+63)/64)}
+	p, err := im.page(m.root)
+	if err != nil {
+		return nil, root, err
+	}
+	if err := w.page(p, nil, nil, 0, true); err != nil {
+		return nil, root, err
+	}
+	for id := uint64(2); id < m.pages; id++ {
+		if w.seen[id/64]&(1<<(id%64)) == 0 {
+			continue
+		}
+		p, err := im.page(id)
+		if err != nil {
+			continue // the overflow of the page before
+		}
+		// The sizes in the last element only say where its key and value end, which a record's MAC vouches for.
+		end := headerSize + p.n*elemSize
+		for i := range end {
+			if p.leaf && i < end-8 || !p.leaf && (i < end-12 || i >= end-8) {
+				offsets = append(offsets, int(id*m.pageSize)+i)
+			}
+		}
+	}
+	start := int(m.root * m.pageSize)
+	return offsets, [2]int{start, start + len(p.data)}, nil
+}
+
+// LocksKnown tells whether bbolt's locks were found.
+func LocksKnown(s *Store) bool { return s.locksKnown }

@@ -60,9 +60,8 @@ func (s *Store) refuseAll(err error) {
 	s.dead.CompareAndSwap(nil, &sticky{fmt.Errorf("bolt: closed after damage: %w", err)})
 }
 
-// probe looks at the meta pages through a small mapping of our own. bbolt reads them with its locks held: a fault or an assertion
-// there would leave them locked, and every later call would hang. It also finds a newest meta that was damaged since, for which
-// bbolt would show the transaction before.
+// probe looks at the meta pages through a small mapping of our own, before bbolt does with its locks held. It finds a newest meta that
+// was damaged since, for which bbolt would show the transaction before.
 func (s *Store) probe() (err error) {
 	defer s.catch(&err, debug.SetPanicOnFault(true))
 	known := s.lastTx.Load() // read first: a commit in between only makes the meta newer
@@ -100,13 +99,18 @@ func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
 	return tx, nil
 }
 
-// beginRaw: a panic here (the file changed within the nanoseconds since the probe) leaves bbolt locked, so nothing may enter it again.
+// beginRaw begins; a panic on the way leaves bbolt's locks to be given back.
 func (s *Store) beginRaw(writable bool) (tx *bbolt.Tx, err error) {
 	calm := false
 	defer func() {
-		if !calm {
-			s.refuseAll(err)
+		if calm {
+			return
 		}
+		if s.locksKnown {
+			s.locks.release(writable)
+			return
+		}
+		s.refuseAll(err)
 	}()
 	defer s.catch(&err, debug.SetPanicOnFault(true))
 	tx, err = s.db.Begin(writable)

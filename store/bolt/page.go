@@ -43,6 +43,7 @@ type page struct {
 	leaf bool
 	n    int
 	data []byte
+	unit uint64 // the file's page size; 0 inline
 }
 
 // page gives a branch or leaf page by number.
@@ -59,6 +60,7 @@ func (im *image) page(id uint64) (page, error) {
 		return page{}, damaged("page %d runs past the end", id)
 	}
 	p, err := parsePage(id, h, im.mem[id*im.pageSize:(id+run)*im.pageSize])
+	p.unit = im.pageSize
 	if err == nil && p.n == 0 {
 		return page{}, damaged("page %d is empty", id) // bbolt drops an empty page, and keeps an empty collection inline
 	}
@@ -162,8 +164,9 @@ func (p page) verify(lo, hi []byte, root bool) error {
 	if hi != nil && p.n > 0 && bytes.Compare(prev, hi) >= 0 {
 		return damaged("page %d holds keys of its neighbour", p.id)
 	}
-	if p.id == 0 && want != uint64(len(p.data)) {
-		return damaged("inline page has %d bytes, not %d", len(p.data), want)
+	size := uint64(len(p.data)) // bbolt takes as many pages as it needs, and inline as many bytes
+	if p.id == 0 && want != size || p.id != 0 && want <= size-p.unit {
+		return damaged("page %d has %d bytes for %d", p.id, size, want)
 	}
 	return nil
 }
