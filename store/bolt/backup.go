@@ -25,7 +25,10 @@ func (s *Store) WriteTo(ctx context.Context, w io.Writer) (n int64, err error) {
 	defer s.catch(&err, debug.SetPanicOnFault(true))
 	h := &heads{ctx: ctx, w: w, pageSize: s.pageSize, newestSlot: tx.ID() % 2}
 	n, err = tx.WriteTo(h)
-	if errors.Is(err, io.EOF) {
+	if h.err != nil {
+		err = h.err // bbolt keeps only the text
+	}
+	if h.err == nil && errors.Is(err, io.EOF) {
 		return n, damaged("the file ends before its last page")
 	}
 	if err != nil {
@@ -43,15 +46,16 @@ type heads struct {
 	newestSlot int
 	buf        []byte
 	past       bool
+	err        error // what ended the copy on w's side
 }
 
 // Write holds back the first two pages until both are there.
 func (h *heads) Write(b []byte) (int, error) {
-	if err := h.ctx.Err(); err != nil {
-		return 0, err
+	if h.err = h.ctx.Err(); h.err != nil {
+		return 0, h.err
 	}
 	if h.past {
-		return h.w.Write(b)
+		return h.pass(b)
 	}
 	h.buf = append(h.buf, b...)
 	if len(h.buf) < 2*h.pageSize {
@@ -61,11 +65,17 @@ func (h *heads) Write(b []byte) (int, error) {
 		h.swap()
 	}
 	h.past = true
-	if _, err := h.w.Write(h.buf); err != nil {
+	if _, err := h.pass(h.buf); err != nil {
 		return 0, err
 	}
 	h.buf = nil
 	return len(b), nil
+}
+
+func (h *heads) pass(b []byte) (n int, err error) {
+	n, err = h.w.Write(b)
+	h.err = err
+	return n, err
 }
 
 // swap exchanges the metas; the page numbers in the headers stay.

@@ -1,0 +1,178 @@
+package bolt_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/bolt"
+	"github.com/zavhoz/zavhoz/store/storetest"
+)
+
+const crashEnv = "ZAVHOZ_TEST_CRASH_FILE"
+
+// TestMain: with crashEnv set, this binary is the process that TestKill kills.
+func TestMain(m *testing.M) {
+	if path := os.Getenv(crashEnv); path != "" {
+		fmt.Fprintln(os.Stderr, crashWriter(path, os.Getenv("ZAVHOZ_TEST_CRASH_RUN")))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// crashWriter writes until it is killed, and prints each key once its Update has returned. A write is two records in two collections, and
+// every third deletes what the one before it wrote.
+func crashWriter(path, run string) error {
+	s, err := bolt.Open(context.Background(), bolt.Options{Path: path})
+	if err != nil {
+		return err
+	}
+	failed := make(chan error)
+	for g := range 6 {
+		go func() {
+			for i := 0; ; i++ {
+				key, gone := fmt.Sprintf("%s-%d-%d", run, g, i), fmt.Sprintf("%s-%d-%d", run, g, i-1)
+				err := s.Update(context.Background(), func(tx store.Tx) error {
+					if i%3 == 2 {
+						if err := errors.Join(tx.Delete("left", gone), tx.Delete("right", gone)); err != nil {
+							return err
+						}
+					}
+					return errors.Join(tx.Put("left", key, []byte(strings.Repeat(key, 1+i%150))), tx.Put("right", key, []byte(key)))
+				})
+				if err != nil {
+					failed <- err
+					return
+				}
+				if _, err := fmt.Println(key); err != nil {
+					failed <- err
+					return
+				}
+			}
+		}()
+	}
+	return <-failed
+}
+
+// TestKill kills a writing process again and again, at random moments; after each kill the file opens, every acknowledged write is
+// there, and every Update is there wholly or not at all.
+func TestKill(t *testing.T) {
+	watchdog(t)
+	kills, acks := 20, 50
+	if storetest.Long() {
+		kills, acks = 200, 200
+	}
+	path := filepath.Join(t.TempDir(), "vault.db")
+	closed(t, createAt(t, path))
+	total := 0
+	acknowledged := map[string]bool{}
+	for run := range kills {
+		for _, key := range killed(t, path, run, 1+rand.IntN(2*acks)) {
+			acknowledged[key] = true
+			total++
+		}
+		s := open(t, path)
+		if err := bolt.Check(s); err != nil {
+			t.Fatalf("after kill %d: %v", run, err)
+		}
+		checkCrash(t, s, acknowledged)
+		closed(t, s)
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d writes were acknowledged over %d kills", total, kills)
+}
+
+// killed runs the writer until it has acknowledged n writes, kills it, and gives every key that it acknowledged.
+func killed(t *testing.T, path string, run, n int) (keys []string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), crashEnv+"="+path, fmt.Sprintf("ZAVHOZ_TEST_CRASH_RUN=%d", run))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	kill := func() { once.Do(func() { _ = cmd.Process.Kill() }) }
+	defer kill()
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n') // a last line without its end was not acknowledged
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			break
+		}
+		if keys = append(keys, strings.TrimSpace(line)); len(keys) == n {
+			kill()
+		}
+	}
+	_ = cmd.Wait() // killed: always an error
+	if len(keys) < n {
+		t.Fatalf("the writer ended by itself: %s", stderr.String())
+	}
+	return keys
+}
+
+// checkCrash: an acknowledged key is there unless its successor, acknowledged or not, deleted it; both collections agree.
+func checkCrash(t *testing.T, s *bolt.Store, acknowledged map[string]bool) {
+	t.Helper()
+	left, right := map[string]bool{}, map[string]bool{}
+	err := s.View(context.Background(), func(tx store.Tx) error {
+		err := tx.Scan("left", "", "", func(k string, v []byte) (bool, error) {
+			left[k] = true
+			if strings.ReplaceAll(string(v), k, "") != "" {
+				t.Errorf("%s: a strange value", k)
+			}
+			return true, nil
+		})
+		return errors.Join(err, tx.Scan("right", "", "", func(k string, v []byte) (bool, error) {
+			right[k] = true
+			if k != string(v) {
+				t.Errorf("%s: a strange value", k)
+			}
+			return true, nil
+		}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range left {
+		if !right[k] {
+			t.Errorf("%s: half an update", k)
+		}
+	}
+	for k := range right {
+		if !left[k] {
+			t.Errorf("%s: half an update", k)
+		}
+	}
+	for k := range acknowledged {
+		var run, g, i int
+		if _, err := fmt.Sscanf(k, "%d-%d-%d", &run, &g, &i); err != nil {
+			t.Fatal(err)
+		}
+		next := fmt.Sprintf("%d-%d-%d", run, g, i+1)
+		deleted := i%3 == 1 && left[next]
+		if left[k] == deleted {
+			t.Errorf("%s: acknowledged, there: %v, deleted by the next: %v", k, left[k], deleted)
+		}
+	}
+}
