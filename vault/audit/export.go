@@ -114,6 +114,9 @@ func VerifyExport(r io.Reader, pub ed25519.PublicKey) (Report, error) {
 		return v.rep, err
 	}
 	line, err := v.line()
+	if errors.Is(err, io.EOF) {
+		return v.rep, brokenExport("it ends after its first line")
+	}
 	if err != nil {
 		return v.rep, err
 	}

@@ -1,0 +1,58 @@
+package audit_test
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/bolt"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/internal/keys/keystest"
+	"github.com/zavhoz/zavhoz/vault/record"
+)
+
+// The committed export (header, records, checkpoint) verifies, and the same events give the same bytes.
+func TestGoldenExport(t *testing.T) {
+	made := func() []byte {
+		st, err := bolt.Create(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		k := keystest.Keyring(t)
+		l := audit.New(record.NewBook(k), k, audit.Options{Clock: func() time.Time { return time.Date(2026, 8, 1, 12, 0, 0, 5000, time.UTC) }})
+		err = st.Update(t.Context(), func(tx store.Tx) error {
+			for i := range 3 {
+				if err := l.Append(tx, event(i)); err != nil {
+					return err
+				}
+			}
+			return l.AppendCount(tx, audit.Event{Actor: audit.Actor{Type: audit.System, Name: "sync"}, Action: audit.ServerSync, Outcome: audit.Failed, Code: "provider_reply"}, 3)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if _, err := l.Export(t.Context(), st, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	want := keystest.Golden(t, "audit_export.golden", made)
+	if got := made(); !bytes.Equal(got, want) {
+		t.Errorf("written again:\n%s", got)
+	}
+	pub, err := keystest.Keyring(t).PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep, err := audit.VerifyExport(bytes.NewReader(want), pub); err != nil || rep.Records != 4 || rep.SelfSigned {
+		t.Errorf("%+v %v", rep, err)
+	}
+	if !strings.Contains(string(want), `"host":"api.example <&>"`) {
+		t.Error("a text is escaped that JSON need not escape")
+	}
+}
