@@ -111,7 +111,7 @@ func (x *index) headKey(big uint64) uint64 { return bits.ReverseBytes64(big) & x
 // indexGrams fills the filter: two bits of one word a gram.
 func (x *index) indexGrams() {
 	n := len(x.pats) * x.stride
-	x.fshift = 64 + 6 - uint(min(max(bits.Len(uint(n))+4, 12), 25))
+	x.fshift = 64 + 6 - uint(min(max(bits.Len(uint(n))+3, 12), 24))
 	x.filter = make([]uint64, 1<<(64-x.fshift))
 	var tail [40]byte
 	for i := range x.pats {
