@@ -100,7 +100,7 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 	p, err = e.plan(r, uses) // the resources may have changed since the first look
 	e.mu.Lock()
 	if e.shut && err == nil {
-		err = errShutdown
+		err = shuttingDown()
 	}
 	if err == nil {
 		e.live[record.ID] = l
@@ -111,12 +111,13 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		return nil, err
 	}
 	e.wait.Go(func() {
-		defer leave()
-		defer e.settle(l)
 		ctx, cancel := context.WithTimeoutCause(l.ctx, r.Timeout, errTimeout)
 		defer cancel()
 		x, err := e.execute(ctx, l, p, r)
 		l.close(e, x, err)
+		e.settle(l)
+		leave()
+		close(l.done)
 	})
 	return l, nil
 }
@@ -155,7 +156,7 @@ func (e *Engine) enter(a vault.Actor) (leave func(), err error) {
 	defer e.mu.Unlock()
 	switch {
 	case e.shut:
-		return nil, fault.New(fault.DaemonUnavailable, "zavhoz is shutting down", "try again in a moment")
+		return nil, shuttingDown()
 	case e.busy[who] >= limit:
 		return nil, fault.Newf(fault.Busy, "%d runs of yours are under way, which is the limit", limit).WithNext("wait for one to end, or stop one: stop_run")
 	case e.total >= e.o.Total:
@@ -171,6 +172,10 @@ func (e *Engine) enter(a vault.Actor) (leave func(), err error) {
 			delete(e.busy, who)
 		}
 	}), nil
+}
+
+func shuttingDown() error {
+	return fault.New(fault.DaemonUnavailable, "zavhoz is shutting down", "try again in a moment")
 }
 
 // Get gives what a run of the actor's has written from an offset on; offset 0 is its beginning, as far as it is still kept.

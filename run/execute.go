@@ -21,13 +21,16 @@ import (
 )
 
 // execute runs a recorded plan to its end, or until ctx ends: the error is then ctx's cause.
-func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (exit, error) {
+func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x exit, err error) {
+	defer func() { // one run's defect must not end the others; its text could hold anything
+		if recover() != nil {
+			err = fault.New(fault.Internal, "the run failed inside zavhoz", "")
+		}
+	}()
 	if err := e.learn(l, p); err != nil {
 		return exit{}, err
 	}
 	out, errs := l.mask.to(l.ctx, sink{l, stdout}), l.mask.to(l.ctx, sink{l, stderr})
-	var x exit
-	var err error
 	if p.remote != "" {
 		x, err = e.remote(ctx, l, p, r.Stdin, out, errs)
 	} else {

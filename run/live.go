@@ -16,8 +16,8 @@ import (
 type live struct {
 	ctx    context.Context // not of any caller: a run outlives its door
 	cancel context.CancelCauseFunc
-	done   chan struct{}
-	keep   int // bytes of each stream in a reply
+	done   chan struct{} // closed when all of it is settled
+	keep   int           // bytes of each stream in a reply
 	now    func() time.Time
 	text   *transcript
 	mask   *mask
@@ -85,7 +85,6 @@ func (l *live) close(e *Engine, x exit, err error) {
 		e.o.Log.Error("end of run not recorded", "run", record.ID, "cause", fault.Cause(err))
 	}
 	l.cancel(nil)
-	close(l.done)
 }
 
 // guard sets the alarm for values that the command holds in full.

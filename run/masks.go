@@ -157,18 +157,28 @@ type masked struct {
 	seen         int
 }
 
-func (w *masked) Write(p []byte) (int, error) {
+func (w *masked) Write(p []byte) (n int, err error) {
 	if w.mask.gagged.Load() {
 		return 0, errGagged
 	}
-	n, err := w.outer.Write(p)
+	defer w.guard(&err)
+	n, err = w.outer.Write(p)
 	w.tally()
 	return n, err
 }
 
+// guard turns a panic of the redactor into a withheld output: it must neither pass the bytes nor end the daemon.
+func (w *masked) guard(err *error) {
+	if recover() != nil {
+		w.mask.gagged.Store(true)
+		*err = errGagged
+	}
+}
+
 // Close lets out what was held back. A gagged run's is erased: dst refuses it.
-func (w *masked) Close() error {
-	err := errors.Join(w.outer.Close(), w.inner.Close())
+func (w *masked) Close() (err error) {
+	defer w.guard(&err)
+	err = errors.Join(w.outer.Close(), w.inner.Close())
 	w.tally()
 	return err
 }

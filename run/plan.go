@@ -90,12 +90,11 @@ func (e *Engine) planRemote(p *plan, r Request) error {
 	if len(r.Env) > 0 || r.Cwd != "" {
 		return fault.New(fault.InvalidArgument, "an ssh run takes neither env nor cwd", `put them into the remote command: "cd /srv/bot && STAGE=x ./run"`)
 	}
-	args := r.Command[2:]
-	line, err := ssh.Line(args)
+	line, err := ssh.Line(r.Command[2:])
 	if err != nil {
 		return err
 	}
-	if err := e.o.Rules.MatchExec(res, args); err != nil {
+	if err := e.o.Rules.MatchExec(res, line); err != nil {
 		return err
 	}
 	p.remote, p.isolation = line, InProcess

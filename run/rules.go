@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/zavhoz/zavhoz/vault"
-	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
@@ -41,10 +40,7 @@ func (DefaultRules) EnvVars(r vault.Resource) []kind.EnvVar {
 	return k.EnvVars(r.Attrs)
 }
 
-// MatchExec refuses every remote command of a server whose policy restricts them, until the matcher of vault/policy stands.
-func (DefaultRules) MatchExec(r vault.Resource, _ []string) error {
-	if len(r.Policy.Exec) == 0 {
-		return nil
-	}
-	return fault.New(fault.CommandNotPinned, r.Handle+" allows only some remote commands, and this is none of them", "a person can allow it: zavhoz resource policy "+r.Handle+" --exec")
+// MatchExec is policy.MatchExec.
+func (DefaultRules) MatchExec(r vault.Resource, line string) error {
+	return policy.MatchExec(r.Policy.Exec, line)
 }

@@ -93,7 +93,7 @@ type Rules interface {
 	// MatchPin finds the pin that argv fits, and the argv that it stands for; or command_not_pinned, command_mismatch.
 	MatchPin(r vault.Resource, argv []string) (policy.Pin, []string, error)
 	// MatchExec refuses a remote command that the resource's policy does not allow.
-	MatchExec(r vault.Resource, args []string) error
+	MatchExec(r vault.Resource, line string) error
 	// Allows tells whether kind and policy let the resource be delivered so.
 	Allows(r vault.Resource, d policy.Delivery) bool
 	// EnvVars gives the variables that the resource fills.

@@ -59,7 +59,7 @@ const (
 	busyPause        = 5 * time.Millisecond
 )
 
-// Process is a started command. Wait must be called once.
+// Process is a started command. It is safe for concurrent use.
 type Process struct {
 	spec Spec
 	proc *os.Process

@@ -147,7 +147,7 @@ func TestStopLetsACommandTidyUp(t *testing.T) {
 	p := start(t, spec)
 	<-out.seen
 	p.Stop()
-	if exit := p.Wait(); exit.Code != 5 || !strings.HasSuffix(out.String(), "tidied\n") {
+	if exit := p.Wait(); exit.Code != 5 || !strings.Contains(out.String(), "tidied\n") {
 		t.Errorf("%+v %q", exit, out)
 	}
 }
@@ -193,4 +193,21 @@ func BenchmarkStart(b *testing.B) {
 			p.Wait()
 		}
 	})
+}
+
+// A person's own command stays in their session and group, and is stopped alone.
+func TestAttachedStaysWithItsCaller(t *testing.T) {
+	out := newSink("ready")
+	spec := shell(`ps -o sid= -p $$ | tr -d ' '; echo ready; exec sleep 1000`, out)
+	spec.Attached = true
+	p := start(t, spec)
+	<-out.seen
+	own, err := exec.Command("ps", "-o", "sid=", "-p", fmt.Sprint(os.Getpid())).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stop()
+	if exit := p.Wait(); exit.Code != 143 || !strings.HasPrefix(out.String(), strings.TrimSpace(string(own))+"\n") {
+		t.Errorf("%+v %q, own session %s", exit, out, own)
+	}
 }
