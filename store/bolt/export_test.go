@@ -112,3 +112,9 @@ func Structure(mem []byte) (offsets []int, root [2]int, err error) {
 
 // LocksKnown tells whether bbolt's locks were found.
 func LocksKnown(s *Store) bool { return s.locksKnown }
+
+// LastTx gives the number of the newest durable transaction.
+func LastTx(s *Store) uint64 { return s.lastTx.Load() }
+
+// Waiting tells how many calls wait in the queue.
+func Waiting(s *Store) int { return len(s.writes.queue) }
