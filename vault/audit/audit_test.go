@@ -216,21 +216,33 @@ func TestACutTailWithItsOldHeadIsFound(t *testing.T) {
 func TestEveryByteOfARecordCounts(t *testing.T) {
 	w := newWorld(t)
 	w.fill(3)
-	for seq := 1; seq <= 3; seq++ {
-		line := w.raw(audit.Records, key("main", seq))
-		for i := range line {
-			bad := bytes.Clone(line)
-			bad[i] ^= 1 << (i % 7)
-			w.edit(func(tx store.Tx) error { return tx.Put(audit.Records, key("main", seq), bad) })
-			if _, err := w.log.Verify(t.Context(), w.st); fault.CodeOf(err) != fault.AuditBroken {
-				t.Fatalf("record %d byte %d: verify: %v", seq, i, err)
+	w.edit(func(tx store.Tx) error {
+		for seq := 1; seq <= 3; seq++ {
+			line, err := tx.Get(audit.Records, key("main", seq))
+			if err != nil {
+				return err
 			}
-			if _, _, err := w.list(audit.Filter{}); fault.CodeOf(err) != fault.AuditBroken {
-				t.Fatalf("record %d byte %d: list: %v", seq, i, err)
+			line = bytes.Clone(line)
+			for i := range line {
+				bad := bytes.Clone(line)
+				bad[i] ^= 1 << (i % 7)
+				if err := tx.Put(audit.Records, key("main", seq), bad); err != nil {
+					return err
+				}
+				if _, err := w.log.VerifyTx(t.Context(), tx); fault.CodeOf(err) != fault.AuditBroken {
+					t.Fatalf("record %d byte %d: verify: %v", seq, i, err)
+				}
+				if _, _, err := w.log.List(tx, audit.Filter{}); fault.CodeOf(err) != fault.AuditBroken {
+					t.Fatalf("record %d byte %d: list: %v", seq, i, err)
+				}
+			}
+			if err := tx.Put(audit.Records, key("main", seq), line); err != nil {
+				return err
 			}
 		}
-		w.edit(func(tx store.Tx) error { return tx.Put(audit.Records, key("main", seq), line) })
-	}
+		_, err := w.log.VerifyTx(t.Context(), tx)
+		return err
+	})
 }
 
 func TestCheckpointsAreKeptAndChecked(t *testing.T) {

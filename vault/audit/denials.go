@@ -19,7 +19,10 @@ type Folded struct {
 
 // Denials folds equal denials (same actor, action, subject, handle and code) within a minute into one record, so that a client that
 // hammers at a door cannot fill the disk. It is not for more than one goroutine. The zero Denials is ready.
-type Denials struct{ open map[denialKey]*foldedDenial }
+type Denials struct {
+	open map[denialKey]*foldedDenial
+	due  time.Time // when the oldest is over
+}
 
 type denialKey struct {
 	actor, name, subject, handle, code string
@@ -44,6 +47,9 @@ func (d *Denials) Fold(e Event, now time.Time) []Folded {
 		if d.open == nil {
 			d.open = map[denialKey]*foldedDenial{}
 		}
+		if len(d.open) == 0 {
+			d.due = now.Add(foldFor)
+		}
 		d.open[key] = &foldedDenial{event: e, since: now}
 	}
 	return append(out, Folded{e, 1})
@@ -51,7 +57,17 @@ func (d *Denials) Fold(e Event, now time.Time) []Folded {
 
 // Flush gives the folds whose minute is over.
 func (d *Denials) Flush(now time.Time) []Folded {
-	return d.flush(func(f *foldedDenial) bool { return now.Sub(f.since) >= foldFor })
+	if now.Before(d.due) {
+		return nil
+	}
+	out := d.flush(func(f *foldedDenial) bool { return now.Sub(f.since) >= foldFor })
+	d.due = now.Add(foldFor)
+	for _, f := range d.open {
+		if at := f.since.Add(foldFor); at.Before(d.due) {
+			d.due = at
+		}
+	}
+	return out
 }
 
 // Close gives all folds.

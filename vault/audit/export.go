@@ -109,7 +109,7 @@ func brokenExport(format string, args ...any) *fault.Error {
 // VerifyExport checks an export offline: every byte of it is covered. With pub nil the key that the export names is used, and the
 // Report says SelfSigned: such an export is whole, but anybody may have made it.
 func VerifyExport(r io.Reader, pub ed25519.PublicKey) (Report, error) {
-	v := &exportReader{in: bufio.NewReaderSize(r, maxExportLine), h: sha256.New(), chains: newChains()}
+	v := &exportReader{in: bufio.NewReaderSize(r, 4<<10), h: sha256.New(), chains: newChains()}
 	if err := v.header(pub); err != nil {
 		return v.rep, err
 	}
@@ -143,20 +143,26 @@ type exportReader struct {
 	rep    Report
 }
 
-// line gives a copy of the next line without its end; io.EOF after the last.
+// line gives the next line without its end; io.EOF after the last.
 func (v *exportReader) line() ([]byte, error) {
-	b, err := v.in.ReadSlice('\n')
-	switch {
-	case err == nil:
-		return bytes.Clone(b[:len(b)-1]), nil
-	case errors.Is(err, io.EOF) && len(b) == 0:
-		return nil, io.EOF
-	case errors.Is(err, io.EOF):
-		return nil, brokenExport("the last line is cut")
-	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, brokenExport("a line is too long")
+	var line []byte
+	for {
+		b, err := v.in.ReadSlice('\n')
+		if line = append(line, b...); len(line) > maxExportLine {
+			return nil, brokenExport("a line is too long")
+		}
+		switch {
+		case err == nil:
+			return line[:len(line)-1], nil
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return nil, io.EOF
+		case errors.Is(err, io.EOF):
+			return nil, brokenExport("the last line is cut")
+		default:
+			return nil, fmt.Errorf("audit: read the export: %w", err)
+		}
 	}
-	return nil, fmt.Errorf("audit: read the export: %w", err)
 }
 
 func (v *exportReader) header(pub ed25519.PublicKey) error {

@@ -26,11 +26,14 @@ type Report struct {
 func (l *Log) Verify(ctx context.Context, st store.Store) (Report, error) {
 	var rep Report
 	err := st.View(ctx, func(tx store.Tx) (err error) {
-		rep, err = l.walk(ctx, tx, nil)
+		rep, err = l.VerifyTx(ctx, tx)
 		return err
 	})
 	return rep, err
 }
+
+// VerifyTx is Verify within a transaction.
+func (l *Log) VerifyTx(ctx context.Context, tx store.Tx) (Report, error) { return l.walk(ctx, tx, nil) }
 
 // point is a place of a chain that a checkpoint speaks of.
 type point struct {

@@ -219,14 +219,16 @@ func TestEveryEditOfTheDatabaseIsFound(t *testing.T) {
 			w.update(func(tx store.Tx) error { return w.grants.Delete(tx, key) })
 			w.setRaw(grants, key, old)
 		}, "", fault.VaultCorrupt},
-		"a row is deleted":          {func(w *world) { w.setRaw(grants, "other", nil) }, "", fault.VaultCorrupt},
-		"a row is inserted":         {func(w *world) { w.setRaw(grants, "new", w.raw(grants, key)) }, "", fault.RecordTampered},
-		"rubbish is inserted":       {func(w *world) { w.setRaw(others, "new", []byte("x")) }, "", fault.RecordTampered},
-		"a row is emptied":          {func(w *world) { w.setRaw(grants, key, []byte{}) }, fault.RecordTampered, fault.RecordTampered},
-		"a root row is deleted":     {func(w *world) { w.setRaw(record.Digests, ".root/main", nil) }, "", fault.VaultCorrupt},
-		"a root row is added":       {func(w *world) { w.setRaw(record.Digests, ".root/x", w.raw(record.Digests, ".root/main")) }, "", fault.RecordTampered},
-		"a digest row is deleted":   {func(w *world) { w.setRaw(record.Digests, anyRow(w, "grants/"), nil) }, "", fault.VaultCorrupt},
-		"a digest row is swapped":   {func(w *world) { w.setRaw(record.Digests, anyRow(w, "grants/"), w.raw(record.Digests, anyRow(w, "others/"))) }, "", fault.RecordTampered},
+		"a row is deleted":        {func(w *world) { w.setRaw(grants, "other", nil) }, "", fault.VaultCorrupt},
+		"a row is inserted":       {func(w *world) { w.setRaw(grants, "new", w.raw(grants, key)) }, "", fault.RecordTampered},
+		"rubbish is inserted":     {func(w *world) { w.setRaw(others, "new", []byte("x")) }, "", fault.RecordTampered},
+		"a row is emptied":        {func(w *world) { w.setRaw(grants, key, []byte{}) }, fault.RecordTampered, fault.RecordTampered},
+		"a root row is deleted":   {func(w *world) { w.setRaw(record.Digests, ".root/main", nil) }, "", fault.VaultCorrupt},
+		"a root row is added":     {func(w *world) { w.setRaw(record.Digests, ".root/x", w.raw(record.Digests, ".root/main")) }, "", fault.RecordTampered},
+		"a digest row is deleted": {func(w *world) { w.setRaw(record.Digests, anyRow(w, "grants/"), nil) }, "", fault.VaultCorrupt},
+		"a digest row is swapped": {func(w *world) {
+			w.setRaw(record.Digests, anyRow(w, "grants/"), w.raw(record.Digests, anyRow(w, "others/")))
+		}, "", fault.RecordTampered},
 		"a digest row of elsewhere": {func(w *world) { w.setRaw(record.Digests, "grants/zz", w.raw(record.Digests, anyRow(w, "grants/"))) }, "", fault.RecordTampered},
 		"a count is edited": {func(w *world) {
 			row := anyRow(w, "grants/")
@@ -289,25 +291,30 @@ func TestEveryFlippedByteOfEveryRowIsFound(t *testing.T) {
 	w := newWorld(t)
 	w.put("a", "x.example")
 	w.put("b", "y.example")
-	for _, c := range []store.Collection{grants, record.Digests} {
-		for key, raw := range w.all(c) {
-			for i := range raw {
-				bad := append([]byte(nil), raw...)
-				bad[i] ^= 1 << (i % 8)
-				w.setRaw(c, key, bad)
-				if err := w.verify(); fault.CodeOf(err) != fault.RecordTampered || !strings.Contains(err.Error(), fmt.Sprintf("%q", key)) {
-					t.Fatalf("%s %s byte %d: %v", c, key, i, err)
+	rows := map[store.Collection]map[string][]byte{grants: w.all(grants), record.Digests: w.all(record.Digests)}
+	w.update(func(tx store.Tx) error {
+		for c, all := range rows {
+			for key, raw := range all {
+				for i := range raw {
+					bad := append([]byte(nil), raw...)
+					bad[i] ^= 1 << (i % 8)
+					if err := tx.Put(c, key, bad); err != nil {
+						return err
+					}
+					if err := w.book.VerifyTx(t.Context(), tx); fault.CodeOf(err) != fault.RecordTampered || !strings.Contains(err.Error(), fmt.Sprintf("%q", key)) {
+						t.Fatalf("%s %s byte %d: %v", c, key, i, err)
+					}
+					if _, err := w.grants.Get(tx, key); c == grants && fault.CodeOf(err) != fault.RecordTampered {
+						t.Fatalf("get %s byte %d: %v", key, i, err)
+					}
 				}
-				if _, err := w.get(w.grants, key); c == grants && fault.CodeOf(err) != fault.RecordTampered {
-					t.Fatalf("get %s byte %d: %v", key, i, err)
+				if err := tx.Put(c, key, raw); err != nil {
+					return err
 				}
 			}
-			w.setRaw(c, key, raw)
 		}
-	}
-	if err := w.verify(); err != nil {
-		t.Fatal(err)
-	}
+		return w.book.VerifyTx(t.Context(), tx)
+	})
 }
 
 // Writing over a row that is not ours would make it ours, and its digest right again.
@@ -384,7 +391,9 @@ func TestALockedVaultReadsNothingFromItsCache(t *testing.T) {
 func TestUnknownFieldsAreNotReadOver(t *testing.T) {
 	w := newWorld(t)
 	newer := record.NewSet[map[string]any](w.book, grants)
-	w.update(func(tx store.Tx) error { return newer.Put(tx, "a", map[string]any{"handle": "a", "hosts": nil, "new": 1}) })
+	w.update(func(tx store.Tx) error {
+		return newer.Put(tx, "a", map[string]any{"handle": "a", "hosts": nil, "new": 1})
+	})
 	if _, err := w.get(w.grants, "a"); fault.CodeOf(err) != fault.VaultFormat {
 		t.Errorf("%v", err)
 	}
