@@ -16,7 +16,7 @@ const (
 
 	fieldHost       = "host"
 	fieldKey        = "ssh_key"
-	fieldPassphrase = "passphrase"
+	fieldPassphrase = "ssh_key_passphrase"
 	fieldPassword   = "password"
 )
 

@@ -15,10 +15,10 @@ import (
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
-// sshHouse has a server behind the handle prod_vps_1.
+// sshHouse has a server behind the handle prod_vps_1. It is known by a name: the address comes to light only when it is dialled.
 func sshHouse(t *testing.T, s *sshtest.Server) *house {
 	h := newHouse()
-	h.add("prod_vps_1", map[string]string{"host": s.Host, "ssh_key": string(s.Key)}, policy.Policy{},
+	h.add("prod_vps_1", map[string]string{"host": "localhost", "ssh_key": string(s.Key)}, policy.Policy{},
 		map[string]string{"user": s.User, "port": strconv.Itoa(s.Port), "host_key": s.HostKey})
 	return h
 }
@@ -45,7 +45,7 @@ func TestAttack49_NeitherKeyNorAddress(t *testing.T) {
 			t.Errorf("%q: %+v %v", args, res, err)
 		}
 		text := res.Stdout + res.Stderr
-		for _, hidden := range []string{"127.0.0.1", "1.0.0.721", "MTI3LjAuMC4x", strings.Split(key, "\n")[1]} {
+		for _, hidden := range []string{"127.0.0.1", "localhost", "1.0.0.721", "MTI3LjAuMC4x", strings.Split(key, "\n")[1]} {
 			if strings.Contains(text, hidden) {
 				t.Errorf("%q shows %q:\n%s", args, hidden, text)
 			}
@@ -124,8 +124,32 @@ func TestRemoteRefusals(t *testing.T) {
 		h := sshHouse(t, server)
 		h.edit("prod_vps_1", c.edit)
 		res, err := newEngine(t, h, func(o *run.Options) { o.Secrets = nil }).Run(t.Context(), remote("true"))
-		if fault.CodeOf(err) != c.code || strings.Contains(err.Error(), "127.0.0.1") {
+		if fault.CodeOf(err) != c.code || strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "localhost") {
 			t.Errorf("%s: %+v %v", name, res, err)
 		}
+	}
+}
+
+// The real kinds and policies: a server by ssh, a bot by a pin, and neither the other way.
+func TestDefaultRulesKnowTheKinds(t *testing.T) {
+	h := sshHouse(t, sshtest.Start(t, sshtest.Options{}))
+	tool := script(t, `echo "$TELEGRAM_BOT_TOKEN"`)
+	h.add("bot", map[string]string{"token": token}, pinTo(tool), map[string]string{"username": "@bot"})
+	h.edit("bot", func(r *vault.Resource) { r.Kind = "telegram_bot" })
+	h.edit("prod_vps_1", func(r *vault.Resource) { r.Kind, r.Policy = "server", pinTo(tool) })
+	e := newEngine(t, h, func(o *run.Options) { o.Rules = nil })
+	if res := mustRun(t, e, remote("echo", "hello")); res.Stdout != "hello\n" {
+		t.Errorf("%+v", res)
+	}
+	if res := mustRun(t, e, request(tool)); res.Stdout != "[redacted:bot.token]\n" || res.Delivered["bot"] != "env" {
+		t.Errorf("%+v", res)
+	}
+	if _, err := e.Run(t.Context(), request("ssh", "bot", "id")); fault.CodeOf(err) != fault.DeliveryRefused {
+		t.Errorf("a bot by ssh: %v", err)
+	}
+	r := request(tool)
+	r.Refs = []string{"prod_vps_1"}
+	if _, err := e.Run(t.Context(), r); fault.CodeOf(err) != fault.DeliveryRefused {
+		t.Errorf("a server by its value: %v", err)
 	}
 }
