@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
+	"github.com/zavhoz/zavhoz/mcp/internal/wire"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
@@ -30,16 +32,14 @@ func Decode(raw json.RawMessage, into any) error {
 	if !utf8.Valid(raw) {
 		return argument("", "the arguments are not valid UTF-8")
 	}
-	w := walker{dec: json.NewDecoder(bytes.NewReader(raw))}
-	w.dec.UseNumber()
+	if !json.Valid(raw) {
+		return argument("", "the arguments are not valid JSON")
+	}
 	if raw[0] != '{' {
 		return argument("", "the arguments must be a JSON object")
 	}
-	if err := w.value(reflect.TypeOf(into), "", 0); err != nil {
+	if err := check(raw, reflect.TypeOf(into), nil); err != nil {
 		return err
-	}
-	if _, err := w.dec.Token(); !errors.Is(err, io.EOF) {
-		return argument("", "there is more after the arguments' object")
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
 		return typeFault(err)
@@ -47,75 +47,97 @@ func Decode(raw json.RawMessage, into any) error {
 	return nil
 }
 
-// walker goes over the tokens of a document beside the Go type that it will be decoded into.
-type walker struct{ dec *json.Decoder }
+// place is where in the arguments a value is; its path is written down only for an error.
+type place struct {
+	up    *place
+	name  []byte
+	index int
+	depth int
+}
 
-func (w *walker) value(t reflect.Type, path string, depth int) error {
-	tok, err := w.dec.Token()
-	if err != nil {
-		return argument(path, "not valid JSON")
+func (p *place) path() string {
+	switch {
+	case p == nil:
+		return ""
+	case p.name == nil:
+		return p.up.path() + "[" + strconv.Itoa(p.index) + "]"
+	case p.up == nil:
+		return string(p.name)
 	}
-	d, nested := tok.(json.Delim)
-	if !nested {
+	return p.up.path() + "." + string(p.name)
+}
+
+func (p *place) below() int {
+	if p == nil {
+		return 1
+	}
+	return p.depth + 1
+}
+
+// check goes over valid JSON beside the Go type that it will be decoded into.
+func check(raw []byte, t reflect.Type, at *place) error {
+	if raw[0] != '{' && raw[0] != '[' {
 		return nil
 	}
-	if depth >= MaxDepth {
+	if at.below() > MaxDepth {
 		return argument("", "the arguments nest deeper than "+strconv.Itoa(MaxDepth)+" levels")
 	}
-	if d == '{' {
-		err = w.object(t, path, depth)
-	} else {
-		err = w.array(t, path, depth)
+	t = concrete(t)
+	if raw[0] == '{' {
+		return checkObject(raw, t, at)
 	}
-	if err != nil {
-		return err
-	}
-	if _, err := w.dec.Token(); err != nil { // the closing delimiter
-		return argument(path, "not valid JSON")
-	}
-	return nil
-}
-
-func (w *walker) array(t reflect.Type, path string, depth int) error {
 	var elem reflect.Type
-	if t = concrete(t); t != nil && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
+	if t != nil && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
 		elem = t.Elem()
 	}
-	for i := 0; w.dec.More(); i++ {
-		if err := w.value(elem, path+"["+strconv.Itoa(i)+"]", depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
+	var err error
+	wire.Elements(raw, func(i int, v []byte) bool {
+		err = check(v, elem, &place{up: at, index: i, depth: at.below()})
+		return err == nil
+	})
+	return err
 }
 
-func (w *walker) object(t reflect.Type, path string, depth int) error {
-	fields, elem := shape(concrete(t))
-	seen := map[string]bool{}
-	for w.dec.More() {
-		tok, err := w.dec.Token()
-		if err != nil {
-			return argument(path, "not valid JSON")
+func checkObject(raw []byte, t reflect.Type, at *place) (err error) {
+	fields, elem := shape(t)
+	var seen [][]byte
+	var many map[string]bool // instead of seen, when the keys are many
+	wire.Members(raw, func(key, v []byte) bool {
+		name := wire.Text(key)
+		here := &place{up: at, name: append([]byte{}, name...), depth: at.below()}
+		if many[string(name)] || slices.ContainsFunc(seen, func(s []byte) bool { return bytes.Equal(s, name) }) {
+			err = argument(here.path(), "given twice")
+			return false
 		}
-		name, _ := tok.(string)
-		at := join(path, name)
-		if seen[name] {
-			return argument(at, "given twice")
+		if seen, many = note(seen, many, name); fields == nil {
+			err = check(v, elem, here)
+			return err == nil
 		}
-		seen[name] = true
-		next := elem
-		if fields != nil {
-			f, ok := fields[name]
-			if !ok {
-				return argument(at, "not a known field")
-			}
-			next = f
+		f, ok := fields[string(name)]
+		if !ok {
+			err = argument(here.path(), "not a known field")
+			return false
 		}
-		if err := w.value(next, at, depth+1); err != nil {
-			return err
-		}
+		err = check(v, f, here)
+		return err == nil
+	})
+	return err
+}
+
+// note remembers a key: a few in a list, more in a map, so that a million keys take no million squared comparisons.
+func note(seen [][]byte, many map[string]bool, name []byte) ([][]byte, map[string]bool) {
+	if many != nil {
+		many[string(name)] = true
+		return nil, many
 	}
-	return nil
+	if seen = append(seen, name); len(seen) < 16 {
+		return seen, nil
+	}
+	many = make(map[string]bool, 64)
+	for _, s := range seen {
+		many[string(s)] = true
+	}
+	return nil, many
 }
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
@@ -134,6 +156,8 @@ func concrete(t reflect.Type) reflect.Type {
 	return nil
 }
 
+var shapes sync.Map // reflect.Type → its fields: a type is looked at once
+
 // shape gives the exact field names of a struct, or the element type of a map; both nil where anything goes.
 func shape(t reflect.Type) (fields map[string]reflect.Type, elem reflect.Type) {
 	if t == nil {
@@ -143,6 +167,9 @@ func shape(t reflect.Type) (fields map[string]reflect.Type, elem reflect.Type) {
 	case reflect.Map:
 		return nil, t.Elem()
 	case reflect.Struct:
+		if known, ok := shapes.Load(t); ok {
+			return known.(map[string]reflect.Type), nil
+		}
 		fields = map[string]reflect.Type{}
 		for _, f := range reflect.VisibleFields(t) {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -155,16 +182,10 @@ func shape(t reflect.Type) (fields map[string]reflect.Type, elem reflect.Type) {
 				fields[name] = f.Type
 			}
 		}
+		shapes.Store(t, fields)
 		return fields, nil
 	}
 	return nil, nil
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
 }
 
 // argument makes the fault. A path that is long or holds anything but plain characters is left out: a name, too, comes from the client.

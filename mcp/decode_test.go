@@ -56,7 +56,7 @@ func TestDecodeRefusesAndNamesTheFieldOnly(t *testing.T) {
 		{"hidden field", `{"Hidden":"` + canary + `"}`, "argument Hidden: not a known field"},
 		{"unprintable name", `{"` + canary + ` \n":1}`, "an argument: not a known field"},
 		{"long name", `{"` + strings.Repeat("x", 100) + `":1}`, "an argument: not a known field"},
-		{"trailing", `{"handle":"a"} {"handle":"` + canary + `"}`, "there is more"},
+		{"trailing", `{"handle":"a"} {"handle":"` + canary + `"}`, "not valid JSON"},
 		{"not an object", `["` + canary + `"]`, "must be a JSON object"},
 		{"cut", `{"handle":"` + canary, "not valid JSON"},
 		{"bad UTF-8", "{\"handle\":\"" + canary + "\xff\"}", "not valid UTF-8"},

@@ -1,5 +1,3 @@
-//go:build mcpgo
-
 package mcp_test
 
 import (
@@ -86,4 +84,32 @@ func canonical(t *testing.T, line string) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// A plain call is answered without mcp-go; what a client sees is what mcp-go would have said.
+func TestDirectCallsAreTheLibrarys(t *testing.T) {
+	modern := func(args, meta string) string {
+		return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":` + args + `,"_meta":` + meta + `}}`
+	}
+	direct, library := newWorld(t), newWorld(t)
+	mcp.ViaLibrary(library.srv)
+	a, b := direct.connect(""), library.connect("")
+	for _, line := range []string{
+		call("1", "echo", `{"text":"<&> \u2028 é"}`), call(`"x"`, "fail", `{}`), call("1.5", "who", `{}`), call("1", "leak", `null`), call("1", "list", `{}`), call("1", "echo", `[]`), call("1", "echo", `"s"`),
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo"}}`, `{"jsonrpc":"2.0","id":1,"method":"tools/call"}`, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":5}}`,
+		modern(`{"text":"m"}`, `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`),
+		modern(`{}`, `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}`),
+		modern(`{}`, `{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}`),
+		modern(`{}`, `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":5}`),
+		modern(`{}`, `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":null}`),
+		modern(`{}`, `{"io.modelcontextprotocol/protocolVersion":"2027-01-01","io.modelcontextprotocol/clientCapabilities":{}}`),
+		modern(`{}`, `{"io.modelcontextprotocol/protocolVersion":"2025-06-18"}`),
+		modern(`{}`, `{"io.modelcontextprotocol/protocolVersion":7}`), modern(`{}`, `7`), modern(`{}`, `null`),
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","task":{"ttl":1}}}`,
+	} {
+		got, want := canonical(t, a.ask(line)), canonical(t, b.ask(line))
+		if got != want {
+			t.Errorf("%s\ndirect:  %s\nlibrary: %s", line, got, want)
+		}
+	}
 }

@@ -22,6 +22,7 @@ import (
 //
 // The order matters: who may speak at all (host, origin) comes before who speaks (token), and both before a byte of the body is read.
 func (s *Server) guard(methods string, next func(w http.ResponseWriter, r *http.Request, ag Agent)) http.Handler {
+	allowed := strings.Split(methods, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -31,7 +32,7 @@ func (s *Server) guard(methods string, next func(w http.ResponseWriter, r *http.
 			s.deny(w, r, e)
 			return
 		}
-		if !slices.Contains(strings.Split(methods, ", "), r.Method) {
+		if !slices.Contains(allowed, r.Method) {
 			h.Set("Allow", methods)
 			s.denyStatus(w, r, http.StatusMethodNotAllowed, fault.New(fault.NotSupported, "this method is not served here", ""))
 			return
@@ -117,6 +118,9 @@ func jsonBody(r *http.Request) bool {
 	types := r.Header.Values("Content-Type")
 	if len(types) != 1 || r.Header.Get("Content-Encoding") != "" {
 		return false
+	}
+	if types[0] == "application/json" {
+		return true
 	}
 	t, params, err := mime.ParseMediaType(types[0])
 	charset, other := params["charset"]

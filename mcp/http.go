@@ -1,8 +1,8 @@
 package mcp
 
 import (
+	"bytes"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,9 +16,6 @@ const (
 	headerVersion = "Mcp-Protocol-Version"
 	headerSession = "Mcp-Session-Id"
 )
-
-// isModern tells whether a protocol version is of the era without handshake and sessions. Versions are dates: they sort.
-func isModern(version string) bool { return version >= "2026-07-28" }
 
 // HTTPHandler serves /mcp (streamable HTTP), /sse and /message (HTTP+SSE), each behind the guard.
 //
@@ -51,7 +48,7 @@ func (s *Server) streamable(w http.ResponseWriter, r *http.Request, ag Agent) {
 		return
 	}
 	x := &exchange{srv: s, w: w, r: r, agent: ag, msg: m, raw: raw}
-	if isModern(m.Version) || isModern(version) {
+	if m.Modern() || wire.Modern(version) {
 		x.modern(version)
 	} else {
 		x.legacy(version)
@@ -62,7 +59,9 @@ func (s *Server) streamable(w http.ResponseWriter, r *http.Request, ag Agent) {
 func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(s.limits.HelloTimeout))
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.limits.MessageBytes)))
+	var buf bytes.Buffer
+	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
+	_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, int64(s.limits.MessageBytes)))
 	if err == nil {
 		_ = rc.SetReadDeadline(time.Time{})
 	} else {
@@ -75,13 +74,13 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	case err != nil:
 		s.denyStatus(w, r, http.StatusRequestTimeout, fault.New(fault.TimedOut, "the body did not arrive", ""))
 	}
-	return raw, err == nil
+	return buf.Bytes(), err == nil
 }
 
 func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request, ag Agent, version string) {
 	ses := s.sessions.find(r.Header.Get(headerSession), ag.ID)
 	switch {
-	case isModern(version):
+	case wire.Modern(version):
 		w.Header().Set("Allow", "POST")
 		s.denyStatus(w, r, http.StatusMethodNotAllowed, fault.New(fault.NotSupported, "this protocol version has no sessions", ""))
 	case ses == nil || ses.stream != nil:
@@ -107,9 +106,20 @@ type exchange struct {
 // modern serves protocol version 2026-07-28 and later: no sessions; what a message says of itself, its headers say too.
 func (x *exchange) modern(version string) {
 	m := &x.msg
-	if m.Request() && (m.Version != version || !x.srv.core.headersAgree(x.r.Header.Get, version, m)) {
-		x.reply(http.StatusBadRequest, wire.RPCError(m.ID, wire.CodeHeaders, safeText(wire.CodeHeaders), nil))
-		return
+	if m.Request() {
+		code := 0
+		switch {
+		case version == "":
+			code = wire.CodeHeaders
+		case m.Version == "":
+			code = wire.CodeInvalidParams
+		case m.Version != version, x.srv.core.speaks(version) && !x.srv.core.headersAgree(x.r.Header.Get, version, m):
+			code = wire.CodeHeaders
+		}
+		if code != 0 {
+			x.reply(http.StatusBadRequest, wire.RPCError(m.ID, code, safeText(code), nil))
+			return
+		}
 	}
 	if !m.Request() {
 		// Cancelling is closing the connection in this era. A notifications/cancelled names a call by its id alone, and ids are not the
@@ -181,7 +191,7 @@ func (x *exchange) call(fl *flights, name string) (code int) {
 		ev.send(reply)
 		return code
 	}
-	x.reply(httpStatus(x.msg.Version, code), reply)
+	x.reply(httpStatus(x.msg.Modern(), code), reply)
 	return code
 }
 
@@ -193,9 +203,9 @@ func (x *exchange) refuse(e *fault.Error) {
 func (x *exchange) reply(status int, raw []byte) { x.srv.writeJSON(x.w, status, nil, raw) }
 
 // httpStatus: since 2026-07-28 an error's code shows in the status, so that what lies between can see it.
-func httpStatus(version string, code int) int {
+func httpStatus(modern bool, code int) int {
 	switch {
-	case version == "" || code == 0:
+	case !modern || code == 0:
 		return http.StatusOK
 	case code == wire.CodeNoMethod:
 		return http.StatusNotFound

@@ -1,5 +1,3 @@
-//go:build mcpgo
-
 package mcp_test
 
 import (

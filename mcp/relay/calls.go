@@ -44,7 +44,7 @@ func (c *call) repeatable() bool { return c.line != nil && !c.repeated }
 func (c *calls) add(m wire.Message, line []byte) bool {
 	x := &call{msg: wire.Message{ID: bytes.Clone(m.ID), Method: m.Method}}
 	if bytes.Contains(line, []byte(wire.VersionKey)) {
-		x.msg.Version = "modern" // only whether matters here
+		x.msg.Version = "modern" // sorts after any date: the version itself is not looked at
 	}
 	if readOnly[m.Method] && len(line) <= maxRepeat {
 		x.line = bytes.Clone(line)

@@ -57,7 +57,7 @@ func Refuse(m *Message, e *fault.Error) []byte {
 	r := toolReply{JSONRPC: "2.0", ID: m.ID}
 	r.Result.Content = []textContent{{"text", Sentence(e)}}
 	r.Result.Structured, r.Result.IsError = ErrorObject(e), true
-	if m.Version != "" {
+	if m.Modern() {
 		r.Result.ResultType = "complete"
 	}
 	raw, err := json.Marshal(r)

@@ -2,9 +2,9 @@ package wire
 
 import "bytes"
 
-// members calls fn for each member of the object that b begins with, until fn returns false. The result is false when b is no object, or
+// Members calls fn for each member of the object that b begins with, until fn returns false. The result is false when b is no object, or
 // is cut or malformed before fn was done; it never panics, whatever b is. Values are not checked beyond their extent.
-func members(b []byte, fn func(key, value []byte) bool) bool {
+func Members(b []byte, fn func(key, value []byte) bool) bool {
 	if len(b) == 0 || b[0] != '{' {
 		return false
 	}
@@ -45,6 +45,32 @@ func members(b []byte, fn func(key, value []byte) bool) bool {
 	return false
 }
 
+// Elements calls fn for each element of the array that b begins with, until fn returns false. It is as careful as Members.
+func Elements(b []byte, fn func(i int, value []byte) bool) bool {
+	if len(b) == 0 || b[0] != '[' {
+		return false
+	}
+	i := space(b, 1)
+	if i < len(b) && b[i] == ']' {
+		return true
+	}
+	for n := 0; i < len(b); n++ {
+		end := value(b, i)
+		if end < 0 {
+			return false
+		}
+		if !fn(n, b[i:end]) {
+			return true
+		}
+		i = space(b, end)
+		if i >= len(b) || b[i] != ',' {
+			return i < len(b) && b[i] == ']'
+		}
+		i = space(b, i+1)
+	}
+	return false
+}
+
 // value gives the end of the value at i, or -1.
 func value(b []byte, i int) int {
 	if i >= len(b) {
@@ -57,7 +83,7 @@ func value(b []byte, i int) int {
 		return nested(b, i)
 	}
 	start := i
-	for i < len(b) && !bytes.ContainsRune([]byte(",}] \t\r\n"), rune(b[i])) {
+	for i < len(b) && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] > ' ' {
 		i++
 	}
 	if i == start || i == len(b) {

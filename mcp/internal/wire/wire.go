@@ -10,7 +10,6 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -40,13 +39,22 @@ type Message struct {
 	Method   string // "" for a response
 	Params   []byte // raw; nil when there are none
 	Name     string // params.name of a tools/call or prompts/get
+	Args     []byte // params.arguments, raw
+	Plain    bool   // the params hold nothing of tasks and multi round-trip requests
+	Caps     []byte // params._meta's client capabilities, raw
 	Cancels  []byte // params.requestId of notifications/cancelled, raw
 	Progress []byte // params._meta.progressToken, raw; nil when there is none
-	Version  string // params._meta's protocol version: set in the modern era only
+	Version  string // params._meta's protocol version; see Modern
 }
 
 // Request tells whether the message wants an answer.
 func (m *Message) Request() bool { return m.ID != nil && m.Method != "" }
+
+// Modern tells whether the message is of the era without handshake and sessions.
+func (m *Message) Modern() bool { return Modern(m.Version) }
+
+// Modern tells whether a protocol version is of the era without handshake and sessions. Versions are dates: they sort.
+func Modern(version string) bool { return version >= "2026-07-28" }
 
 // Error says why a message was refused: a JSON-RPC code and a sentence of ours.
 type Error struct {
@@ -65,14 +73,22 @@ var (
 	errKeys  = &Error{CodeInvalidRequest, "the message has a key twice, or an unknown one"}
 	errID    = &Error{CodeInvalidRequest, "id must be a string or a number, and short"}
 	errVer   = &Error{CodeInvalidRequest, "jsonrpc must be \"2.0\""}
-	errForm  = &Error{CodeInvalidRequest, "method must be a string, params an object"}
+	errForm  = &Error{CodeInvalidRequest, "method must be a string, params and _meta objects"}
 )
 
 var (
-	envelopeKeys = []string{"jsonrpc", "id", "method", "params", "result", "error"}
-	paramKeys    = []string{"name", "arguments", "_meta", "requestId", "uri", "cursor", "task", "inputResponses", "requestState", "protocolVersion", "capabilities", "clientInfo"}
-	metaKeys     = []string{"progressToken", VersionKey}
+	envelopeKeys = keys("jsonrpc", "id", "method", "params", "result", "error")
+	paramKeys    = keys("name", "arguments", "_meta", "requestId", "task", "inputResponses", "requestState", "uri", "cursor", "protocolVersion", "capabilities", "clientInfo")
+	metaKeys     = keys("progressToken", VersionKey, "io.modelcontextprotocol/clientCapabilities")
 )
+
+func keys(names ...string) [][]byte {
+	out := make([][]byte, len(names))
+	for i, n := range names {
+		out[i] = []byte(n)
+	}
+	return out
+}
 
 // VersionKey is the _meta key that says a message is of the era without handshake.
 const VersionKey = "io.modelcontextprotocol/protocolVersion"
@@ -109,7 +125,7 @@ func Parse(raw []byte) (Message, *Error) {
 	case env[2][0] != '"':
 		return m, errForm
 	}
-	m.Method = text(env[2])
+	m.Method = string(Text(env[2]))
 	if m.Method == "" {
 		return m, errForm
 	}
@@ -129,21 +145,26 @@ func (m *Message) params(raw []byte) *Error {
 		return errKeys
 	}
 	if p[0] != nil && p[0][0] == '"' {
-		m.Name = text(p[0])
+		m.Name = string(Text(p[0]))
 	}
-	m.Cancels = p[3]
-	if p[2] == nil || p[2][0] != '{' {
+	m.Args, m.Cancels = p[1], p[3]
+	m.Plain = p[4] == nil && p[5] == nil && p[6] == nil
+	if p[2] == nil || string(p[2]) == "null" {
 		return nil
 	}
-	var meta [2][]byte
+	if p[2][0] != '{' {
+		return errForm
+	}
+	var meta [3][]byte
 	if !pick(p[2], metaKeys, meta[:], false) {
 		return errKeys
 	}
 	if validID(meta[0]) {
 		m.Progress = meta[0]
 	}
+	m.Caps = meta[2]
 	if meta[1] != nil && meta[1][0] == '"' {
-		m.Version = text(meta[1])
+		m.Version = string(Text(meta[1]))
 	}
 	return nil
 }
@@ -152,14 +173,14 @@ func (m *Message) params(raw []byte) *Error {
 // bytes end, or stop making sense, before both were looked for.
 func Peek(b []byte) (m Message, ok bool) {
 	b = bytes.TrimLeft(b, " \t\r\n")
-	ok = members(b, func(key, value []byte) bool {
+	ok = Members(b, func(key, value []byte) bool {
 		switch string(key) {
 		case `"id"`:
 			if validID(value) {
 				m.ID = value
 			}
 		case `"method"`:
-			m.Method = text(value)
+			m.Method = string(Text(value))
 		case `"result"`, `"error"`:
 			return m.ID == nil // a response: nothing after it matters
 		}
@@ -170,30 +191,30 @@ func Peek(b []byte) (m Message, ok bool) {
 
 // pick fills values with the members named by keys. It is false when a key comes twice, differs from a known one by case only, or, if
 // only, is not in keys.
-func pick(obj []byte, keys []string, values [][]byte, only bool) bool {
+func pick(obj []byte, keys [][]byte, values [][]byte, only bool) bool {
 	sound := true
 	var others map[string]bool
-	members(obj, func(key, value []byte) bool {
-		name := text(key)
+	Members(obj, func(key, value []byte) bool {
+		name := Text(key)
 		for i, k := range keys {
-			if name == k {
+			if bytes.Equal(name, k) {
 				sound = sound && values[i] == nil
 				values[i] = value
 				return sound
 			}
-			if len(name) >= len(k) && strings.EqualFold(name, k) { // folding never shortens: K (Kelvin) is three bytes
+			if len(name) >= len(k) && bytes.EqualFold(name, k) { // folding never shortens: K (Kelvin) is three bytes
 				sound = false
 				return false
 			}
 		}
-		if only || others[name] {
+		if only || others[string(name)] {
 			sound = false
 			return false
 		}
 		if others == nil {
 			others = map[string]bool{}
 		}
-		others[name] = true
+		others[string(name)] = true
 		return true
 	})
 	return sound
@@ -208,18 +229,18 @@ func validID(raw []byte) bool {
 	return c == '"' || c == '-' || c >= '0' && c <= '9'
 }
 
-// text decodes a JSON string; "" if it is none.
-func text(raw []byte) string {
+// Text decodes a JSON string, without copying where it has no escapes; nil if it is none.
+func Text(raw []byte) []byte {
 	if len(raw) < 2 || raw[0] != '"' {
-		return ""
+		return nil
 	}
 	inner := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner)
+		return inner
 	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
-		return ""
+		return nil
 	}
-	return s
+	return []byte(s)
 }
