@@ -124,13 +124,13 @@ func deniesLess(a, b []HostRule) bool {
 	return false
 }
 
-// contains tells whether r allows whatever o allows.
+// contains tells whether r allows whatever o allows, denials aside: deniesLess looks at those.
 func (r HostRule) contains(o HostRule) bool {
 	sameHosts := r.Host == o.Host || (strings.HasPrefix(r.Host, "*.") && covers(r.Host, strings.TrimPrefix(o.Host, "*.")))
 	if !sameHosts || r.port() != o.port() || (o.KeyEndpoints && !r.KeyEndpoints) {
 		return false
 	}
-	if !subset(o.methods(), r.methods()) || !subset(r.Deny, o.Deny) {
+	if !subset(o.methods(), r.methods()) {
 		return false
 	}
 	if len(r.Paths) == 0 {

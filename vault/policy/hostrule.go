@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
@@ -197,8 +198,7 @@ func checkMethods(methods []string) error {
 
 // checkPattern accepts a path that is its own normal form, with "*" as a whole segment.
 func checkPattern(p string) error {
-	n, err := NormalPath(p)
-	if err != nil || n != p || len(p) > maxPattern || strings.ContainsAny(p, " \t") {
+	if len(p) > maxPattern || !unambiguous(p) || strings.ContainsFunc(p, unicode.IsSpace) {
 		return errors.New("a path begins with `/`, is decoded, and has no dot segments, `//`, `?`, `#`, `;`, `%` or blanks")
 	}
 	for _, s := range strings.Split(p[1:], "/") {

@@ -39,22 +39,26 @@ func NormalPath(raw string) (string, error) {
 		} else if c <= ' ' || c >= 0x7f {
 			return "", ErrPath
 		}
-		if strings.IndexByte(`\%?#;`, c) >= 0 {
-			return "", ErrPath
-		}
 		out = append(out, c)
 	}
-	p := string(out)
-	if !utf8.ValidString(p) || strings.ContainsFunc(p, oddRune) {
-		return "", ErrPath
+	if p := string(out); unambiguous(p) {
+		return p, nil
+	}
+	return "", ErrPath
+}
+
+// unambiguous tells whether a decoded path reads the same to every server.
+func unambiguous(p string) bool {
+	if len(p) == 0 || p[0] != '/' || !utf8.ValidString(p) || strings.ContainsAny(p, `\%?#;`) || strings.ContainsFunc(p, oddRune) {
+		return false
 	}
 	segments := strings.Split(p[1:], "/")
 	for i, s := range segments {
 		if s == "." || s == ".." || (s == "" && i != len(segments)-1) {
-			return "", ErrPath
+			return false
 		}
 	}
-	return p, nil
+	return true
 }
 
 func oddRune(r rune) bool {
@@ -78,10 +82,12 @@ func matchPath(pattern, path string) bool {
 	return match(pattern, path, func(a, b string) bool { return a == b })
 }
 
-// denyPath is matchPath with everything that a lax server might overlook: case, a trailing slash, dots and blanks at the end of a segment.
+// denyPath is matchPath with everything that a lax server might overlook: case, a trailing slash, dots and blanks at the end of a segment. A denied
+// prefix is denied itself: "/keys/*" denies "/keys" too.
 func denyPath(pattern, path string) bool {
 	lax := func(a, b string) bool { return strings.EqualFold(a, strings.TrimRight(b, ". ")) }
-	return match(pattern, path, lax) || match(pattern, strings.TrimSuffix(path, "/"), lax)
+	bare := strings.TrimSuffix(path, "/")
+	return match(pattern, bare+"/", lax) || (bare != "" && match(pattern, bare, lax))
 }
 
 func match(pattern, path string, same func(a, b string) bool) bool {
