@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+)
+
+// stage is everything that the play needs: the home, the services, the secrets to look for.
+type stage struct {
+	dir, home, bin, client string
+	token                  string
+	weather                *weather
+	machine                *machine
+	closers                []func()
+	screen                 *screen
+}
+
+// newStage starts the services.
+func newStage(ctx context.Context, dir, bin string) (*stage, error) {
+	st := &stage{dir: dir, home: filepath.Join(dir, "home"), bin: bin, client: filepath.Join(dir, "forecast"), screen: newScreen()}
+	var b [24]byte
+	_, _ = rand.Read(b[:])
+	st.token = "wk_live_" + hex.EncodeToString(b[:])
+	var err error
+	if st.weather, err = newWeather(st.token, filepath.Join(dir, "ca.pem")); err != nil {
+		return nil, err
+	}
+	st.closers = append(st.closers, func() { st.weather.srv.Close() })
+	if st.machine, err = newMachine(dir); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	st.closers = append(st.closers, st.machine.stop)
+	if err := goBuild(ctx, st.client, "./cmd/internal/demo"); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	return st, nil
+}
+
+func (st *stage) close() error {
+	for _, c := range st.closers {
+		c()
+	}
+	st.closers = nil
+	return nil
+}
+
+// goBuild builds a program of this module.
+func goBuild(ctx context.Context, out, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
+
+// prepare plays the person: init, two resources, a pin, a host key.
+func (st *stage) prepare(ctx context.Context) error {
+	st.screen.title("A person gives Zavhoz a key and a server (values on standard input or from files, never in arguments)")
+	host := filepath.Join(st.dir, "host.txt")
+	if err := os.WriteFile(host, []byte("127.0.0.1"), 0o600); err != nil {
+		return err
+	}
+	steps := []struct {
+		stdin string
+		args  []string
+	}{
+		{"", []string{"init"}},
+		{st.token, []string{"resource", "add", "api_key", "weather_key", "--set", "env=WEATHER_API_KEY", "--set", "hosts=127.0.0.1", "--secret", "key=-"}},
+		{"", []string{"resource", "policy", "weather_key", "--agent", "local", "--delivery", "env", "--pin", "forecast", "--pin-env", "WEATHER_ADDR,WEATHER_CA", "--", st.client, "forecast", "{hours:int}"}},
+		{"", []string{"resource", "add", "server", "prod_vps_1", "--set", "user=" + userName(), "--set", "port=" + strconv.Itoa(st.machine.port), "--secret", "host=@" + host, "--secret", "ssh_key=@" + st.machine.keyFile}},
+		{"", []string{"resource", "edit", "prod_vps_1", "--pin-host-key", "--yes"}},
+	}
+	for _, s := range steps {
+		out, err := st.zavhoz(ctx, s.stdin, s.args...)
+		st.screen.person(s.args, out)
+		if err != nil {
+			return fmt.Errorf("zavhoz %s: %w", s.args[0], err)
+		}
+	}
+	st.closers = append(st.closers, func() { _, _ = st.zavhoz(context.WithoutCancel(ctx), "", "stop") })
+	return nil
+}
+
+// zavhoz runs a command as the person would, and gives all that it printed.
+func (st *stage) zavhoz(ctx context.Context, stdin string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, st.bin, args...)
+	cmd.Env = st.env()
+	cmd.Stdin = bytes.NewReader([]byte(stdin))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (st *stage) env() []string { return append(os.Environ(), "ZAVHOZ_HOME="+st.home) }
+
+func userName() string {
+	if u := os.Getenv("USER"); u != "" && os.Getuid() != 0 {
+		return u
+	}
+	return "root"
+}
+
+// serve goes on after the play: the daemon on loopback, and how to connect.
+func (st *stage) serve(ctx context.Context) error {
+	out, err := st.zavhoz(ctx, "", "agent", "add", "visitor", "--json")
+	if err != nil {
+		return err
+	}
+	_, _ = st.zavhoz(ctx, "", "stop")
+	st.screen.title("Serving this throwaway vault; Ctrl-C ends it and removes everything")
+	fmt.Printf("  stdio:  ZAVHOZ_HOME=%s %s mcp\n", st.home, st.bin)
+	fmt.Printf("  HTTP:   claude mcp add --transport http zavhoz http://127.0.0.1:8390/mcp --header \"Authorization: Bearer %s\"\n\n", field(out, "token"))
+	cmd := exec.CommandContext(ctx, st.bin, "serve", "--listen", "127.0.0.1:8390")
+	cmd.Env, cmd.Stdout, cmd.Stderr = st.env(), os.Stdout, io.Discard
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if err := cmd.Run(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("zavhoz serve: %w", err)
+	}
+	return nil
+}
