@@ -29,7 +29,7 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if s.conns.Add(1) > int64(s.limits.MaxSessions) {
-		defer s.conns.Add(-1)
+		s.conns.Add(-1)
 		return s.turnAway(conn, fault.New(fault.Busy, "too many connections are open", "close some clients"))
 	}
 	defer s.conns.Add(-1)

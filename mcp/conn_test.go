@@ -292,7 +292,7 @@ func FuzzLine(f *testing.F) {
 		`{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"%s"}}}`, `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"%s"}}`, "\xff%s\n%s"} {
 		f.Add([]byte(strings.ReplaceAll(s, "%s", canary)))
 	}
-	w := newWorld(f)
+	w := newWorld(f, func(o *mcp.Options) { o.Limits.Workers = 1 }) // one after the other: the last answer is the last line
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		a, b := net.Pipe()
 		defer a.Close()

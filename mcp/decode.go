@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,7 +189,8 @@ func shape(t reflect.Type) (fields map[string]reflect.Type, elem reflect.Type) {
 	return nil, nil
 }
 
-// argument makes the fault. A path that is long or holds anything but plain characters is left out: a name, too, comes from the client.
+// argument makes the fault. A path is named only where every name in it looks like a field's: names, too, come from the client, and a model may
+// have put a secret there. Hence no digits, no dashes, nothing long.
 func argument(path, what string) *fault.Error {
 	msg := what
 	if nameable(path) {
@@ -199,18 +201,9 @@ func argument(path, what string) *fault.Error {
 	return fault.New(fault.InvalidArgument, msg, "compare the arguments with the tool's input schema and call again")
 }
 
-func nameable(path string) bool {
-	if path == "" || len(path) > 64 {
-		return false
-	}
-	for _, c := range []byte(path) {
-		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.' || c == '[' || c == ']'
-		if !plain {
-			return false
-		}
-	}
-	return true
-}
+var fieldPath = regexp.MustCompile(`^[A-Za-z_]{1,24}((\.[A-Za-z_]{1,24})|(\[[0-9]{1,6}\])){0,4}$`)
+
+func nameable(path string) bool { return fieldPath.MatchString(path) }
 
 // typeFault tells which field has the wrong type; json's own text would hold the value ("number 123").
 func typeFault(err error) error {

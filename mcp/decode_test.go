@@ -55,6 +55,7 @@ func TestDecodeRefusesAndNamesTheFieldOnly(t *testing.T) {
 		{"fraction", `{"count":1.5}`, "argument count: must be a whole number in range"},
 		{"hidden field", `{"Hidden":"` + canary + `"}`, "argument Hidden: not a known field"},
 		{"unprintable name", `{"` + canary + ` \n":1}`, "an argument: not a known field"},
+		{"name like a secret", `{"` + canary + `":1}`, "an argument: not a known field"},
 		{"long name", `{"` + strings.Repeat("x", 100) + `":1}`, "an argument: not a known field"},
 		{"trailing", `{"handle":"a"} {"handle":"` + canary + `"}`, "not valid JSON"},
 		{"not an object", `["` + canary + `"]`, "must be a JSON object"},
