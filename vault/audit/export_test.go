@@ -12,17 +12,18 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/keys/keystest"
 )
 
 // exported gives a small export of two writers and the key that verifies it.
 func exported(t testing.TB) ([]byte, ed25519.PublicKey) {
 	t.Helper()
 	w := newWorld(t)
-	w.fill(4)
-	w.add(w.writer("second"), event(7), event(8))
+	w.fill(3)
+	w.add(w.writer("second"), event(7))
 	var out bytes.Buffer
 	rep, err := w.log.Export(t.Context(), w.st, &out)
-	if err != nil || rep.Records != 6 {
+	if err != nil || rep.Records != 4 {
 		t.Fatalf("%+v %v", rep, err)
 	}
 	pub, err := w.log.PublicKey()
@@ -35,7 +36,7 @@ func exported(t testing.TB) ([]byte, ed25519.PublicKey) {
 func TestAnExportVerifiesOffline(t *testing.T) {
 	b, pub := exported(t)
 	rep, err := audit.VerifyExport(bytes.NewReader(b), pub)
-	if err != nil || rep.Records != 6 || len(rep.Heads) != 2 || rep.SelfSigned || rep.First.IsZero() || !rep.Last.After(rep.First) {
+	if err != nil || rep.Records != 4 || len(rep.Heads) != 2 || rep.SelfSigned || rep.First.IsZero() || !rep.Last.After(rep.First) {
 		t.Errorf("%+v %v", rep, err)
 	}
 	rep, err = audit.VerifyExport(iotest.OneByteReader(bytes.NewReader(b)), nil)
@@ -70,16 +71,12 @@ func TestEveryByteOfAnExportCounts(t *testing.T) {
 		}
 	}
 	for i := range b {
-		for _, bit := range []int{i % 5, 5, 7} {
-			bad := bytes.Clone(b)
-			bad[i] ^= 1 << bit
-			refused("a flip", i, bad)
-		}
+		flipped := bytes.Clone(b)
+		flipped[i] ^= []byte{0x20, 0x20, 0x01}[i%3] // 0x20 is the other case of a letter
+		refused("a flip", i, flipped)
 		refused("a lost byte", i, slices.Delete(bytes.Clone(b), i, i+1))
 		refused("a cut", i, b[:i])
-		for _, c := range []byte{' ', '\n'} {
-			refused("an added byte", i, slices.Insert(bytes.Clone(b), i, c))
-		}
+		refused("an added byte", i, slices.Insert(bytes.Clone(b), i, ' '))
 	}
 	for _, tail := range []string{" ", "\n", "{}\n", string(b)} {
 		refused("a tail", len(b), append(bytes.Clone(b), tail...))
@@ -129,7 +126,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func FuzzVerifyExport(f *testing.F) {
-	b, _ := exported(f)
+	b := keystest.Golden(f, "audit_export.golden", nil) // one for all of the fuzzer's processes
 	f.Add(b)
 	f.Add(b[:len(b)/2])
 	f.Add([]byte("{}\n{}\n"))

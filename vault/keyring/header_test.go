@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"filippo.io/age"
 
@@ -76,15 +76,13 @@ func TestEveryByteOfTheHeaderCounts(t *testing.T) {
 	}
 	clear := map[fault.Code]bool{fault.VaultCorrupt: true, fault.VaultFormat: true}
 	for i := range h {
-		for _, bit := range []byte{0x01, 0x20} {
-			bad := bytes.Clone(h)
-			bad[i] ^= bit
-			if _, err := Unlock(bad, []age.Identity{mine}); !clear[fault.CodeOf(err)] {
-				t.Fatalf("bit %x of byte %d (%q): %v", bit, i, h[max(0, i-10):min(len(h), i+10)], err)
-			}
+		bad := bytes.Clone(h)
+		bad[i] ^= []byte{0x20, 0x20, 0x01}[i%3] // 0x20 is the other case of a letter
+		if _, err := Unlock(bad, []age.Identity{mine}); !clear[fault.CodeOf(err)] {
+			t.Fatalf("byte %d (%q): %v", i, h[max(0, i-10):min(len(h), i+10)], err)
 		}
 	}
-	for n := 0; n < len(h); n += 7 {
+	for n := 0; n < len(h); n += 31 {
 		if _, err := Unlock(h[:n], []age.Identity{mine}); !clear[fault.CodeOf(err)] {
 			t.Fatalf("cut to %d: %v", n, err)
 		}
@@ -170,8 +168,7 @@ func FuzzUnlock(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	r := keys.New(keys.Options{})
-	_, h, err := create(r, time.Unix(0, 0), []age.Recipient{i.Recipient()})
+	h, err := os.ReadFile(goldenHeader) // one for all of the fuzzer's processes
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -7,11 +7,10 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// Where the header lies in a vault's store: readable while the vault is locked.
-const (
-	Collection store.Collection = "keyring"
-	headerKey                   = "header"
-)
+// Collection is where the header lies in a vault's store, readable while the vault is locked.
+const Collection store.Collection = "keyring"
+
+const headerKey = "header"
 
 // Save writes the header of a vault.
 func Save(tx store.Tx, header []byte) error { return tx.Put(Collection, headerKey, header) }

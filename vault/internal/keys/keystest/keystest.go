@@ -69,11 +69,11 @@ func Keyring(t testing.TB) *keyring.Keyring {
 	return keyring.FromRing(VaultID, Ring(t))
 }
 
-// Golden gives the committed vector of a format (testdata/formats/NAME); with -update it first writes what make gives.
+// Golden gives the committed vector of a format (testdata/formats/NAME); with -update it first writes what make gives, where make is not nil.
 func Golden(t testing.TB, name string, make func() []byte) []byte {
 	t.Helper()
 	path := filepath.Join(root(t), "testdata", "formats", name)
-	if *update {
+	if *update && make != nil {
 		if err := os.WriteFile(path, make(), 0o644); err != nil {
 			t.Fatal(err)
 		}
