@@ -27,12 +27,15 @@ const logBytes = 64 << 20
 
 var counts = []int{1, 100, 10_000}
 
-var logText = sync.OnceValue(func() []byte {
+var logText = sync.OnceValue(func() []byte { return makeLog(logBytes) })
+
+// makeLog writes n bytes of what services log: sentences, JSON, commits.
+func makeLog(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 1))
 	var b bytes.Buffer
-	b.Grow(logBytes + 4096)
+	b.Grow(n + 4096)
 	words := strings.Fields("GET POST request handled user session upstream timeout retry connection accepted closed cache miss hit worker queue drained started ready INFO WARN ERROR level=debug msg= starting container pulling image layer already exists")
-	for i := 0; b.Len() < logBytes; i++ {
+	for i := 0; b.Len() < n; i++ {
 		fmt.Fprintf(&b, "2026-11-23T20:%02d:%02d.%06dZ ", i/60%60, i%60, r.IntN(1e6))
 		switch r.IntN(5) {
 		case 0:
@@ -47,8 +50,8 @@ var logText = sync.OnceValue(func() []byte {
 		}
 		b.WriteByte('\n')
 	}
-	return b.Bytes()[:logBytes]
-})
+	return b.Bytes()[:n]
+}
 
 // benchValues are tokens of 32 to 48 characters, as providers give them.
 func benchValues(n int) []string {
@@ -293,3 +296,13 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 type reader struct{ io.Reader }
+
+// BenchmarkDetector is the alarm's cost for a captured output.
+func BenchmarkDetector(b *testing.B) {
+	text := makeLog(64 << 10)
+	d := mustSet(b, Options{}, benchValues(100)...).Detector()
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		d.Alarm(text)
+	}
+}

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"slices"
 )
 
@@ -18,6 +19,7 @@ const Window = 12
 type Detector struct {
 	names   []string
 	windows map[[Window]byte]int // folded piece → index into names
+	heads   [1 << 16]bool        // hashes of the pieces' first four bytes: most text needs no look into the map
 }
 
 // learn takes the pieces of a value, folded: letters in lower case and digits, nothing else.
@@ -39,6 +41,7 @@ func (d *Detector) pieces(f []byte, id int) {
 		w := [Window]byte(f[i:])
 		if _, ok := d.windows[w]; !ok && !dull(w) {
 			d.windows[w] = id
+			d.heads[hash4(f[i:])] = true
 		}
 	}
 }
@@ -56,7 +59,7 @@ func dull(w [Window]byte) bool {
 func (d *Detector) Alarm(output []byte) []string {
 	found := map[int]bool{}
 	if len(d.windows) > 0 {
-		d.look(output, 2, found)
+		d.look(output, decoders, found)
 	}
 	var names []string
 	for id := range found {
@@ -66,8 +69,8 @@ func (d *Detector) Alarm(output []byte) []string {
 	return slices.Compact(names)
 }
 
-// look searches text and what it decodes to, depth times over.
-func (d *Detector) look(text []byte, depth int, found map[int]bool) {
+// look searches text and what it decodes to; what was decoded once, by twice only.
+func (d *Detector) look(text []byte, by []decoder, found map[int]bool) {
 	f := fold(text)
 	d.match(f, found)
 	for i, c := range f {
@@ -76,13 +79,14 @@ func (d *Detector) look(text []byte, depth int, found map[int]bool) {
 		}
 	}
 	d.match(f, found)
-	if depth == 0 {
-		return
+	var again []decoder
+	if len(by) > len(twice) {
+		again = twice
 	}
-	for _, decode := range decoders {
+	for _, decode := range by {
 		for _, t := range decode(text) {
 			if len(t) >= Window {
-				d.look(t, depth-1, found)
+				d.look(t, again, found)
 			}
 		}
 	}
@@ -90,14 +94,23 @@ func (d *Detector) look(text []byte, depth int, found map[int]bool) {
 
 func (d *Detector) match(f []byte, found map[int]bool) {
 	for i := 0; i+Window <= len(f); i++ {
+		if !d.heads[hash4(f[i:])] {
+			continue
+		}
 		if id, ok := d.windows[[Window]byte(f[i:])]; ok {
 			found[id] = true
 		}
 	}
 }
 
-// Wipe erases what the Detector knows.
-func (d *Detector) Wipe() { clear(d.windows); d.windows, d.names = nil, nil }
+// Wipe lets go of what the Detector knows, as far as Go lets it: a map's old cells are the collector's.
+func (d *Detector) Wipe() {
+	clear(d.windows)
+	clear(d.heads[:])
+	d.windows, d.names = nil, nil
+}
+
+func hash4(b []byte) uint16 { return uint16(binary.LittleEndian.Uint32(b) * 0x9E3779B1 >> 16) }
 
 // fold keeps letters, in lower case, and digits.
 func fold(v []byte) []byte {
@@ -113,8 +126,13 @@ func fold(v []byte) []byte {
 	return f
 }
 
-// decoders give what a text may mean. Separators, offsets and line ends are guessed at, since the aim is an alarm.
-var decoders = []func([]byte) [][]byte{fromBase64, fromHex, dumps(16), dumps(8), dumps(10)}
+// decoder gives what a text may mean. Separators, offsets and line ends are guessed at, since the aim is an alarm.
+type decoder func([]byte) [][]byte
+
+var (
+	decoders = []decoder{fromBase64, fromHex, dumps(16), dumps(8), dumps(10)}
+	twice    = []decoder{fromBase64, fromHex}
+)
 
 // fromBase64 decodes all that is of the alphabet as one stream at each alignment, whatever stands between.
 func fromBase64(text []byte) (out [][]byte) {
@@ -153,7 +171,7 @@ func fromHex(text []byte) (out [][]byte) {
 
 // dumps reads groups of digits in a base as bytes: character codes, od and hexdump with or without offsets, also two bytes a group in
 // either order. Long groups are offsets.
-func dumps(base int) func([]byte) [][]byte {
+func dumps(base int) decoder {
 	return func(text []byte) [][]byte {
 		var one, be, le []byte
 		value, n := 0, 0
