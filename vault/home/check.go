@@ -10,9 +10,12 @@ import (
 )
 
 // Check holds the home to its rules before anything is read from it: it is there, it is a folder of this user, closed to others. It makes
-// the folder of the sockets. Errors: fault not_initialized, key_file_exposed.
+// the folder of the sockets. Errors: fault not_initialized, key_file_exposed, vault_corrupt (an identity without its vault).
 func (d Dir) Check() error {
 	if _, err := os.Stat(d.Vault()); err != nil {
+		if _, ierr := os.Lstat(d.Identity()); ierr == nil && errors.Is(err, fs.ErrNotExist) { // init would refuse, so do not send anybody there
+			return fault.New(fault.VaultCorrupt, "the vault's file is missing, its identity is there", "restore "+Quote(d.Vault())+" from a backup").Because(err)
+		}
 		return notThere(err)
 	}
 	if err := closedFolder(d.root); err != nil {

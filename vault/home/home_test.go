@@ -246,6 +246,25 @@ func TestOfManyInitsOneWins(t *testing.T) {
 	}
 }
 
+func TestALostVaultIsNoNewOne(t *testing.T) {
+	d := at(t, filepath.Join(t.TempDir(), "zavhoz"))
+	if err := d.Check(); fault.CodeOf(err) != fault.NotInitialized {
+		t.Errorf("nothing there: %v", err)
+	}
+	if _, err := home.Init(t.Context(), home.InitOptions{Dir: d, MakeVault: makeVault}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(d.Vault()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Check(); fault.CodeOf(err) != fault.VaultCorrupt {
+		t.Errorf("its vault is gone: %v", err)
+	}
+	if err := d.CheckFresh(); fault.CodeOf(err) != fault.AlreadyInitialized {
+		t.Errorf("fresh: %v", err)
+	}
+}
+
 func TestLocate(t *testing.T) {
 	env := func(m map[string]string) func(string) string { return func(k string) string { return m[k] } }
 	d, err := home.Locate(env(map[string]string{"ZAVHOZ_HOME": filepath.FromSlash("/srv/z"), "HOME": "/home/u"}))
