@@ -24,6 +24,8 @@ import (
 func (s *Server) guard(methods string, next func(w http.ResponseWriter, r *http.Request, ag Agent)) http.Handler {
 	allowed := strings.Split(methods, ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A write deadline belongs to the connection: left behind, it would cut the next reply on it, of whichever handler.
+		defer func() { _ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) }()
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
@@ -164,7 +166,10 @@ func (s *Server) writeJSON(w http.ResponseWriter, status int, e *fault.Error, ra
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout))
+	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(raw)
+	_ = rc.Flush() // while the deadline stands
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/vault/id"
@@ -145,6 +146,37 @@ func TestForwardedHeaders(t *testing.T) {
 		w.srv.HTTPHandler().ServeHTTP(rec, req)
 		if rec.Code != tt.status || tt.client != "" && !strings.Contains(w.log.String(), "client="+tt.client) {
 			t.Errorf("%+v: %d %s\n%s", tt, rec.Code, rec.Body, w.log)
+		}
+	}
+}
+
+// deadlines records what a handler does with its connection's write deadline.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	set []time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.set = append(d.set, t)
+	return nil
+}
+
+// Every reply is written under a deadline, and none is left on the connection.
+func TestWriteDeadlinesAreSetAndCleared(t *testing.T) {
+	w := newWorld(t)
+	msg, h := modernCall("1", "who")
+	for _, token := range []string{tokenA, "none"} {
+		req := httptest.NewRequest("POST", "http://127.0.0.1/mcp", strings.NewReader(msg))
+		req.RemoteAddr = "127.0.0.1:9"
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+token)
+		for i := 0; i < len(h); i += 2 {
+			req.Header.Set(h[i], h[i+1])
+		}
+		rec := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		w.srv.HTTPHandler().ServeHTTP(rec, req)
+		if n := len(rec.set); n < 2 || rec.set[0].IsZero() || !rec.set[n-1].IsZero() {
+			t.Errorf("%d: deadlines %v", rec.Code, rec.set)
 		}
 	}
 }

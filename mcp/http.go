@@ -101,6 +101,8 @@ type exchange struct {
 	agent Agent
 	msg   wire.Message
 	raw   []byte
+
+	opened *session // by this initialize
 }
 
 // modern serves protocol version 2026-07-28 and later: no sessions; what a message says of itself, its headers say too.
@@ -165,18 +167,17 @@ func (x *exchange) initialize() {
 		return
 	}
 	x.w.Header().Set(headerSession, ses.id)
-	if code := x.call(&ses.flights, ses.id); code != 0 {
-		x.srv.sessions.end(ses)
-	}
+	x.opened = ses
+	x.call(&ses.flights, ses.id)
 }
 
 // call serves a request and writes its reply: as JSON, or as the end of an event stream that progress has begun.
-func (x *exchange) call(fl *flights, name string) (code int) {
+func (x *exchange) call(fl *flights, name string) {
 	s := x.srv
 	leave, e := s.agents.enter(x.agent)
 	if e != nil {
 		x.refuse(e)
-		return wire.CodeServer
+		return
 	}
 	defer leave()
 	ev := &events{w: x.w, timeout: s.limits.WriteTimeout}
@@ -187,16 +188,26 @@ func (x *exchange) call(fl *flights, name string) (code int) {
 	f := fl.start(x.r.Context(), x.msg.ID)
 	reply, code := s.serve(f.ctx, rq, x.raw)
 	fl.end(x.msg.ID, f)
+	if code != 0 {
+		x.undo()
+	}
 	if ev.begun {
 		ev.send(reply)
-		return code
+		return
 	}
 	x.reply(httpStatus(x.msg.Modern(), code), reply)
-	return code
+}
+
+// undo takes back the session of an initialize that failed, before its client can know of it.
+func (x *exchange) undo() {
+	x.w.Header().Del(headerSession)
+	if x.opened != nil {
+		x.srv.sessions.end(x.opened)
+	}
 }
 
 func (x *exchange) refuse(e *fault.Error) {
-	x.w.Header().Del(headerSession)
+	x.undo()
 	x.srv.writeJSON(x.w, e.Code.Of().HTTP, e, wire.Refuse(&x.msg, e))
 }
 

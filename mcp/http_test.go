@@ -179,7 +179,7 @@ func TestSessionsAreBounded(t *testing.T) {
 			t.Errorf("session %s: %d, want %d", sid, res.StatusCode, status)
 		}
 	}
-	if res, _ := w.post("/mcp", tokenA, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":5}`); res.Header.Get("Mcp-Session-Id") != "" && mcp.SessionCount(w.srv) != 11 {
+	if res, _ := w.post("/mcp", tokenA, `{"jsonrpc":"2.0","id":1,"method":"initialize","params":5}`); res.Header.Get("Mcp-Session-Id") != "" || mcp.SessionCount(w.srv) > 11 {
 		t.Error("a failed initialize opened a session")
 	}
 }
