@@ -21,6 +21,9 @@ var passwordForms = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)\bpassword\s*:\s*(\S+)`),
 }
 
+// trailingTag is markup after a plain password ("Password: abc<br>"). Only tags that we know: a password may hold "<" itself.
+var trailingTag = regexp.MustCompile(`(?i)</?(?:a|b|br|code|div|i|li|p|pre|span|strong|td|tr)(?:/?>|$)`)
+
 // scripted is how many of the forms are JavaScript texts, with backslashes to take away.
 const scripted = 3
 
@@ -35,8 +38,8 @@ func parsePassword(results secret.Secret) (secret.Secret, bool) {
 		word := bytes.Clone(m[1])
 		if i < scripted {
 			word = unslash(word)
-		} else if cut := bytes.IndexByte(word, '<'); cut > 0 { // "Password: abc<br>"
-			word = word[:cut]
+		} else if tag := trailingTag.FindIndex(word); tag != nil && tag[0] > 0 {
+			word = word[:tag[0]]
 		}
 		if bytes.IndexByte(word, '&') >= 0 {
 			decoded := []byte(html.UnescapeString(string(word)))
