@@ -36,7 +36,7 @@ type head struct {
 
 const (
 	mul      = 0x9E3779B97F4A7C15
-	maxGrams = 1 << 21 // over this the stride is not widened: memory and time to build
+	maxGrams = 3 << 20 // over this the stride is not widened: memory and time to build
 )
 
 // newIndex takes sorted patterns, none shorter than minLen.
@@ -111,7 +111,7 @@ func (x *index) headKey(big uint64) uint64 { return bits.ReverseBytes64(big) & x
 // indexGrams fills the filter: two bits of one word a gram.
 func (x *index) indexGrams() {
 	n := len(x.pats) * x.stride
-	x.fshift = 64 + 6 - uint(min(max(bits.Len(uint(n))+3, 12), 24))
+	x.fshift = 64 + 6 - uint(min(max(bits.Len(uint(n))+3, 12), 25))
 	x.filter = make([]uint64, 1<<(64-x.fshift))
 	var tail [40]byte
 	for i := range x.pats {
