@@ -67,7 +67,7 @@ func (f Field) sized(v []byte) error {
 		least = minSecret
 	}
 	if len(v) < least {
-		if f.Class == Secret {
+		if least == minSecret {
 			return f.bad("it is shorter than 8 bytes, and what is so short cannot be kept out of a command's output reliably")
 		}
 		return f.bad("it is too short")

@@ -2,7 +2,6 @@ package kind
 
 import (
 	"bytes"
-	"crypto/dsa"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/binary"
@@ -112,7 +111,7 @@ func openKey(v, passphrase []byte) error {
 	return checkStrength(key)
 }
 
-// locked tells whether a valid private key is encrypted.
+// keyIsLocked tells whether a valid private key is encrypted.
 func keyIsLocked(v []byte) bool {
 	_, err := ssh.ParseRawPrivateKey(v)
 	var locked *ssh.PassphraseMissingError
@@ -120,10 +119,7 @@ func keyIsLocked(v []byte) bool {
 }
 
 func checkStrength(key any) error {
-	switch k := key.(type) {
-	case *dsa.PrivateKey:
-		return errKeyWeak
-	case *rsa.PrivateKey:
+	if k, isRSA := key.(*rsa.PrivateKey); isRSA {
 		if k.N.BitLen() < 2048 {
 			return errKeyWeak
 		}
@@ -131,8 +127,12 @@ func checkStrength(key any) error {
 			return errKeyBroken
 		}
 	}
-	if _, err := ssh.NewSignerFromKey(key); err != nil {
+	signer, err := ssh.NewSignerFromKey(key)
+	switch {
+	case err != nil:
 		return errKeyBroken
+	case signer.PublicKey().Type() == "ssh-dss":
+		return errKeyWeak
 	}
 	return nil
 }

@@ -2,6 +2,9 @@ package kind_test
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -68,6 +71,7 @@ func TestRefused(t *testing.T) {
 	if i := bytes.Index(many, []byte{0, 0, 0, 16}); i > 0 { // the salt: its 16 bytes, then the rounds
 		copy(many[i+20:], []byte{0xff, 0xff, 0xff, 0xff})
 	}
+	weak := text(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(must(rsa.GenerateKey(rand.Reader, 1024)))})
 	slow := text(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: many})
 	for name, c := range map[string]struct {
 		row
@@ -97,6 +101,7 @@ func TestRefused(t *testing.T) {
 		"certificate":            {row{"server", nil, sealed("host", host, "ssh_key", text(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}))}, fault.SecretInvalid, "private key"},
 		"cut key":                {row{"server", nil, sealed("host", host, "ssh_key", key[:len(key)/2])}, fault.SecretInvalid, "copy"},
 		"broken key":             {row{"server", nil, sealed("host", host, "ssh_key", text(&pem.Block{Type: "OPENSSH PRIVATE KEY", Bytes: []byte("openssh-key-v1\x00canary")}))}, fault.SecretInvalid, "copy"},
+		"short rsa key":          {row{"server", nil, sealed("host", host, "ssh_key", weak)}, fault.SecretInvalid, "2048"},
 		"two keys":               {row{"server", nil, sealed("host", host, "ssh_key", key+key)}, fault.SecretInvalid, "alone"},
 		"locked, no passphrase":  {row{"server", nil, sealed("host", host, "ssh_key", lockedKey())}, fault.SecretMissing, "ssh_key_passphrase"},
 		"wrong passphrase":       {row{"server", nil, sealed("host", host, "ssh_key", lockedKey(), "passphrase", "canary wrong")}, fault.SecretInvalid, "passphrase"},

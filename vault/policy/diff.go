@@ -156,9 +156,9 @@ func pinsWider(a, b Policy) bool {
 	return false
 }
 
-// contains tells whether o allows no more than r.
-func (r Pin) contains(o Pin) bool {
-	return slices.Equal(r.Argv, o.Argv) && (r.SHA256 == "" || r.SHA256 == o.SHA256) && r.Cwd == o.Cwd && subset(o.Env, r.Env) && (r.Stdin || !o.Stdin)
+// contains tells whether o allows no more than p.
+func (p Pin) contains(o Pin) bool {
+	return slices.Equal(p.Argv, o.Argv) && (p.SHA256 == "" || p.SHA256 == o.SHA256) && p.Cwd == o.Cwd && subset(o.Env, p.Env) && (p.Stdin || !o.Stdin)
 }
 
 func pinsText(p Policy) string {

@@ -112,7 +112,7 @@ func (h *hole) fits(v string) bool {
 	return h.accepts(v)
 }
 
-// joins tells whether the type may carry blanks or characters that a shell would act on.
+// loose tells whether the type may carry blanks or characters that a shell would act on.
 func (h *hole) loose() bool { return h.typ == "text" || h.typ == "relpath" }
 
 func isDate(v string) bool {
