@@ -98,7 +98,7 @@ func TestTheExecPolicyHolds(t *testing.T) {
 func TestRemoteTimeoutAndStop(t *testing.T) {
 	h := sshHouse(t, sshtest.Start(t, sshtest.Options{}))
 	e := newEngine(t, h, nil)
-	r := remote("echo begun; exec sleep 1000")
+	r := remote("echo begun; while test -e " + t.TempDir() + "; do sleep 0.2; done") // sshd does not signal root's commands
 	r.Timeout = time.Second
 	if res := mustRun(t, e, r); res.State != vault.RunTimedOut || res.Stdout != "begun\n" {
 		t.Errorf("%+v", res)

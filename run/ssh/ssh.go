@@ -7,7 +7,7 @@
 // Attacks stopped: reading the key (attacks.md 47), using it for a file or another host (48), tunnels and options (49); an address in an error
 // text (65). The address that a command on the server itself prints is for the redactor: see Session.Hidden.
 //
-// Limits: what a remote command leaves running when it is stopped is the server's business; the address behind a NAT is not known
+// Limits: what a remote command leaves running when it is stopped is the server's business (sshd passes no signal on to root's commands); the address behind a NAT is not known
 // here, so `SSH_CONNECTION` may show it.
 package ssh
 

@@ -209,7 +209,7 @@ func TestABrokenCommandIsNotRunAgain(t *testing.T) {
 	out := watch("begun")
 	result := make(chan error)
 	go func() {
-		_, err := s.Run(t.Context(), ssh.Command{Line: "echo begun; exec sleep 1000", Stdout: out})
+		_, err := s.Run(t.Context(), ssh.Command{Line: "echo begun; while sleep 0.2; do echo still; done", Stdout: out})
 		result <- err
 	}()
 	<-out.seen
@@ -267,9 +267,10 @@ func TestStopEndsTheRemoteCommand(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Options{})
 	p := newPool(t, ssh.Options{Grace: 100 * time.Millisecond})
 	why := errors.New("stopped")
+	alive := t.TempDir() // when it goes, so does the stubborn command
 	for name, line := range map[string]string{
-		"at TERM":            "echo begun; exec sleep 1000",
-		"when it ignores it": "trap '' TERM HUP PIPE; echo begun; while :; do sleep 1; done",
+		"at TERM":            "echo begun; while test -e " + alive + "; do sleep 0.2; done", // sshd signals only for an ordinary user
+		"when it ignores it": "trap '' TERM HUP PIPE; echo begun; while test -e " + alive + "; do sleep 0.2; done",
 	} {
 		s, err := p.Connect(t.Context(), target(server))
 		if err != nil {

@@ -214,11 +214,29 @@ func (s *Server) Stop() {
 	}
 }
 
-// Drop ends the server's processes for existing connections, so that clients find them dead.
+// Drop kills the server's processes for existing connections, and what they run, so that clients find them dead.
 func (s *Server) Drop(t testing.TB) {
 	t.Helper()
-	out, err := exec.Command("pkill", "-KILL", "-P", strconv.Itoa(s.cmd.Process.Pid)).CombinedOutput()
+	out, err := exec.Command("ps", "-e", "-o", "pid=,ppid=").Output()
 	if err != nil {
-		t.Fatalf("no connection to drop: %v %s", err, out)
+		t.Fatal(err)
+	}
+	children := map[int][]int{}
+	for line := range strings.Lines(string(out)) {
+		var pid, parent int
+		if _, err := fmt.Sscan(line, &pid, &parent); err == nil {
+			children[parent] = append(children[parent], pid)
+		}
+	}
+	below := children[s.cmd.Process.Pid]
+	if len(below) == 0 {
+		t.Fatal("no connection to drop")
+	}
+	for len(below) > 0 { // from the top: a server that outlives its command would still report how it ended
+		p, err := os.FindProcess(below[0])
+		if err == nil {
+			_ = p.Kill()
+		}
+		below = append(below[1:], children[below[0]]...)
 	}
 }
