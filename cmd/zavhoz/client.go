@@ -17,7 +17,7 @@ import (
 // client speaks the operator's API over the operator's socket.
 type client struct {
 	http *http.Client
-	// prove asks the person for the passphrase and gives it to the daemon; nil where nobody can be asked.
+	// prove asks the person for the passphrase and gives it to the daemon; errNobody where nobody can be asked. May be nil.
 	prove func(context.Context, *client) error
 }
 
@@ -31,22 +31,29 @@ func newClient(dial func(context.Context) (net.Conn, error)) *client {
 	return &client{http: &http.Client{Transport: tr}}
 }
 
-// call sends in (nil: no body) and decodes the reply into out (nil: thrown away). Where presence is asked for and a person sits there, it asks
-// and sends once more.
+// call is plain, and where presence is asked for and a person sits there, it asks and sends once more.
 func (c *client) call(ctx context.Context, method, path string, in, out any) error {
+	err := c.plain(ctx, method, path, in, out)
+	if fault.CodeOf(err) != fault.PresenceRequired || c.prove == nil {
+		return err
+	}
+	switch perr := c.prove(ctx, c); {
+	case errors.Is(perr, errNobody):
+		return err
+	case perr != nil:
+		return perr
+	}
+	return c.plain(ctx, method, path, in, out)
+}
+
+// plain sends in (nil: no body) and decodes the reply into out (nil: thrown away).
+func (c *client) plain(ctx context.Context, method, path string, in, out any) error {
 	body, err := encode(in)
 	if err != nil {
 		return err
 	}
 	defer clear(body)
-	err = c.once(ctx, method, path, body, out)
-	if fault.CodeOf(err) == fault.PresenceRequired && c.prove != nil {
-		if err := c.prove(ctx, c); err != nil {
-			return err
-		}
-		err = c.once(ctx, method, path, body, out)
-	}
-	return err
+	return c.once(ctx, method, path, body, out)
 }
 
 func encode(in any) ([]byte, error) {

@@ -39,7 +39,7 @@ A second init refuses and changes nothing. On a terminal it asks for an operator
 			var pass secret.Secret
 			if a.person() {
 				a.hint("The operator's passphrase guards the acts that reveal, approve or widen.")
-				if pass, err = a.askNewPassphrase(); err != nil {
+				if pass, err = a.askNewPassphrase(cmd.Context(), "Operator passphrase (empty for none): "); err != nil {
 					return err
 				}
 			}

@@ -30,7 +30,7 @@ func newKinds(a *app) *cobra.Command {
 		Example: "  zavhoz resource kinds\n  zavhoz resource kinds --services",
 		RunE: func(*cobra.Command, []string) error {
 			if services {
-				return nil
+				return a.showServices()
 			}
 			var out []kindOut
 			for _, k := range kind.All() {

@@ -4,13 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
-
-	"golang.org/x/term"
 )
 
 // writeJSON prints one value, indented for people and exact for programs.
@@ -29,13 +26,6 @@ func (a *app) show(v any, text func(w io.Writer)) error {
 	}
 	text(a.stdout)
 	return nil
-}
-
-// say prints a line for people; with --json nothing.
-func (a *app) say(format string, args ...any) {
-	if !a.json {
-		fmt.Fprintf(a.stdout, format+"\n", args...)
-	}
 }
 
 // hint prints a remark beside the result, to standard error.
@@ -66,16 +56,6 @@ func plain(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// person tells whether somebody sits at a terminal who can be asked.
-func (a *app) person() bool {
-	return term.IsTerminal(int(a.stdin.Fd())) && isTerminal(a.stderr)
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // ago says how long since t, roughly.

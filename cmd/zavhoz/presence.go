@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"io"
+
 	"github.com/spf13/cobra"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -29,7 +32,7 @@ func newPresence(a *app) *cobra.Command {
 				s = secret.New(b)
 			case a.person():
 				var err error
-				if s, err = a.askNewPassphrase(); err != nil {
+				if s, err = a.askNewPassphrase(cmd.Context(), "New operator passphrase: "); err != nil {
 					return err
 				}
 			default:
@@ -46,8 +49,7 @@ func newPresence(a *app) *cobra.Command {
 			if err := cl.sendPassphrase(cmd.Context(), "PUT", s); err != nil {
 				return err
 			}
-			a.say("The operator's passphrase is set.")
-			return nil
+			return a.show(map[string]bool{"presence": true}, func(w io.Writer) { fmt.Fprintln(w, "The operator's passphrase is set.") })
 		},
 	}
 	set.Flags().StringVar(&from, "from", "", "read it from - (standard input) or @FILE")

@@ -1,9 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"golang.org/x/term"
@@ -13,67 +15,158 @@ import (
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
-// askSecret asks on the terminal without echo.
-func (a *app) askSecret(prompt string) (secret.Secret, error) {
+// minPassphrase is the shortest operator passphrase, in bytes.
+const minPassphrase = 8
+
+// maxAnswer bounds an answer to a question, in bytes.
+const maxAnswer = 256
+
+// person tells whether somebody sits at a terminal who can be asked: standard input and standard error are one.
+func (a *app) person() bool {
+	return term.IsTerminal(int(a.stdin.Fd())) && isTerminal(a.stderr)
+}
+
+// terminal is where a passphrase is asked for: standard input, or where that brings a file, the terminal itself. Standard error must be a terminal
+// too: a program that captures it (an agent's shell) must not make a question appear in front of a person who did not ask for it.
+func (a *app) terminal() (f *os.File, done func(), ok bool) {
+	if !isTerminal(a.stderr) {
+		return nil, nil, false
+	}
+	if term.IsTerminal(int(a.stdin.Fd())) {
+		return a.stdin, func() {}, true
+	}
+	f, err := os.OpenFile(console, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, false
+	}
+	return f, func() { f.Close() }, true
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// askSecret asks without echo. An interrupt gives the terminal back as it was.
+func (a *app) askSecret(ctx context.Context, tty *os.File, prompt string) (secret.Secret, error) {
+	before, err := term.GetState(int(tty.Fd()))
+	if err != nil {
+		return secret.Secret{}, nothingEntered(err)
+	}
 	fmt.Fprint(a.stderr, prompt)
-	b, err := term.ReadPassword(int(a.stdin.Fd()))
-	fmt.Fprintln(a.stderr)
-	if err != nil {
-		return secret.Secret{}, fault.New(fault.Canceled, "nothing was entered", "").Because(err)
+	type answer struct {
+		b   []byte
+		err error
 	}
-	return secret.New(b), nil
+	answers := make(chan answer, 1)
+	go func() { // it stays behind in a read that nothing can end, until the program does
+		b, err := term.ReadPassword(int(tty.Fd()))
+		answers <- answer{b, err}
+	}()
+	select {
+	case got := <-answers:
+		fmt.Fprintln(a.stderr)
+		if got.err != nil {
+			return secret.Secret{}, nothingEntered(got.err)
+		}
+		return secret.New(got.b), nil
+	case <-ctx.Done():
+		_ = term.Restore(int(tty.Fd()), before)
+		fmt.Fprintln(a.stderr)
+		return secret.Secret{}, nothingEntered(ctx.Err())
+	}
 }
 
-// askYes asks a question whose answer is no unless it is yes.
-func (a *app) askYes(question string) bool {
+func nothingEntered(err error) error {
+	return fault.New(fault.Canceled, "nothing was entered", "").Because(err)
+}
+
+// askYes asks a question whose answer is no unless it is yes. It reads no byte beyond the line: what follows may be meant for another question.
+func (a *app) askYes(ctx context.Context, question string) bool {
 	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
-	line = strings.ToLower(strings.TrimSpace(line))
-	return line == "y" || line == "yes"
+	answers := make(chan string, 1)
+	go func() { answers <- readLine(a.stdin) }()
+	select {
+	case line := <-answers:
+		line = strings.ToLower(strings.TrimSpace(line))
+		return line == "y" || line == "yes"
+	case <-ctx.Done():
+		fmt.Fprintln(a.stderr)
+		return false
+	}
 }
 
-// provePresence asks for the operator's passphrase and gives it to the daemon, which then remembers this terminal for five minutes.
-func (a *app) provePresence(ctx context.Context, c *client) error {
-	s, err := a.askSecret("Operator passphrase: ")
-	if err != nil {
-		return err
+func readLine(r io.Reader) string {
+	var line []byte
+	for b := make([]byte, 1); len(line) < maxAnswer; {
+		if n, err := r.Read(b); n == 0 && err != nil || n == 1 && b[0] == '\n' {
+			break
+		} else if n == 1 {
+			line = append(line, b[0])
+		}
 	}
-	return c.sendPassphrase(ctx, "POST", s)
+	return string(line)
 }
+
+// provePresence asks for the operator's passphrase and gives it to the daemon, which then remembers this terminal for five minutes. A wrong one may
+// be given three times.
+func (a *app) provePresence(ctx context.Context, c *client) error {
+	tty, done, ok := a.terminal()
+	if !ok {
+		return errNobody
+	}
+	defer done()
+	for try := 1; ; try++ {
+		s, err := a.askSecret(ctx, tty, "Operator passphrase: ")
+		if err != nil {
+			return err
+		}
+		err = c.sendPassphrase(ctx, "POST", s)
+		if fault.CodeOf(err) != fault.PresenceRequired || try == 3 {
+			return err
+		}
+		fmt.Fprintln(a.stderr, "That is not it.")
+	}
+}
+
+// errNobody says that there is no terminal to ask at: the daemon's refusal stands.
+var errNobody = errors.New("nobody to ask")
 
 // sendPassphrase proves (POST) or sets (PUT) the passphrase; it wipes s.
 func (c *client) sendPassphrase(ctx context.Context, method string, s secret.Secret) error {
 	defer s.Wipe()
 	quoted := api.Quote(s)
 	defer clear(quoted)
-	return c.call(ctx, method, path("presence"), map[string]any{"passphrase": quoted}, nil)
+	in := map[string]any{"passphrase": quoted}
+	if method == "POST" {
+		return c.plain(ctx, method, path("presence"), in, nil)
+	}
+	return c.call(ctx, method, path("presence"), in, nil)
 }
 
-// askNewPassphrase asks twice. Empty means none.
-func (a *app) askNewPassphrase() (secret.Secret, error) {
+// askNewPassphrase asks twice. Empty means none, where that is offered.
+func (a *app) askNewPassphrase(ctx context.Context, prompt string) (secret.Secret, error) {
 	for {
-		first, err := a.askSecret("Operator passphrase (empty for none): ")
+		first, err := a.askSecret(ctx, a.stdin, prompt)
 		if err != nil || first.IsZero() {
 			return first, err
 		}
-		again, err := a.askSecret("The same again: ")
+		if first.Len() < minPassphrase {
+			first.Wipe()
+			fmt.Fprintf(a.stderr, "At least %d characters, please.\n", minPassphrase)
+			continue
+		}
+		again, err := a.askSecret(ctx, a.stdin, "The same again: ")
 		if err != nil {
 			first.Wipe()
 			return again, err
 		}
 		same := first.Equal(again)
 		again.Wipe()
-		if same && first.Len() >= minPassphrase {
+		if same {
 			return first, nil
 		}
 		first.Wipe()
-		if same {
-			fmt.Fprintf(a.stderr, "At least %d characters, please.\n", minPassphrase)
-		} else {
-			fmt.Fprintln(a.stderr, "They differ; once more.")
-		}
+		fmt.Fprintln(a.stderr, "They differ; once more.")
 	}
 }
-
-// minPassphrase is the shortest operator passphrase, in bytes.
-const minPassphrase = 8

@@ -142,7 +142,7 @@ func newResourceRemove(a *app) *cobra.Command {
 		Use: "rm HANDLE", Short: "Remove a resource with its history and leases", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHandles, Aliases: []string{"remove"},
 		Example: "  zavhoz resource rm old_key --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.person() && !yes && !a.askYes("Remove "+args[0]+" with its whole history?") {
+			if a.person() && !yes && !a.askYes(cmd.Context(), "Remove "+args[0]+" with its whole history?") {
 				return nil
 			}
 			return a.change(cmd.Context(), "DELETE", path("resources", args[0]), nil, "Removed")

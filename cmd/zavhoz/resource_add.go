@@ -50,7 +50,7 @@ for without echo. ` + "`zavhoz resource kinds`" + ` lists the kinds, their field
 				return err
 			}
 			defer in.wipe()
-			if err := a.askMissing(k, in); err != nil {
+			if err := a.askMissing(cmd.Context(), k, in); err != nil {
 				return err
 			}
 			body := in.body()
@@ -86,7 +86,7 @@ func (a *app) add(ctx context.Context, where string, body map[string]any) error 
 }
 
 // askMissing asks on a terminal for the secret fields that the kind needs and nobody gave.
-func (a *app) askMissing(k kind.Kind, in *fields) error {
+func (a *app) askMissing(ctx context.Context, k kind.Kind, in *fields) error {
 	if !a.person() {
 		return nil
 	}
@@ -97,7 +97,7 @@ func (a *app) askMissing(k kind.Kind, in *fields) error {
 		if f.Multiline {
 			return fault.New(fault.SecretMissing, "the field "+f.Name+" is missing", "it has several lines: give it with --secret "+f.Name+"=@FILE")
 		}
-		s, err := a.askSecret(fmt.Sprintf("%s (%s): ", f.Name, f.Help))
+		s, err := a.askSecret(ctx, a.stdin, fmt.Sprintf("%s (%s): ", f.Name, f.Help))
 		if err != nil {
 			return err
 		}

@@ -82,7 +82,7 @@ func (a *app) pinHostKey(ctx context.Context, handle string, in *fields, yes boo
 		if !a.person() {
 			return fault.New(fault.HostKeyUnknown, "nobody is there to agree to the host key", "compare the fingerprint above with the server's, then give --yes")
 		}
-		if !a.askYes("Is this the server's fingerprint?") {
+		if !a.askYes(ctx, "Is this the server's fingerprint?") {
 			return fault.New(fault.Canceled, "the host key was not pinned", "")
 		}
 	}

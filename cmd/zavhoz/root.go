@@ -98,9 +98,7 @@ func (a *app) client() (*client, error) {
 	}
 	d := dialer{dir: dir, sock: dir.OperatorSock()}
 	c := newClient(func(ctx context.Context) (net.Conn, error) { return d.dial(ctx) })
-	if a.person() {
-		c.prove = a.provePresence
-	}
+	c.prove = a.provePresence
 	return c, nil
 }
 

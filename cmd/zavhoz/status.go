@@ -32,21 +32,3 @@ func newStatus(a *app) *cobra.Command {
 		},
 	}
 }
-
-func newStop(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "stop", Short: "Stop the daemon; the next call starts another", Args: cobra.NoArgs, Example: "  zavhoz stop",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := a.dir()
-			if err != nil {
-				return err
-			}
-			cl := newClient(plainDial(dir.OperatorSock()))
-			if err := cl.call(cmd.Context(), "POST", path("daemon", "stop"), nil, nil); err != nil {
-				return err
-			}
-			a.say("Stopped.")
-			return nil
-		},
-	}
-}
