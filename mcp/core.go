@@ -56,7 +56,11 @@ func (c *core) addTool(t *Tool, input, output json.RawMessage) {
 		if rq != nil {
 			out = c.srv.call(ctx, rq.request, t, req.Params.RawArguments)
 		}
-		return &mcpgo.CallToolResult{Content: []mcpgo.Content{mcpgo.NewTextContent(out.text)}, RawStructuredContent: out.structured, IsError: out.failed}, nil
+		content := []mcpgo.Content{mcpgo.NewTextContent(out.text)}
+		if out.mirrored() {
+			content = append(content, mcpgo.NewTextContent(string(out.structured)))
+		}
+		return &mcpgo.CallToolResult{Content: content, RawStructuredContent: out.structured, IsError: out.failed}, nil
 	})
 }
 
@@ -89,11 +93,11 @@ func (c *core) callReply(rq *request, out outcome) []byte {
 	if rq.msg.Modern() {
 		b = append(append(append(b, `"_meta":`...), c.self...), `,"resultType":"complete",`...)
 	}
-	text, err := json.Marshal(out.text)
-	if err != nil {
-		text = []byte(`""`)
+	b = appendText(append(b, `"content":[`...), out.text)
+	if out.mirrored() {
+		b = appendText(append(b, ','), string(out.structured))
 	}
-	b = append(append(append(b, `"content":[{"type":"text","text":`...), text...), `}]`...)
+	b = append(b, ']')
 	if out.structured != nil {
 		b = append(append(b, `,"structuredContent":`...), out.structured...)
 	}
@@ -101,6 +105,15 @@ func (c *core) callReply(rq *request, out outcome) []byte {
 		b = append(b, `,"isError":true`...)
 	}
 	return append(b, `}}`...)
+}
+
+// appendText appends one text block.
+func appendText(b []byte, s string) []byte {
+	text, err := json.Marshal(s)
+	if err != nil {
+		text = []byte(`""`)
+	}
+	return append(append(append(b, `{"type":"text","text":`...), text...), '}')
 }
 
 func (c *core) headersAgree(header func(string) string, version string, m *wire.Message) bool {

@@ -84,6 +84,10 @@ func explain(ctx context.Context, err error) error {
 	return err
 }
 
+// mirrored tells whether the structured part goes out as a text block too: the specification asks for it, and clients that show a model the text
+// alone (LangGraph's Python adapters) would leave it with one line. An error's line holds all of it already.
+func (o outcome) mirrored() bool { return o.structured != nil && !o.failed }
+
 func (s *Server) render(r Result) (outcome, error) {
 	out := outcome{text: r.Text}
 	if r.Structured == nil {

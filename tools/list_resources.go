@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/zavhoz/zavhoz/mcp"
@@ -93,7 +94,7 @@ func listResources(d Deps) mcp.Tool {
 // resourceView is the one place in which a resource becomes a reply to a model.
 func resourceView(r vault.Resource) resourceOut {
 	out := resourceOut{
-		Handle: r.Handle, Kind: r.Kind, Project: r.Project, Attributes: nonNil(r.Attrs), Labels: nonNil(r.Labels), Status: string(r.Status), Pins: []pinOut{},
+		Handle: r.Handle, Kind: r.Kind, Project: r.Project, Attributes: shown(r.Attrs), Labels: nonNil(r.Labels), Status: string(r.Status), Pins: []pinOut{},
 	}
 	if k, err := kind.Get(r.Kind); err == nil && k.Uses != nil {
 		out.Use = k.Uses(r.Attrs)
@@ -101,6 +102,13 @@ func resourceView(r vault.Resource) resourceOut {
 	for _, p := range r.Policy.Pins {
 		out.Pins = append(out.Pins, pinOut{Name: p.Name, Argv: p.Argv})
 	}
+	return out
+}
+
+// shown leaves out a server's host key: public as it is, scans of the internet find the address by it.
+func shown(attrs map[string]string) map[string]string {
+	out := maps.Clone(nonNil(attrs))
+	delete(out, "host_key")
 	return out
 }
 
