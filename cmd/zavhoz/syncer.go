@@ -7,8 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
+	"time"
 
+	"github.com/zavhoz/zavhoz/sync"
+	"github.com/zavhoz/zavhoz/sync/registry"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
@@ -17,22 +21,80 @@ import (
 )
 
 // syncer is the provider's sync as the daemon runs it; without a configured provider it says so.
-type syncer struct{}
+type syncer struct {
+	clock *sync.Scheduler // nil: no provider
+}
 
-func newSyncer(*vault.Vault, *open.Opener, home.Config, *slog.Logger) (*syncer, error) {
-	return &syncer{}, nil
+// newSyncer wires the provider that the configuration names.
+func newSyncer(v *vault.Vault, opener *open.Opener, cfg home.Config, log *slog.Logger) (*syncer, error) {
+	c := cfg.Sync.Time4VPS
+	if c.Resource == "" {
+		return &syncer{}, nil
+	}
+	provider, err := newTime4VPS(v, opener, c)
+	if err != nil {
+		return nil, err
+	}
+	ghosts := slices.Concat(c.GhostServers, sync.SplitGhosts(os.Getenv("GHOST_SERVERS")))
+	r := sync.NewReconciler(sync.Options{
+		Provider: provider, Registry: registry.New(v), Log: log, Grace: c.MissingGrace,
+		Policy: func(context.Context) (sync.Policy, error) {
+			return sync.Policy{Ghosts: ghosts, AutoManage: c.AutoManage}, nil
+		},
+	})
+	clock, err := sync.NewScheduler(r, sync.ScheduleOptions{Spec: c.Schedule, Log: log})
+	return &syncer{clock}, err
 }
 
 // Info says how fresh the provider's data is.
-func (s *syncer) Info(context.Context) (api.SyncInfo, error) { return api.SyncInfo{}, nil }
-
-// Now runs a cycle.
-func (s *syncer) Now(context.Context) (any, error) {
-	return nil, fault.New(fault.SyncNotConfigured, "no provider is configured", "name the resource with its login under sync.time4vps in config.yaml, then `zavhoz stop`")
+func (s *syncer) Info(ctx context.Context) (api.SyncInfo, error) {
+	if s.clock == nil {
+		return api.SyncInfo{}, nil
+	}
+	r := s.clock.Reconciler()
+	at, err := r.LastSuccess(ctx)
+	if err != nil {
+		return api.SyncInfo{}, err
+	}
+	info := api.SyncInfo{Configured: true, LastSuccess: at}
+	if !at.IsZero() {
+		age := int64(time.Since(at).Seconds())
+		info.AgeS = &age
+	}
+	if last, ran := r.Last(); ran && last.Incident != nil {
+		info.Failing, info.Code, info.Failures = true, string(last.Incident.Code), last.Incident.Count
+	}
+	return info, nil
 }
 
-// Run runs cycles until ctx ends.
-func (s *syncer) Run(ctx context.Context) { <-ctx.Done() }
+// Now runs a cycle, or joins the one under way, and gives its report. A cycle that read the list and stored it is no error, whatever it found.
+func (s *syncer) Now(ctx context.Context) (any, error) {
+	if s.clock == nil {
+		return nil, fault.New(fault.SyncNotConfigured, "no provider is configured", "name the resource with its login under sync.time4vps in config.yaml, then `zavhoz stop`")
+	}
+	rep, err := s.clock.Trigger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !rep.Applied && rep.Err() != nil {
+		return nil, rep.Err()
+	}
+	return rep, nil
+}
+
+// Run runs cycles by the clock until ctx ends, the first at once.
+func (s *syncer) Run(ctx context.Context) {
+	if s.clock == nil {
+		<-ctx.Done()
+		return
+	}
+	s.clock.Start()
+	_, _ = s.clock.Trigger(ctx) // its report and its failure are in Last and in the log
+	<-ctx.Done()
+	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	_ = s.clock.Stop(grace)
+}
 
 // printReport prints a cycle's report for people: its fields, one a line.
 func printReport(w io.Writer, raw json.RawMessage) {
