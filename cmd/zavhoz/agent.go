@@ -11,7 +11,7 @@ import (
 )
 
 func newAgent(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "agent", Short: "Agents: who may come in, with which token", Aliases: []string{"agents"}}
+	c := group(&cobra.Command{Use: "agent", Short: "Agents: who may come in, with which token", Aliases: []string{"agents"}})
 	c.AddCommand(newAgentAdd(a), newAgentList(a), newAgentRemove(a))
 	return c
 }
@@ -73,7 +73,7 @@ func newAgentList(a *app) *cobra.Command {
 
 func newAgentRemove(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "rm NAME", Short: "Remove an agent: its token opens nothing from then on", Args: cobra.ExactArgs(1), Aliases: []string{"remove"}, Example: "  zavhoz agent rm ci",
+		Use: "rm NAME", ValidArgsFunction: completeOne(false, a.agentNames), Short: "Remove an agent: its token opens nothing from then on", Args: cobra.ExactArgs(1), Aliases: []string{"remove"}, Example: "  zavhoz agent rm ci",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := a.client()
 			if err != nil {

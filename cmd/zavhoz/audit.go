@@ -15,7 +15,7 @@ import (
 )
 
 func newAudit(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "audit", Short: "The record of who did what: list, verify, export"}
+	c := group(&cobra.Command{Use: "audit", Short: "The record of who did what: list, verify, export"})
 	c.AddCommand(newAuditList(a), newAuditVerify(a), newAuditExport(a))
 	return c
 }

@@ -16,6 +16,10 @@ import (
 // maxInput bounds what is read from a file or standard input, in bytes.
 const maxInput = 1 << 20
 
+// errArgv refuses a value in argv without repeating it.
+var errArgv = fault.New(fault.SecretInArgv, "a secret value never comes in an argument: other programs can read it there",
+	"pipe it in with NAME=- or give a file with NAME=@FILE; and change the secret that you just typed, if you did")
+
 // fields reads what the flags name. It refuses a value in argv without repeating it.
 func (a *app) fields(f fieldFlags) (*fields, error) {
 	out := &fields{secrets: map[string]secret.Secret{}, project: f.project, why: f.why}
@@ -31,8 +35,7 @@ func (a *app) fields(f fieldFlags) (*fields, error) {
 		name, from, ok := strings.Cut(s, "=")
 		if !ok || from != "-" && !strings.HasPrefix(from, "@") {
 			out.wipe()
-			return nil, fault.New(fault.SecretInArgv, "a secret value never comes in an argument: other programs can read it there",
-				"pipe it in with --secret NAME=-, or give a file with --secret NAME=@FILE; and change the secret that you just typed, if you did")
+			return nil, errArgv
 		}
 		if from == "-" {
 			stdin++
@@ -74,6 +77,8 @@ func (a *app) readFrom(from string) ([]byte, error) {
 		}
 		defer f.Close()
 		r = f
+	} else if from != "-" {
+		return nil, errArgv
 	}
 	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err != nil || len(b) > maxInput {

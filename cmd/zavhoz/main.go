@@ -13,12 +13,27 @@ import (
 
 func main() { os.Exit(Main()) }
 
+// wantsJSON finds --json before the flags are read, for what goes wrong before that.
+func wantsJSON(args []string) bool {
+	for _, s := range args {
+		if s == "--" {
+			return false
+		}
+		if s == "--json" || s == "--json=true" {
+			return true
+		}
+	}
+	return false
+}
+
 // Main runs the command line and gives the exit code (docs/exit-codes.md).
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	root := newRoot(a)
-	root.SetArgs(os.Args[1:])
+	args := os.Args[1:]
+	a.json = wantsJSON(args)
+	root.SetArgs(args)
 	return a.exit(root.ExecuteContext(ctx))
 }

@@ -46,7 +46,7 @@ func manCommands(w io.Writer, c *cobra.Command) {
 		if sub.Hidden || sub.Name() == "help" {
 			continue
 		}
-		if sub.HasSubCommands() && sub.RunE == nil {
+		if sub.HasSubCommands() {
 			manCommands(w, sub)
 			continue
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 func newPresence(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "presence", Short: "The operator's passphrase: proof that a person is there"}
+	c := group(&cobra.Command{Use: "presence", Short: "The operator's passphrase: proof that a person is there"})
 	var from string
 	set := &cobra.Command{
 		Use: "set", Short: "Set or change the operator's passphrase", Args: cobra.NoArgs,

@@ -11,7 +11,7 @@ import (
 )
 
 func newProject(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "project", Short: "Projects: what groups resources", Aliases: []string{"projects"}}
+	c := group(&cobra.Command{Use: "project", Short: "Projects: what groups resources", Aliases: []string{"projects"}})
 	c.AddCommand(newProjectCreate(a), newProjectList(a))
 	return c
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
 func newResource(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "resource", Short: "Credentials and machines: add, list, edit, policy", Aliases: []string{"resources", "res"}}
+	c := group(&cobra.Command{Use: "resource", Short: "Credentials and machines: add, list, edit, policy", Aliases: []string{"resources", "res"}})
 	c.AddCommand(newResourceAdd(a), newResourceList(a), newResourceShow(a), newResourceEdit(a), newResourceRename(a), newResourceRemove(a),
 		newResourceHistory(a), newResourceRollback(a), newResourcePolicy(a), newKinds(a))
 	return c
@@ -49,6 +50,7 @@ func newResourceList(a *app) *cobra.Command {
 	c.Flags().StringVar(&f.Project, "project", "", "only this project's")
 	c.Flags().StringVar(&f.Label, "label", "", "only with this label: key or key=value")
 	_ = c.RegisterFlagCompletionFunc("kind", completeKinds)
+	completeFlag(c, "project", a.projectSlugs)
 	return c
 }
 
@@ -89,7 +91,7 @@ func (a *app) resource(ctx context.Context, handle string) (*client, api.Resourc
 
 func newResourceShow(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "show HANDLE", Short: "Show a resource; values are never shown", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHandles,
+		Use: "show HANDLE", Short: "Show a resource; values are never shown", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.handles),
 		Example: "  zavhoz resource show prod_vps_1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, r, err := a.resource(cmd.Context(), args[0])
@@ -117,6 +119,9 @@ func (a *app) showResource(r api.Resource) error {
 		for _, k := range slices.Sorted(maps.Keys(r.Secrets)) {
 			line("  "+k, "[secret, "+r.Secrets[k].Length+"]")
 		}
+		if names := fills(r); names != "" {
+			line("fills", names)
+		}
 		if len(r.Labels) > 0 {
 			line("labels", pairs(r.Labels))
 		}
@@ -126,9 +131,22 @@ func (a *app) showResource(r api.Resource) error {
 	})
 }
 
+// fills names the variables that a run with the resource gets.
+func fills(r api.Resource) string {
+	k, err := kind.Get(r.Kind)
+	if err != nil {
+		return "" // a kind of another version of zavhoz
+	}
+	var names []string
+	for _, v := range k.EnvVars(r.Attrs) {
+		names = append(names, v.Name)
+	}
+	return strings.Join(names, " ")
+}
+
 func newResourceRename(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "rename HANDLE NEW", Short: "Give a resource another handle; its leases and history stay", Args: cobra.ExactArgs(2), ValidArgsFunction: a.completeHandles,
+		Use: "rename HANDLE NEW", Short: "Give a resource another handle; its leases and history stay", Args: cobra.ExactArgs(2), ValidArgsFunction: completeOne(false, a.handles),
 		Example: "  zavhoz resource rename vps_old prod_vps_1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.change(cmd.Context(), "POST", path("resources", args[0], "rename"), api.Rename{Handle: args[1]}, "Renamed to")
@@ -139,7 +157,7 @@ func newResourceRename(a *app) *cobra.Command {
 func newResourceRemove(a *app) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use: "rm HANDLE", Short: "Remove a resource with its history and leases", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHandles, Aliases: []string{"remove"},
+		Use: "rm HANDLE", Short: "Remove a resource with its history and leases", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.handles), Aliases: []string{"remove"},
 		Example: "  zavhoz resource rm old_key --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.person() && !yes && !a.askYes(cmd.Context(), "Remove "+args[0]+" with its whole history?") {
@@ -175,7 +193,7 @@ func (a *app) remarks(r api.Resource) {
 
 func newResourceHistory(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "history HANDLE", Short: "Show the kept versions, newest first", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHandles,
+		Use: "history HANDLE", Short: "Show the kept versions, newest first", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.handles),
 		Example: "  zavhoz resource history openai_main",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := a.client()
@@ -200,7 +218,7 @@ func newResourceHistory(a *app) *cobra.Command {
 func newResourceRollback(a *app) *cobra.Command {
 	var in api.Rollback
 	c := &cobra.Command{
-		Use: "rollback HANDLE --version N", Short: "Make an earlier version's values present again; the policy stays", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHandles,
+		Use: "rollback HANDLE --version N", Short: "Make an earlier version's values present again; the policy stays", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.handles),
 		Example: "  zavhoz resource rollback openai_main --version 3",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.change(cmd.Context(), "POST", path("resources", args[0], "rollback"), in, "Rolled back")

@@ -21,13 +21,14 @@ type fieldFlags struct {
 	project, why         string
 }
 
-func (f *fieldFlags) register(c *cobra.Command) {
+func (f *fieldFlags) register(a *app, c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.set, "set", nil, "a public attribute, name=value (a model may read it)")
 	c.Flags().StringArrayVar(&f.secrets, "secret", nil, "a secret field, name=- (standard input) or name=@FILE; never the value itself")
 	c.Flags().StringVar(&f.secretsFrom, "secrets", "", "secret fields as one JSON object from - (standard input) or @FILE")
 	c.Flags().StringArrayVar(&f.labels, "label", nil, "a label, key=value")
 	c.Flags().StringVar(&f.project, "project", "", "the project it belongs to")
 	c.Flags().StringVar(&f.why, "why", "", "the reason, for the history")
+	completeFlag(c, "project", a.projectSlugs)
 }
 
 func newResourceAdd(a *app) *cobra.Command {
@@ -62,7 +63,7 @@ for without echo. ` + "`zavhoz resource kinds`" + ` lists the kinds, their field
 			return a.add(cmd.Context(), path("resources"), body)
 		},
 	}
-	f.register(c)
+	f.register(a, c)
 	return c
 }
 

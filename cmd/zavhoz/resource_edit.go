@@ -17,7 +17,7 @@ func newResourceEdit(a *app) *cobra.Command {
 	var version uint64
 	var pinKey, yes bool
 	c := &cobra.Command{
-		Use: "edit HANDLE", Short: "Change a resource; the version before is kept", Args: cobra.ExactArgs(1), ValidArgsFunction: a.completeHandles,
+		Use: "edit HANDLE", Short: "Change a resource; the version before is kept", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.handles),
 		Long: "Change a resource; what is not named stays. --set name= and --label key= remove. The version before is kept (see history, rollback).",
 		Example: `  zavhoz resource edit openai_main --secret key=@new-key.txt --why "yearly rotation"
   zavhoz resource edit prod_vps_1 --pin-host-key
@@ -47,7 +47,7 @@ func newResourceEdit(a *app) *cobra.Command {
 			return a.change(cmd.Context(), "PATCH", path("resources", args[0]), body, "Changed")
 		},
 	}
-	f.register(c)
+	f.register(a, c)
 	c.Flags().StringVar(&status, "status", "", "active or disabled")
 	c.Flags().Uint64Var(&version, "if-version", 0, "only if it is at this version")
 	c.Flags().BoolVar(&pinKey, "pin-host-key", false, "servers: look at the host key now, show it, and pin it with your consent")

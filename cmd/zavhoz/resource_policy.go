@@ -18,7 +18,7 @@ import (
 type policyFlags struct {
 	agents, noAgents, deliveries, hosts, resolve, exec, pinEnv []string
 	pin, unpin, cwd, hash, approval, minLevel, expires, ca     string
-	maxUses                                                    int64
+	maxUses                                                    uint64
 	maxTTL                                                     time.Duration
 	private, pinStdin                                          bool
 	reset                                                      bool
@@ -27,7 +27,7 @@ type policyFlags struct {
 func newResourcePolicy(a *app) *cobra.Command {
 	var f policyFlags
 	c := &cobra.Command{
-		Use: "policy HANDLE [flags] [-- PINNED COMMAND…]", Short: "Show or change what may be done with a resource", Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeHandles,
+		Use: "policy HANDLE [flags] [-- PINNED COMMAND…]", Short: "Show or change what may be done with a resource", Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeOne(false, a.handles),
 		Long: `Show a resource's policy, or change it. Widening asks for the operator's passphrase where one is set.
 
 A pinned command is the only kind that may hold the true value. Its first element is an absolute path; the others are literal or hold one typed
@@ -70,13 +70,18 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 	fl.StringArrayVar(&f.exec, "exec", nil, "servers: patterns of remote commands allowed (default: any)")
 	fl.StringVar(&f.approval, "approval", "", "none, or always: a person approves each run")
 	fl.StringVar(&f.minLevel, "min-level", "", "weakest isolation it is used at: open, proxied, basic, sealed, vaulted")
-	fl.Int64Var(&f.maxUses, "max-uses", 0, "uses over all leases; 0 for no limit")
+	fl.Uint64Var(&f.maxUses, "max-uses", 0, "uses over all leases; 0 for no limit")
 	fl.DurationVar(&f.maxTTL, "max-ttl", 0, "longest life of one lease")
 	fl.StringVar(&f.expires, "expires", "", "when it may no longer be used: a duration from now (720h), a time (RFC 3339) or never")
 	fl.StringSliceVar(&f.resolve, "resolve", nil, "host=ip for internal services")
 	fl.BoolVar(&f.private, "allow-private", false, "it may reach private addresses")
 	fl.StringVar(&f.ca, "upstream-ca", "", "@FILE of PEM certificates to trust for its hosts, or none")
 	fl.BoolVar(&f.reset, "reset", false, "start from the default policy")
+	completeFlag(c, "agent", a.agentNames)
+	completeFlag(c, "no-agent", a.agentNames)
+	_ = c.RegisterFlagCompletionFunc("delivery", cobra.FixedCompletions([]string{"broker", "ssh", "env", "file", "none"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("approval", cobra.FixedCompletions([]string{"none", "always"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("min-level", cobra.FixedCompletions([]string{"open", "proxied", "basic", "sealed", "vaulted"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -124,7 +129,7 @@ func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []strin
 		p.MinLevel = policy.Level(f.minLevel)
 	}
 	if set("max-uses") {
-		p.MaxUses = uint64(max(f.maxUses, 0))
+		p.MaxUses = f.maxUses
 	}
 	if set("max-ttl") {
 		p.MaxTTL = int(f.maxTTL.Seconds())

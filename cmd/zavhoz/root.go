@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,9 +41,6 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// errUsage marks what cobra says about flags and arguments.
-type errUsage struct{ error }
-
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "zavhoz",
@@ -58,6 +54,7 @@ Start here:
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version(),
 	}
+	group(root)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
@@ -118,39 +115,6 @@ func (a *app) exit(err error) int {
 	f := fault.Of(err)
 	a.fail(f)
 	return f.Code.Of().Exit
-}
-
-// isUsage knows cobra's own complaints, which have no type.
-func isUsage(err error) bool {
-	var f *fault.Error
-	if errors.As(err, &f) {
-		return false
-	}
-	s := err.Error()
-	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "required flag", "flag needs", "invalid argument", "if any flags in the group", "at least one of the flags", "only takes"} {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
-}
-
-// safeUsage keeps cobra's complaint but not what was typed for a value: someone may have typed a secret.
-func safeUsage(err error) string {
-	s := err.Error()
-	if strings.HasPrefix(s, "unknown command") {
-		s, _, _ = strings.Cut(s, " for ")
-	}
-	if strings.HasPrefix(s, "invalid argument") {
-		if _, flag, ok := strings.Cut(s, " for "); ok {
-			s = "invalid value for " + flag
-			s, _, _ = strings.Cut(s, ": ")
-		}
-	}
-	if len(s) > 200 {
-		s = s[:200] + "…"
-	}
-	return s
 }
 
 // fail prints a failure: on a terminal in words, with --json as one object, always to standard error.

@@ -21,7 +21,7 @@ import (
 func newRun(a *app) *cobra.Command {
 	var open, tty bool
 	c := &cobra.Command{
-		Use: "run HANDLE… --open -- COMMAND…", Short: "Run a command of your own with resources in its environment", Args: cobra.MinimumNArgs(2), ValidArgsFunction: a.completeHandles,
+		Use: "run HANDLE… --open -- COMMAND…", Short: "Run a command of your own with resources in its environment", Args: cobra.MinimumNArgs(2), ValidArgsFunction: completeOne(true, a.handles),
 		Long: `Run a command of your own with the true values of resources in its environment, and their values kept out of its output. There is no confinement:
 --open says that you know. It asks for the operator's passphrase where one is set. The exit code is the command's; 124 after a timeout, 125 where it
 never started, 127 where there is no such command.`,
@@ -32,7 +32,7 @@ never started, 127 where there is no such command.`,
 				return fault.New(fault.InvalidArgument, "name the resources, then -- and the command", "for example: zavhoz run openai_main --open -- env")
 			}
 			if !open {
-				return fault.New(fault.IsolationMissing, "a confined run is not there yet on this command", "give --open to run it without confinement, as your own act")
+				return refused(a, fault.New(fault.IsolationMissing, "a confined run is not there yet on this command", "give --open to run it without confinement, as your own act"))
 			}
 			return a.runOpen(cmd.Context(), args[:n], args[n:], tty)
 		},

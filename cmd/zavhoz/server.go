@@ -12,7 +12,7 @@ import (
 )
 
 func newServer(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "server", Short: "Servers found at the provider: list, sync, adopt, manage", Aliases: []string{"servers"}}
+	c := group(&cobra.Command{Use: "server", Short: "Servers found at the provider: list, sync, adopt, manage", Aliases: []string{"servers"}})
 	c.AddCommand(newServerList(a), newServerSync(a), newServerAdopt(a), newServerManage(a, "manage", "yes", "Let agents see a server"),
 		newServerManage(a, "unmanage", "no", "Hide a server from agents"))
 	return c
@@ -90,7 +90,7 @@ func newServerSync(a *app) *cobra.Command {
 func newServerAdopt(a *app) *cobra.Command {
 	var f fieldFlags
 	c := &cobra.Command{
-		Use: "adopt SERVER HANDLE", Short: "Make a discovered server a resource that agents can use", Args: cobra.ExactArgs(2),
+		Use: "adopt SERVER HANDLE", ValidArgsFunction: completeOne(false, a.serverNames), Short: "Make a discovered server a resource that agents can use", Args: cobra.ExactArgs(2),
 		Example: "  zavhoz server adopt srv_… prod_vps_1 --set user=deploy --secret ssh_key=@id_ed25519",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, err := a.fields(f)
@@ -105,13 +105,13 @@ func newServerAdopt(a *app) *cobra.Command {
 			return a.add(cmd.Context(), path("servers", args[0], "adopt"), body)
 		},
 	}
-	f.register(c)
+	f.register(a, c)
 	return c
 }
 
 func newServerManage(a *app, name, intent, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " SERVER", Short: short, Args: cobra.ExactArgs(1), Example: "  zavhoz server " + name + " prod_vps_1",
+		Use: name + " SERVER", ValidArgsFunction: completeOne(false, a.serverNames), Short: short, Args: cobra.ExactArgs(1), Example: "  zavhoz server " + name + " prod_vps_1",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := a.client()
 			if err != nil {
