@@ -256,6 +256,17 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
+// BenchmarkCheck is the check alone.
+func BenchmarkCheck(b *testing.B) {
+	s := filled(b, 100_000)
+	b.ResetTimer()
+	for range b.N {
+		if err := bolt.Check(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkFloorOpen(b *testing.B) {
 	path := closed(b, filled(b, 100_000))
 	b.ResetTimer()

@@ -14,8 +14,9 @@
 //   - a mapped file that is cut, or a disk that cannot be read, faults in the middle of a load. So every touch of mapped memory is
 //     guarded (guard.go): the fault becomes store.ErrCorrupt, and from then on the store refuses writes.
 //
-// What is not found here: a flipped byte inside a value, or inside a key that stays in order. Records carry a MAC and collections
-// a keyed count and digest (vault/record); those find it. A whole older file put in place of this one is found by neither.
+// What is not found here: a flipped byte inside a value, inside a key that stays in order, or in the number of a page, bent so that
+// it names an older copy of that page or a part of the tree. Records carry a MAC and collections a keyed count and digest
+// (vault/record); those find it. A whole older file put in place of this one is found by neither.
 //
 // Writes: one goroutine owns the write side. Updates that arrive while a commit is being made durable go together into the next
 // one, without a timer. Each function runs once, in that goroutine, against an overlay of buffered writes; one that fails takes

@@ -69,12 +69,12 @@ func readTree(t tree) (n int, err error) {
 	return n, err
 }
 
-// Structure gives the offset of every byte that Open must vouch for: metas, headers and element tables of pages
-// that are in use; and where the root page lies, whose keys are collections.
-func Structure(mem []byte) (offsets []int, root [2]int, err error) {
+// Structure gives the offset of every byte that Open must vouch for: metas, headers and element tables of pages that are in use. refs
+// are the bytes that name a page or a collection: bent, they may name an older copy of a page, which only a digest can tell.
+func Structure(mem []byte) (offsets []int, refs map[int]bool, err error) {
 	m, err := checkBytes(mem, false)
 	if err != nil {
-		return nil, root, err
+		return nil, nil, err
 	}
 	for slot := range 2 {
 		for i := range headSize {
@@ -83,13 +83,14 @@ func Structure(mem []byte) (offsets []int, root [2]int, err error) {
 	}
 	im := newImage(mem[:m.pages*m.pageSize], m.pageSize)
 	w := walker{im: &im, seen: make([]uint64, (m.pages+63)/64)}
-	p, err := im.page(m.root)
+	root, err := im.page(m.root)
 	if err != nil {
-		return nil, root, err
+		return nil, nil, err
 	}
-	if err := w.page(p, nil, nil, 0, true); err != nil {
-		return nil, root, err
+	if err := w.page(root, nil, nil, 0, true); err != nil {
+		return nil, nil, err
 	}
+	refs = map[int]bool{}
 	for id := uint64(2); id < m.pages; id++ {
 		if w.seen[id/64]&(1<<(id%64)) == 0 {
 			continue
@@ -98,16 +99,22 @@ func Structure(mem []byte) (offsets []int, root [2]int, err error) {
 		if err != nil {
 			continue // the overflow of the page before
 		}
-		// The sizes in the last element only say where its key and value end, which a record's MAC vouches for.
-		end := headerSize + p.n*elemSize
-		for i := range end {
-			if p.leaf && i < end-8 || !p.leaf && (i < end-12 || i >= end-8) {
-				offsets = append(offsets, int(id*m.pageSize)+i)
+		at := int(id * m.pageSize)
+		table := headerSize + p.n*elemSize
+		for i := range table {
+			switch {
+			case !p.leaf && i >= headerSize && i%elemSize >= 8: // the child's number
+				refs[at+i] = true
+			case p.leaf && i >= table-8, !p.leaf && i >= table-12: // where the last key and value end: a MAC vouches for it
+			default:
+				offsets = append(offsets, at+i)
 			}
 		}
+		for i := table; id == m.root && i < len(p.data); i++ { // names and headers of collections
+			refs[at+i] = true
+		}
 	}
-	start := int(m.root * m.pageSize)
-	return offsets, [2]int{start, start + len(p.data)}, nil
+	return offsets, refs, nil
 }
 
 // LocksKnown tells whether bbolt's locks were found.

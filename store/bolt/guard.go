@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/zavhoz/zavhoz/store"
 )
@@ -133,7 +134,7 @@ func (s *Store) end(tx *bbolt.Tx) {
 
 func rollback(tx *bbolt.Tx) (err error) {
 	defer catch(&err, debug.SetPanicOnFault(true))
-	if err := tx.Rollback(); err != nil && !errors.Is(err, bbolt.ErrTxClosed) {
+	if err := tx.Rollback(); err != nil && !errors.Is(err, berrors.ErrTxClosed) {
 		return fmt.Errorf("bolt: %w", err)
 	}
 	return nil
