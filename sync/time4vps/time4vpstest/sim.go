@@ -80,7 +80,9 @@ func New() *Sim {
 }
 
 // SetLogin changes the account's login.
-func (s *Sim) SetLogin(user, password string) { s.change(func() { s.user, s.password = user, password }) }
+func (s *Sim) SetLogin(user, password string) {
+	s.change(func() { s.user, s.password = user, password })
+}
 
 // SetStyle changes how replies are shaped.
 func (s *Sim) SetStyle(style Style) { s.change(func() { s.style = style }) }
