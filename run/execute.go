@@ -161,8 +161,12 @@ func (e *Engine) pack(l *live, p *plan, plain map[string]string, home string) (*
 			return nil, err
 		}
 		for _, it := range own {
-			if it.Field != "" {
-				_ = guarded.Add(u.Resource.Handle, it.Value)
+			if it.Field == "" {
+				continue
+			}
+			if err := guarded.Add(u.Resource.Handle, it.Value); err != nil { // too short to be kept out of the output
+				return nil, fault.New(fault.DeliveryRefused, "a value of "+u.Resource.Handle+" is too short to be kept out of output, so no agent's run gets it",
+					"a person runs it: `zavhoz run "+u.Resource.Handle+" --open -- COMMAND…`")
 			}
 		}
 	}

@@ -288,6 +288,21 @@ func TestPasswordsInsideURLs(t *testing.T) {
 	}
 }
 
+// A value that the redactor cannot mask reliably is never handed to an agent's run.
+func TestShortValuesAreNotDelivered(t *testing.T) {
+	h, tool := botHouse(t, `env`)
+	h.edit("bot", func(r *vault.Resource) {
+		for f, s := range r.Sealed {
+			s.Value = fmt.Sprintf("sealed:%x", "seven77")
+			r.Sealed[f] = s
+		}
+	})
+	_, err := newEngine(t, h, nil).Run(t.Context(), request(tool))
+	if fault.CodeOf(err) != fault.DeliveryRefused {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The record of a run holds its argv, masked.
 func TestTheRecordedCommandIsMasked(t *testing.T) {
 	h, tool := botHouse(t, `true`)

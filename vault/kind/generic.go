@@ -3,6 +3,7 @@ package kind
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,13 +26,13 @@ var _ = register(Kind{
 	Fields: []Field{
 		{Name: "env", Class: Public, Help: "variable that gets the value; default " + genericEnv, Steers: true, Check: checkEnvName},
 		{Name: "fields", Class: Public, Derived: true, Help: "names of the other sealed fields"},
-		{Name: "value", Class: Secret, Multiline: true, Help: "the value", Clean: trimOneLine},
+		{Name: "value", Class: Secret, MinLen: 1, Multiline: true, Help: "the value", Clean: trimOneLine},
 	},
 	Extra: func(name string) (Field, bool) {
 		if field, ok := strings.CutPrefix(name, "env_"); ok && extraName.MatchString(field) {
 			return Field{Name: name, Class: Public, Steers: true, Check: checkEnvName}, true
 		}
-		return Field{Name: name, Class: Secret, Multiline: true, Clean: trimOneLine}, extraName.MatchString(name)
+		return Field{Name: name, Class: Secret, MinLen: 1, Multiline: true, Clean: trimOneLine}, extraName.MatchString(name)
 	},
 	Check: checkGeneric,
 	Env: func(attrs map[string]string) []EnvVar {
@@ -77,8 +78,11 @@ func checkGeneric(d *Draft) error {
 		return missing("generic", "value")
 	}
 	var fields []string
-	for f := range d.Secrets {
+	for f, v := range d.Secrets {
 		fields = append(fields, f)
+		if v.Len() < MinRedacted {
+			d.Warn(fmt.Sprintf("%s is shorter than %d bytes and cannot be kept out of output reliably: no agent's run gets it, only your own `zavhoz run --open`", f, MinRedacted))
+		}
 	}
 	slices.Sort(fields)
 	d.Attrs["fields"] = strings.Join(fields, ",")

@@ -14,7 +14,9 @@ const (
 	MaxField  = 64 << 10 // bytes of a sealed value
 	MaxAttr   = 4 << 10  // bytes of a single-line public one; a multi-line one may have MaxField/4
 	MaxFields = 64
-	minSecret = 8 // bytes: the redactor does not mask less reliably
+	// MinRedacted is the length, in bytes, from which the redactor masks a value reliably: no agent's run holds a shorter one.
+	MinRedacted = 8
+	minSecret   = MinRedacted
 )
 
 // Normalised is a valid resource. Its secrets are copies with a life of their own: wipe them.

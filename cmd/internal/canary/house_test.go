@@ -136,7 +136,7 @@ func (h *house) file(name, text string) string {
 // plantAll adds a resource of every kind with a canary in every secret field.
 func (h *house) plantAll() {
 	t := h.t
-	h.values["bot.token"] = "123456789:AA" + h.random("bot.token")
+	h.values["bot.token"] = "123456789:AAcanary0" + h.random("bot.token")
 	h.values["key.key"] = "sk-proj-" + h.random("key.key")
 	h.values["zone.token"] = "cf" + h.random("zone.token") + "0123456789abcd"
 	h.values["db.url"] = "postgres://app:pw" + h.random("db.url") + "@db.internal.example:5432/shop"
