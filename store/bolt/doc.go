@@ -23,6 +23,9 @@
 // back its own writes and nobody else's. A panic in fn is raised again in the goroutine that called Update. fn must not call Update
 // or Close on the same store: it would wait for itself. A View should not wait for an Update either.
 //
+// One gap is known: bbolt's Open walks the file once more, in a goroutine that we cannot guard. A file that is cut in the milliseconds
+// between our check and the end of that walk ends the process.
+//
 // Power loss: bbolt makes the data pages durable before it writes the meta page (80 bytes, within one sector), so a torn meta page
 // needs a disk that tears a sector. kill -9 cannot tear it. Should it happen, Options.AcceptOlderMeta opens the transaction before.
 //
