@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -140,8 +141,8 @@ func (w *world) check(t *testing.T) {
 
 func TestAnySplitEqualsNaive(t *testing.T) {
 	n := uint64(600)
-	if testing.Short() {
-		n = 150
+	if os.Getenv("ZAVHOZ_LONG") != "" {
+		n = 20_000
 	}
 	for i := range n {
 		newWorld(i, 7).check(t)

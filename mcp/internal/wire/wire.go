@@ -62,6 +62,7 @@ type Error struct {
 	Text string
 }
 
+// Error gives the sentence.
 func (e *Error) Error() string { return e.Text }
 
 var (

@@ -1,6 +1,8 @@
 // Package sshtest gives tests a real OpenSSH server on loopback: fresh keys, one user (whoever runs the test), its own port.
 //
-// It fails a test where sshd is not installed; it never skips: a test that CI needs must not pass by not running.
+// It fails a test where sshd is not installed; it never skips: a test that CI needs must not pass by not running. A simulated server
+// would agree with our client about everything, its mistakes included: that keys and addresses stay hidden (threat-model.md 47 to 49) is worth
+// something against the real one only.
 package sshtest
 
 import (

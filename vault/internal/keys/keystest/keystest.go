@@ -1,4 +1,7 @@
 // Package keystest gives tests below vault/ keys and randomness that never change, so that formats can be held to golden vectors.
+//
+// It may be imported by tests only, which the linter checks: keys that anybody can read here would seal nothing (a vault made with
+// them opens for every reader of this file).
 package keystest
 
 import (
