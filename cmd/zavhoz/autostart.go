@@ -32,8 +32,9 @@ type dialer struct {
 }
 
 func (d dialer) dial(ctx context.Context) (net.Conn, error) {
-	if c, err := dialSocket(ctx, d.sock); err == nil {
-		return c, nil
+	c, err := dialSocket(ctx, d.sock)
+	if err == nil || errors.Is(err, errStranger) {
+		return c, err
 	}
 	if err := d.dir.Check(); err != nil {
 		return nil, err
@@ -69,8 +70,15 @@ func dialSocket(ctx context.Context, sock string) (net.Conn, error) {
 	if err != nil {
 		return nil, fault.New(fault.DaemonUnavailable, "the daemon does not answer", "try again; `zavhoz doctor` says more").Because(err)
 	}
+	if p, ok := peerOf(c); !ok || p.UID != os.Getuid() {
+		c.Close()
+		return nil, errStranger
+	}
 	return c, nil
 }
+
+// errStranger refuses a socket at the daemon's place that another user made: it would receive what we send (attacks.md 22).
+var errStranger = fault.New(fault.KeyFileExposed, "the daemon's socket belongs to another user", "run zavhoz as the user who ran `zavhoz init`, or remove the folder of the socket")
 
 // startDaemon starts `zavhoz serve` detached from this terminal and session, and waits until it is ready or says why not.
 func startDaemon(ctx context.Context, dir home.Dir) error {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -228,10 +227,4 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	leases, err := d.vault.Leases(ctx, vault.OperatorActor())
 	s.Runs, s.Leases = len(runs), len(leases)
 	return s, err
-}
-
-// connContext puts the peer of the operator's socket into the request's context.
-func connContext(ctx context.Context, c net.Conn) context.Context {
-	p, _ := peerOf(c)
-	return web.WithPeer(ctx, p)
 }

@@ -114,12 +114,20 @@ func (d *daemon) agentDoor(l net.Listener) door {
 
 // operatorDoor serves the operator's API on the operator's socket.
 func (d *daemon) operatorDoor(l net.Listener) door {
+	var cs callers
+	ctx, runs := context.Background(), openRuns{d.engine}
 	srv := &http.Server{
-		Handler:     d.idle.wrap(d.web),
-		ConnContext: connContext, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(discard{}, "", 0),
+		Handler: d.idle.wrap(d.web), ConnContext: cs.connContext,
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateClosed && ctx.Err() == nil { // at the daemon's own end the next one records them as lost
+				runs.abandon(context.WithoutCancel(ctx), cs.closed(c))
+			}
+		},
+		// no IdleTimeout: a run's connection is silent while its command works
+		ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(discard{}, "", 0),
 	}
 	return door{
-		serve: func(context.Context) { _ = srv.Serve(userOnly{l}) },
+		serve: func(c context.Context) { ctx = c; _ = srv.Serve(userOnly{l}) },
 		shut:  func(ctx context.Context) { _ = srv.Shutdown(ctx) },
 	}
 }

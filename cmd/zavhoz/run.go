@@ -3,16 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
-	"strings"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
+	"github.com/zavhoz/zavhoz/cmd/zavhoz/internal/quick"
 	"github.com/zavhoz/zavhoz/run/deliver"
-	"github.com/zavhoz/zavhoz/run/process"
 	"github.com/zavhoz/zavhoz/run/redact"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
@@ -21,7 +20,7 @@ import (
 func newRun(a *app) *cobra.Command {
 	var open, tty bool
 	c := &cobra.Command{
-		Use: "run HANDLE… --open -- COMMAND…", Short: "Run a command of your own with resources in its environment", Args: cobra.MinimumNArgs(2), ValidArgsFunction: completeOne(true, a.handles),
+		Use: "run HANDLE… --open -- COMMAND…", Short: "Run a command of your own with resources in its environment", Args: cobra.ArbitraryArgs, ValidArgsFunction: completeOne(true, a.handles),
 		Long: `Run a command of your own with the true values of resources in its environment, and their values kept out of its output. There is no confinement:
 --open says that you know. It asks for the operator's passphrase where one is set. The exit code is the command's; 124 after a timeout, 125 where it
 never started, 127 where there is no such command.`,
@@ -42,30 +41,86 @@ never started, 127 where there is no such command.`,
 	return c
 }
 
-// runOpen gets the plan from the daemon, runs the command here, and reports its end.
+// runOpen goes on where package quick left off, which is most often nowhere.
 func (a *app) runOpen(ctx context.Context, handles, argv []string, tty bool) error {
+	switch {
+	case quick.Begun != nil:
+		return a.conclude(quick.Begun)
+	case quick.Broken != nil:
+		return refused(a, broken(quick.Broken))
+	case quick.Refusal != nil:
+		var p api.Problem
+		if err := json.Unmarshal(quick.Refusal, &p); err != nil {
+			return refused(a, broken(err))
+		}
+		if p.Code != string(fault.PresenceRequired) { // which can be mended here and now
+			return refused(a, problem(p))
+		}
+	}
 	bin, err := exec.LookPath(argv[0])
 	if err != nil {
 		a.fail(fault.New(fault.BinaryMissing, "there is no such command", "check its name and your PATH").Because(err))
 		return exitCode(fault.ExitRunNotFound)
 	}
+	r, err := a.begin(ctx, quick.Options{Bin: absolute(bin), Argv: argv, Stdin: a.stdin}, handles, tty)
+	if err != nil {
+		return refused(a, err)
+	}
+	return a.conclude(r)
+}
+
+// begin gets the plan from the daemon and starts the command.
+func (a *app) begin(ctx context.Context, o quick.Options, handles []string, tty bool) (*quick.Run, error) {
 	cl, err := a.client()
 	if err != nil {
-		return refused(a, err)
+		return nil, err
 	}
 	var raw bytes.Buffer
-	if err := cl.call(ctx, "POST", path("runs", "open"), api.OpenRun{Refs: handles, Command: argv}, &raw); err != nil {
-		return refused(a, err)
+	if err := cl.call(ctx, "POST", path("runs", "open"), api.OpenRun{Refs: handles, Command: o.Argv}, &raw); err != nil {
+		return nil, err
 	}
-	plan, err := deliver.DecodePlan(raw.Bytes())
-	if err != nil {
-		return refused(a, broken(err))
+	if o.Plan, err = deliver.DecodePlan(raw.Bytes()); err != nil {
+		return nil, broken(err)
 	}
-	defer plan.Wipe()
-	code, end, err := a.execute(ctx, plan, bin, argv, tty)
-	_ = cl.call(context.WithoutCancel(ctx), "POST", path("runs", plan.RunID, "end"), end, nil) // the record is the daemon's to keep; the command has run
-	if err != nil {
-		return refused(a, err)
+	if tty {
+		o.Stdout, o.Stderr = terminalOf(a.stdout), terminalOf(a.stderr)
+	}
+	o.Report = func(e quick.End) {
+		end := api.EndRun{State: "exited", ExitCode: e.ExitCode, Redactions: e.Redactions, OutBytes: e.OutBytes}
+		if e.Failed {
+			end.State = "failed"
+		}
+		_ = cl.plain(context.WithoutCancel(ctx), "POST", path("runs", o.Plan.RunID, "end"), end, nil) // the command has run; the record is the daemon's to keep
+	}
+	return quick.Start(o)
+}
+
+// terminalOf gives w where it is a terminal, else nil.
+func terminalOf(w io.Writer) *os.File {
+	if !isTerminal(w) {
+		return nil
+	}
+	return w.(*os.File)
+}
+
+// conclude passes the output on through a redactor, which is made when the first byte has come, and gives the command's exit code.
+func (a *app) conclude(r *quick.Run) error {
+	if r.Err != nil {
+		return refused(a, r.Err)
+	}
+	redactions := 0
+	if !r.Silent() {
+		out := a.redactors(r.Plan)
+		r.Through(out[0], out[1])
+		r.Wait()
+		for _, s := range out {
+			_ = s.Close() // it fails where nobody reads any more, as Write did
+			redactions += s.Report().Redactions
+		}
+	}
+	code := r.End(redactions)
+	if redactions > 0 {
+		a.hint("zavhoz: %d secret values redacted", redactions)
 	}
 	if code != 0 {
 		return exitCode(code)
@@ -73,96 +128,17 @@ func (a *app) runOpen(ctx context.Context, handles, argv []string, tty bool) err
 	return nil
 }
 
-// refused says why a command never started, with the exit code that says so.
-func refused(a *app, err error) error {
-	a.fail(fault.Of(err))
-	return exitCode(fault.ExitRunRefused)
-}
-
-// execute runs the command with what the plan delivers.
-func (a *app) execute(ctx context.Context, plan *deliver.Plan, bin string, argv []string, tty bool) (int, api.EndRun, error) {
-	failed := api.EndRun{State: "failed", ExitCode: fault.ExitRunRefused}
-	parcel, err := deliver.Pack(deliver.Options{Home: os.TempDir(), Base: ownEnv()}, plan.Items)
-	if err != nil {
-		return 0, failed, err
-	}
-	defer parcel.Close()
-	dir, err := os.Getwd()
-	if err != nil {
-		return 0, failed, err
-	}
-	out, stdout, stderr := a.outputs(plan, tty)
-	p, err := process.Start(process.Spec{
-		Path: absolute(bin), Argv: argv, Env: parcel.Env, Dir: dir, Stdin: a.stdin, Stdout: stdout, Stderr: stderr, Files: parcel.Files, Attached: true,
-	})
-	if err != nil {
-		return 0, failed, fault.New(fault.BinaryMissing, "the command could not be started", "is it a program for this machine?").Because(err)
-	}
-	stop := context.AfterFunc(ctx, p.Stop)
-	defer stop()
-	exit := p.Wait()
-	end := api.EndRun{State: "exited", ExitCode: exit.Code}
-	end.Redactions, end.OutBytes, err = out.close()
-	if end.Redactions > 0 {
-		a.hint("zavhoz: %d secret values redacted", end.Redactions)
-	}
-	return exit.Code, end, err
-}
-
-// outputs puts a redactor before each of our own outputs. With tty, a terminal is passed on as it is.
-func (a *app) outputs(plan *deliver.Plan, tty bool) (o *outputs, stdout, stderr io.Writer) {
+// redactors puts one before each of our own outputs.
+func (a *app) redactors(plan *deliver.Plan) [2]*redact.Stream {
 	set := redact.NewSet(redact.Options{})
 	for _, l := range plan.Redact {
 		_ = set.Add(l.Label, l.Value) // too short to be masked reliably: the vault has refused such values
 	}
-	o = &outputs{}
-	through := func(w io.Writer) io.Writer {
-		if tty && isTerminal(w) {
-			return w
-		}
-		c := &counted{w: w, n: &o.bytes}
-		s := set.Stream(c)
-		o.streams = append(o.streams, s)
-		return s
-	}
-	return o, through(a.stdout), through(a.stderr)
+	return [2]*redact.Stream{set.Stream(a.stdout), set.Stream(a.stderr)}
 }
 
-// outputs are the redactors of a run.
-type outputs struct {
-	streams []*redact.Stream
-	bytes   atomic.Int64
-}
-
-func (o *outputs) close() (redactions int, bytes int64, err error) {
-	for _, s := range o.streams {
-		if cerr := s.Close(); cerr != nil {
-			err = cerr
-		}
-		redactions += s.Report().Redactions
-	}
-	return redactions, o.bytes.Load(), err
-}
-
-// counted counts what passes.
-type counted struct {
-	w io.Writer
-	n *atomic.Int64
-}
-
-func (c *counted) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n.Add(int64(n))
-	return n, err
-}
-
-// ownEnv is the person's own environment, less our token.
-func ownEnv() []string {
-	var out []string
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "ZAVHOZ_AGENT_TOKEN=") {
-			out = append(out, kv)
-		}
-	}
-	return out
+// refused says why a command never started, with the exit code that says so.
+func refused(a *app, err error) error {
+	a.fail(fault.Of(err))
+	return exitCode(fault.ExitRunRefused)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
-	"github.com/zavhoz/zavhoz/run/deliver"
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault"
@@ -78,35 +77,6 @@ func (d *daemon) watch(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// openRuns gives the API a person's own runs.
-type openRuns struct{ e *run.Engine }
-
-// OpenPlan gives the plan as something that writes itself, once, and wipes itself.
-func (o openRuns) OpenPlan(ctx context.Context, actor vault.Actor, refs, command []string) (io.WriterTo, error) {
-	p, err := o.e.OpenPlan(ctx, actor, refs, command)
-	if err != nil {
-		return nil, err
-	}
-	return planWriter{p}, nil
-}
-
-// planWriter writes a plan to the operator's socket.
-type planWriter struct{ p *deliver.Plan }
-
-// WriteTo writes the encoded plan and wipes it.
-func (w planWriter) WriteTo(out io.Writer) (int64, error) {
-	b := w.p.Encode()
-	w.p.Wipe()
-	defer clear(b)
-	n, err := out.Write(b)
-	return int64(n), err
-}
-
-// EndOpen records how a person's own run ended.
-func (o openRuns) EndOpen(ctx context.Context, actor vault.Actor, runID string, end api.EndRun) error {
-	return o.e.Report(ctx, actor, run.Ending{RunID: runID, ExitCode: end.ExitCode, Redactions: end.Redactions, OutBytes: end.OutBytes, Failed: end.State == string(vault.RunFailed)})
 }
 
 // hostKeys looks at a server's host key: the address is opened here and goes nowhere else.
