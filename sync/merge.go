@@ -59,7 +59,8 @@ func (f findings) decide(snap Snapshot) verdict {
 		v.add(d)
 	}
 	for _, x := range s.fresh {
-		d := draft{findings: &f, row: Row{ID: f.newID(), ProviderID: x.ProviderID, Status: New, Intent: Auto, CreatedAt: f.now, LastSeen: f.now}, counts: &v.Counts}
+		d := draft{findings: &f, row: Row{ID: f.newID(), ProviderID: x.ProviderID, Status: New, Intent: Auto, CreatedAt: f.now, LastSeen: f.now},
+			counts: &v.Counts}
 		d.why = append(d.why, WhyNew)
 		v.Counts.New++
 		d.present(x)
@@ -99,8 +100,8 @@ func (d *draft) present(x *sighting) {
 		d.row.Absent, d.row.LastSeen = 0, d.now
 		d.why = append(d.why, WhyAbsent)
 	}
-	d.address(FieldIP, x, x.IP)
-	d.address(FieldDomain, x, x.Domain)
+	d.address(FieldIP, x.ip, x.IP)
+	d.address(FieldDomain, x.domain, x.Domain)
 	if d.row.Status == New && d.row.Prints[FieldIP] != "" {
 		d.row.Status = Discovered
 	}
@@ -108,8 +109,7 @@ func (d *draft) present(x *sighting) {
 }
 
 // address takes a new address over. A field that the provider does not give keeps its old value: it says nothing, it does not erase.
-func (d *draft) address(field string, x *sighting, v secret.Secret) {
-	print := x.prints[field]
+func (d *draft) address(field, print string, v secret.Secret) {
 	if print == "" || print == d.row.Prints[field] {
 		return
 	}

@@ -10,7 +10,7 @@ import (
 // sighting is a record of the list that can be used, with its addresses as fingerprints.
 type sighting struct {
 	Observed
-	prints map[string]string // only fields that the provider gave
+	ip, domain string // "" where the provider gave none
 }
 
 // sightings is a list made ready: unique ids, in order of id.
@@ -32,12 +32,12 @@ func sight(list []Observed, reg Registry) sightings {
 			s.skipped++
 			continue
 		}
-		x := &sighting{Observed: o, prints: make(map[string]string, 2)}
+		x := &sighting{Observed: o}
 		if !o.IP.IsZero() {
-			x.prints[FieldIP] = reg.Print(FieldIP, o.IP)
+			x.ip = reg.Print(FieldIP, o.IP)
 		}
 		if !o.Domain.IsZero() {
-			x.prints[FieldDomain] = reg.Print(FieldDomain, o.Domain)
+			x.domain = reg.Print(FieldDomain, o.Domain)
 		}
 		s.byID[o.ProviderID], s.all = x, append(s.all, x)
 	}
@@ -94,8 +94,8 @@ func (s *survey) claimLegacy(legacy []Row, seen sightings, claimed map[string]bo
 	}
 	byIP := map[string][]*sighting{}
 	for _, x := range seen.all {
-		if ip := x.prints[FieldIP]; ip != "" && !claimed[x.ProviderID] {
-			byIP[ip] = append(byIP[ip], x)
+		if x.ip != "" && !claimed[x.ProviderID] {
+			byIP[x.ip] = append(byIP[x.ip], x)
 		}
 	}
 	for _, r := range legacy {

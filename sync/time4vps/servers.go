@@ -43,15 +43,14 @@ func (c *Client) List(ctx context.Context) (servers []Server, err error) {
 
 // decodeList reads an array of servers, or a single one in its place. One element that cannot be read is Bad; the rest stands.
 func decodeList(body []byte) ([]Server, error) {
-	body = bytes.TrimSpace(body)
-	if !json.Valid(body) {
+	if body = bytes.TrimSpace(body); len(body) == 0 {
 		return nil, errShape
 	}
 	var elements []json.RawMessage
 	switch {
 	case body[0] == '[':
-		if err := json.Unmarshal(body, &elements); err != nil {
-			return nil, err
+		if json.Unmarshal(body, &elements) != nil {
+			return nil, errShape
 		}
 	case body[0] == '{':
 		elements = []json.RawMessage{body}
