@@ -23,6 +23,7 @@ import (
 type house struct {
 	*vault.Vault
 	t      *testing.T
+	dir    string
 	store  store.Store
 	k      *keyring.Keyring
 	opener *open.Opener
@@ -50,9 +51,10 @@ func newHouse(t *testing.T) *house {
 	must(t, err)
 	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
 	must(t, err)
-	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
+	dir := t.TempDir()
+	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(dir, "vault.db")})
 	must(t, err)
-	h := &house{t: t, store: st, k: k, opener: open.New(k), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
+	h := &house{t: t, dir: dir, store: st, k: k, opener: open.New(k), now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}
 	h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: h.opener, Clock: h.clock, RedactionBudget: 5})
 	must(t, err)
 	must(t, h.Setup(ctx))
