@@ -201,9 +201,12 @@ func argument(path, what string) *fault.Error {
 	return fault.New(fault.InvalidArgument, msg, "compare the arguments with the tool's input schema and call again")
 }
 
-var fieldPath = regexp.MustCompile(`^[A-Za-z_]{1,24}((\.[A-Za-z_]{1,24})|(\[[0-9]{1,6}\])){0,4}$`)
+// fieldPath is compiled at its first use: the command line links this package too, and starts often.
+var fieldPath = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z_]{1,24}((\.[A-Za-z_]{1,24})|(\[[0-9]{1,6}\])){0,4}$`)
+})
 
-func nameable(path string) bool { return fieldPath.MatchString(path) }
+func nameable(path string) bool { return fieldPath().MatchString(path) }
 
 // typeFault tells which field has the wrong type; json's own text would hold the value ("number 123").
 func typeFault(err error) error {

@@ -4,19 +4,19 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"regexp"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
 
 // DefaultProject is the slug of the project that exists from init.
 const DefaultProject = "default"
 
-var slugShape = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+var slugShape = lazyregexp.New(`^[a-z][a-z0-9-]{0,39}$`)
 
 // AddProject makes a project.
 func (v *Vault) AddProject(ctx context.Context, actor Actor, slug, title string) (p Project, err error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"regexp"
 	"slices"
 	"strconv"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
@@ -26,8 +26,8 @@ const (
 )
 
 var (
-	handleShape = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
-	labelShape  = regexp.MustCompile(`^[a-z0-9][a-z0-9_./-]{0,62}$`)
+	handleShape = lazyregexp.New(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+	labelShape  = lazyregexp.New(`^[a-z0-9][a-z0-9_./-]{0,62}$`)
 )
 
 func utoa(n uint64) string { return strconv.FormatUint(n, 10) }

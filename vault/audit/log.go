@@ -4,12 +4,12 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/record"
 )
@@ -47,7 +47,7 @@ type head struct {
 	Time time.Time `json:"time"`
 }
 
-var writerShape = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+var writerShape = lazyregexp.New(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 
 // New makes a Log. It panics on a writer of the wrong shape, which is a defect of the program.
 func New(b *record.Book, k *keyring.Keyring, o Options) *Log {

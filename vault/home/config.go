@@ -10,13 +10,13 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"regexp"
 	"strconv"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
 
 // maxConfig is the largest configuration, in bytes.
@@ -187,10 +187,10 @@ func prefixes(list []string) ([]netip.Prefix, bool) {
 }
 
 var (
-	hostShape = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?$|^\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?$`)
-	bindShape = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9a-fA-F:.]+\])?:([0-9]{1,5})$`)
-	lineShape = regexp.MustCompile(`line ([0-9]+)`)
-	keyShape  = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+	hostShape = lazyregexp.New(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?$|^\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?$`)
+	bindShape = lazyregexp.New(`^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9a-fA-F:.]+\])?:([0-9]{1,5})$`)
+	lineShape = lazyregexp.New(`line ([0-9]+)`)
+	keyShape  = lazyregexp.New(`^[a-z][a-z0-9_]{0,31}$`)
 )
 
 func hostPort(s string) bool {

@@ -3,19 +3,19 @@ package kind
 import (
 	"errors"
 	"net/textproto"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 var (
-	serviceName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
-	apiUser     = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}$`)
-	headerName  = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,63}$`)
-	headerText  = regexp.MustCompile(`^[A-Za-z0-9_=,;. -]{0,64}\{value\}[A-Za-z0-9_=,;."-]{0,64}$`)
+	serviceName = lazyregexp.New(`^[a-z][a-z0-9_]{0,31}$`)
+	apiUser     = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}$`)
+	headerName  = lazyregexp.New(`^[A-Za-z][A-Za-z0-9-]{0,63}$`)
+	headerText  = lazyregexp.New(`^[A-Za-z0-9_=,;. -]{0,64}\{value\}[A-Za-z0-9_=,;."-]{0,64}$`)
 
 	errHeader = errors.New("it is a header and how the key stands in it: `Authorization: Bearer {value}`, `X-Api-Key: {value}`, or `basic` with a username")
 )
@@ -41,7 +41,7 @@ var _ = register(Kind{
 	Swaps:       apiKeySwaps,
 	Hosts:       apiKeyHosts,
 	Uses:        apiKeyUses,
-	Unsupported: func(attrs map[string]string) string { return services[attrs["service"]].NoStandIn },
+	Unsupported: func(attrs map[string]string) string { return services()[attrs["service"]].NoStandIn },
 	Placeholder: apiKeyShape,
 	Deliveries:  []policy.Delivery{policy.Broker, policy.None, policy.Env, policy.File},
 	StandIn:     []policy.Delivery{policy.Broker, policy.None},
@@ -78,7 +78,7 @@ func checkAPIKey(d *Draft) error {
 }
 
 func apiKeyEnv(attrs map[string]string) []EnvVar {
-	s := services[attrs["service"]]
+	s := services()[attrs["service"]]
 	names := s.Env
 	if own := attrs["env"]; own != "" {
 		names = []string{own}
@@ -98,7 +98,7 @@ func apiKeyEnv(attrs map[string]string) []EnvVar {
 }
 
 func apiKeySwaps(attrs map[string]string) []Swap {
-	s, known := services[attrs["service"]]
+	s, known := services()[attrs["service"]]
 	w := Swap{Field: "key", Header: s.Header, Template: s.Template, Basic: s.Basic}
 	switch own := attrs["header"]; {
 	case own == "basic":
@@ -118,7 +118,7 @@ func apiKeySwaps(attrs map[string]string) []Swap {
 
 // apiKeyHosts: hosts of one's own replace the service's (a GitLab of one's own), what the service denies stays denied there.
 func apiKeyHosts(attrs map[string]string) []policy.HostRule {
-	s := services[attrs["service"]]
+	s := services()[attrs["service"]]
 	own, err := policy.ParseHostRules(attrs["hosts"])
 	if err != nil {
 		return s.Rules()
@@ -137,7 +137,7 @@ func apiKeyHosts(attrs map[string]string) []policy.HostRule {
 }
 
 func apiKeyUses(attrs map[string]string) string {
-	if s, ok := services[attrs["service"]]; ok {
+	if s, ok := services()[attrs["service"]]; ok {
 		return "requests to the " + s.Title + " API (docs: " + s.Doc + ")"
 	}
 	var hosts []string
@@ -148,10 +148,10 @@ func apiKeyUses(attrs map[string]string) string {
 }
 
 // literalHead is the fixed beginning of a key's shape: "sk-ant-" of `^sk-ant-[A-Za-z…`.
-var literalHead = regexp.MustCompile(`^\^([A-Za-z0-9_-]+)`)
+var literalHead = lazyregexp.New(`^\^([A-Za-z0-9_-]+)`)
 
 func apiKeyShape(attrs map[string]string, _ string) Shape {
-	if m := literalHead.FindStringSubmatch(services[attrs["service"]].Key); m != nil {
+	if m := literalHead.FindStringSubmatch(services()[attrs["service"]].Key); m != nil {
 		return Shape{Prefix: m[1]}
 	}
 	return Shape{}

@@ -2,14 +2,14 @@ package kind
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 var (
-	zoneID  = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	zoneID  = lazyregexp.New(`^[0-9a-f]{32}$`)
 	errZone = errors.New("a zone is a domain name of two labels or more, such as example.org")
 )
 

@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 var (
-	extraName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+	extraName = lazyregexp.New(`^[a-z][a-z0-9_]{0,31}$`)
 	errEnv    = errors.New("it is a variable's name (letters, digits, `_`) that does not steer a loader, a shell or a tool, as PATH, LD_… or GIT_… do")
 )
 

@@ -4,8 +4,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"errors"
-	"regexp"
 
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -14,7 +14,7 @@ var errAppKey = errors.New("a GitHub App's key is an RSA private key in PEM, not
 // InstallationToken is the short-lived credential that stands for a GitHub App's key (Minted).
 const InstallationToken = "github_installation_token"
 
-var appNumber = regexp.MustCompile(`^[1-9][0-9]{0,19}$`)
+var appNumber = lazyregexp.New(`^[1-9][0-9]{0,19}$`)
 
 var _ = register(Kind{
 	Name:    "github_app",

@@ -1,12 +1,11 @@
 package kind
 
 import (
-	"regexp"
-
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
-var serverUser = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+var serverUser = lazyregexp.New(`^[a-z_][a-z0-9_-]{0,31}$`)
 
 var _ = register(Kind{
 	Name:    "server",

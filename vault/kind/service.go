@@ -2,11 +2,12 @@ package kind
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -33,7 +34,7 @@ type Service struct {
 	Refused   string
 
 	rules []policy.HostRule
-	shape *regexp.Regexp
+	shape *lazyregexp.Regexp
 }
 
 // bearer and friends are the usual templates.
@@ -43,9 +44,10 @@ const (
 	bare   = "{value}"
 )
 
-var services = index(catalogue)
+// services is the catalogue by name, read at the first use: most starts of the program never ask.
+var services = sync.OnceValue(func() map[string]Service { return index(catalogue) })
 
-// index compiles the rows. A bad one is a defect: it panics at the first start.
+// index reads the rows. A bad one is a defect: it panics at the first use, and in every test of this package.
 func index(rows []Service) map[string]Service {
 	m := make(map[string]Service, len(rows))
 	for _, s := range rows {
@@ -57,7 +59,7 @@ func index(rows []Service) map[string]Service {
 			s.rules = append(s.rules, r)
 		}
 		if s.Key != "" {
-			s.shape = regexp.MustCompile(s.Key)
+			s.shape = lazyregexp.New(s.Key)
 		}
 		if _, twice := m[s.Name]; twice {
 			panic("kind: service " + s.Name + " is there twice")
@@ -69,8 +71,8 @@ func index(rows []Service) map[string]Service {
 
 // Services gives the catalogue, by name.
 func Services() []Service {
-	out := make([]Service, 0, len(services))
-	for _, s := range services {
+	out := make([]Service, 0, len(services()))
+	for _, s := range services() {
 		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
@@ -79,7 +81,7 @@ func Services() []Service {
 
 // LookupService gives one row; unknown_service otherwise.
 func LookupService(name string) (Service, error) {
-	if s, ok := services[name]; ok {
+	if s, ok := services()[name]; ok {
 		return s, nil
 	}
 	var known []string

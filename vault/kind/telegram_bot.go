@@ -2,15 +2,15 @@ package kind
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 var (
-	botToken    = regexp.MustCompile(`^\d{5,20}:[A-Za-z0-9_-]{30,256}$`)
-	botUsername = regexp.MustCompile(`^@[A-Za-z][A-Za-z0-9_]{3,31}$`)
+	botToken    = lazyregexp.New(`^\d{5,20}:[A-Za-z0-9_-]{30,256}$`)
+	botUsername = lazyregexp.New(`^@[A-Za-z][A-Za-z0-9_]{3,31}$`)
 )
 
 var _ = register(Kind{
@@ -56,7 +56,7 @@ func withAt(v []byte) []byte {
 }
 
 // shape makes a Check from a regular expression and the sentence that says it.
-func shape(re *regexp.Regexp, expects string) func([]byte) error {
+func shape(re *lazyregexp.Regexp, expects string) func([]byte) error {
 	err := errors.New(expects)
 	return func(v []byte) error {
 		if re.Match(v) {

@@ -2,11 +2,12 @@ package policy
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
 
 // A hole is what a caller may fill in a pinned command: `{name:type}` as a whole element or after a literal head (`--count={n:int}`), at most one an
@@ -38,22 +39,22 @@ const (
 )
 
 var (
-	holeLike  = regexp.MustCompile(`\{[A-Za-z_][A-Za-z0-9_-]*:`)
-	holeShape = regexp.MustCompile(`^([^{}]*)\{([a-z][a-z0-9_]{0,31}):([a-z]+)(?:\(([^(){}]*)\))?(\.\.\.)?\}$`)
-	member    = regexp.MustCompile(`^[A-Za-z0-9_.:/=,@%+-]{1,64}$`)
+	holeLike  = lazyregexp.New(`\{[A-Za-z_][A-Za-z0-9_-]*:`)
+	holeShape = lazyregexp.New(`^([^{}]*)\{([a-z][a-z0-9_]{0,31}):([a-z]+)(?:\(([^(){}]*)\))?(\.\.\.)?\}$`)
+	member    = lazyregexp.New(`^[A-Za-z0-9_.:/=,@%+-]{1,64}$`)
 
 	errHole = errors.New("a hole is `{name:type}` at the end of an element, one an element; the types are int, uint, slug, word, date, semver, sha, bool, enum(a|b), relpath and text")
 )
 
 // shapes are the types that a regular expression says in full.
-var shapes = map[string]*regexp.Regexp{
-	"int":    regexp.MustCompile(`^-?(0|[1-9][0-9]{0,17})$`),
-	"uint":   regexp.MustCompile(`^(0|[1-9][0-9]{0,17})$`),
-	"slug":   regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`),
-	"word":   regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`),
-	"semver": regexp.MustCompile(`^v?(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(-[0-9A-Za-z][0-9A-Za-z.-]{0,63})?(\+[0-9A-Za-z][0-9A-Za-z.-]{0,63})?$`),
-	"sha":    regexp.MustCompile(`^[0-9a-f]{7,64}$`),
-	"bool":   regexp.MustCompile(`^(true|false)$`),
+var shapes = map[string]*lazyregexp.Regexp{
+	"int":    lazyregexp.New(`^-?(0|[1-9][0-9]{0,17})$`),
+	"uint":   lazyregexp.New(`^(0|[1-9][0-9]{0,17})$`),
+	"slug":   lazyregexp.New(`^[a-z0-9][a-z0-9_-]{0,63}$`),
+	"word":   lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`),
+	"semver": lazyregexp.New(`^v?(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})(-[0-9A-Za-z][0-9A-Za-z.-]{0,63})?(\+[0-9A-Za-z][0-9A-Za-z.-]{0,63})?$`),
+	"sha":    lazyregexp.New(`^[0-9a-f]{7,64}$`),
+	"bool":   lazyregexp.New(`^(true|false)$`),
 }
 
 // checks are the types that need more.

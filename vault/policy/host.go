@@ -3,16 +3,17 @@ package policy
 import (
 	"errors"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
 
 var (
 	errHost = errors.New("a host is a name in lower-case letters, digits, `-` and `.` (others as xn--…), an IP address, or *. and a name of two labels or more")
-	label   = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
-	number  = regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`)
+	label   = lazyregexp.New(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+	number  = lazyregexp.New(`^([0-9]+|0x[0-9a-f]*)$`)
 )
 
 // CanonicalHost gives the one spelling of a host: lower case, IPv6 without brackets. What could be read as another host by another program is

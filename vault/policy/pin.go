@@ -4,16 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
 
 var (
-	pinName  = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
-	hexHash  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	winDrive = regexp.MustCompile(`^[A-Za-z]:\\[^\x00-\x1f]+$`)
+	pinName  = lazyregexp.New(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+	hexHash  = lazyregexp.New(`^[0-9a-f]{64}$`)
+	winDrive = lazyregexp.New(`^[A-Za-z]:\\[^\x00-\x1f]+$`)
 )
 
 // Limits of a pin.

@@ -2,8 +2,9 @@ package policy
 
 import (
 	"path"
-	"regexp"
 	"strings"
+
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
 
 // language is how a shell or an interpreter takes its script. Letters are those of short options.
@@ -51,7 +52,7 @@ var joiners = map[string]bool{"ssh": true, "watch": true, "parallel": true, "eva
 var carriers = map[string]bool{"docker": true, "podman": true, "nerdctl": true, "kubectl": true, "docker-compose": true, "lxc": true, "find": true, "ssh": true, "watch": true,
 	"parallel": true, "tmux": true, "screen": true, "git": true, "make": true, "ansible": true, "machinectl": true, "distrobox": true}
 
-var version = regexp.MustCompile(`[0-9.]+$`)
+var version = lazyregexp.New(`[0-9.]+$`)
 
 // programOf gives the name by which a literal element would be known as an interpreter.
 func programOf(e element) string {

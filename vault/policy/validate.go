@@ -4,11 +4,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
 
 // Limits of a policy.
@@ -19,7 +19,7 @@ const (
 	maxCA     = 64 << 10        // bytes
 )
 
-var agentName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+var agentName = lazyregexp.New(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 
 // ApprovalAlways has a person approve each run.
 const ApprovalAlways = "always"
