@@ -198,10 +198,16 @@ func (k Kind) Rules(attrs map[string]string, p policy.Policy) []policy.HostRule 
 	return policy.WithDenials(p.Hosts, own)
 }
 
-// Steers tells whether a change of attributes moves where the values go: hosts, headers, variable names. The doors treat it like a wider policy.
+// Steers tells whether a change of attributes moves where the values go: hosts, headers, variable names. The doors treat it like a wider policy. Names
+// are taken as Lookup takes them: aliases, and those that people name themselves.
 func (k Kind) Steers(before, after map[string]string) bool {
-	for _, f := range k.Fields {
-		if f.Steers && before[f.Name] != after[f.Name] {
+	for name, was := range before {
+		if f, ok := k.Lookup(name); ok && f.Steers && after[name] != was {
+			return true
+		}
+	}
+	for name, is := range after {
+		if f, ok := k.Lookup(name); ok && f.Steers && before[f.Name] != is {
 			return true
 		}
 	}

@@ -199,6 +199,24 @@ func TestSteers(t *testing.T) {
 	if get(t, "telegram_bot").Steers(attrs("username", "@a_bot"), attrs("username", "@b_bot")) {
 		t.Error("a name steers")
 	}
+	for name, c := range map[string]struct {
+		kind          string
+		before, after map[string]string
+	}{
+		"by an alias":        {"server", attrs("user", "deploy"), attrs("user", "deploy", "ssh_user", "other")},
+		"of one's own name":  {"generic", attrs("env_client_id", "A"), attrs("env_client_id", "B")},
+		"that comes":         {"generic", attrs(), attrs("env_client_id", "B")},
+		"that goes":          {"server", attrs("host_key", "k"), attrs()},
+		"beside what stays":  {"server", attrs("user", "deploy", "port", "22"), attrs("user", "deploy", "port", "23")},
+		"that goes, aliased": {"server", attrs("port", "22"), attrs("ssh_port", "")},
+	} {
+		if !get(t, c.kind).Steers(c.before, c.after) {
+			t.Errorf("a change %s is not seen", name)
+		}
+	}
+	if k := get(t, "server"); k.Steers(attrs("user", "deploy"), attrs("user", "deploy")) || k.Steers(attrs(), attrs("nothing", "x")) {
+		t.Error("no change steers")
+	}
 }
 
 // ours is the text of this package and of those that its refusals come from: what stands there is our own words, not the value's.

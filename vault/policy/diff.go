@@ -25,7 +25,7 @@ type aspect struct {
 
 // aspects has one entry for each field of Policy (a test counts them): a field that nobody compares would widen in silence.
 var aspects = []aspect{
-	{"agents", func(p Policy) string { return list(p.Agents, "any") }, func(a, b Policy) bool { return listWider(a.Agents, b.Agents) }},
+	{"agents", func(p Policy) string { return list(p.Agents, "any") }, agentsWider},
 	{"deliveries", func(p Policy) string { return list(p.Deliveries, "stand-ins") }, deliveriesWider},
 	{"hosts", func(p Policy) string { return either(FormatHostRules(p.Hosts), "the kind's") }, func(a, b Policy) bool { return hostsWider(a.Hosts, b.Hosts) }},
 	{"pins", pinsText, pinsWider},
@@ -75,6 +75,11 @@ func differs(field string, a, b Policy) bool {
 
 // listWider compares lists in which empty means anything.
 func listWider(a, b []string) bool { return len(a) > 0 && (len(b) == 0 || !subset(b, a)) }
+
+// agentsWider: whom a policy names, it gives the resource beyond their grants, and to `local` the true value; to name somebody is wider also than "any".
+func agentsWider(a, b Policy) bool {
+	return !subset(b.Agents, a.Agents) || listWider(a.Agents, b.Agents)
+}
 
 func subset[T comparable](small, big []T) bool {
 	return !slices.ContainsFunc(small, func(x T) bool { return !slices.Contains(big, x) })

@@ -161,7 +161,7 @@ func TestWidens(t *testing.T) {
 	}{
 		"same":             {none, none, false, false},
 		"agents":           {policy.Policy{Agents: []string{"a"}}, policy.Policy{Agents: []string{"a", "b"}}, true, false},
-		"agents to any":    {policy.Policy{Agents: []string{"a"}}, none, true, false},
+		"agents to any":    {policy.Policy{Agents: []string{"a"}}, none, true, true},
 		"env":              {none, policy.Policy{Deliveries: []policy.Delivery{policy.Env}}, true, true},
 		"fewer deliveries": {none, policy.Policy{Deliveries: []policy.Delivery{policy.Broker}}, false, true},
 		"kind's hosts":     {none, hosts("a.example"), true, true},
