@@ -4,12 +4,13 @@ import (
 	"net/http"
 
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
 func (s *Server) agentRoutes() {
 	s.handle("GET /api/v1/agents", http.StatusOK, s.listAgents)
-	s.guarded("POST /api/v1/agents", http.StatusCreated, s.addAgent)
+	s.guarded("POST /api/v1/agents", http.StatusCreated, audit.AgentAdd, s.addAgent)
 	s.handle("DELETE /api/v1/agents/{name}", http.StatusOK, s.removeAgent)
 	s.handle("GET /api/v1/projects", http.StatusOK, s.listProjects)
 	s.handle("POST /api/v1/projects", http.StatusCreated, s.addProject)
@@ -24,11 +25,11 @@ func agentView(a vault.Agent) api.Agent {
 
 func (s *Server) listAgents(r *http.Request) (any, error) {
 	as, err := s.o.Vault.ListAgents(r.Context())
-	page := api.Page[api.Agent]{Items: make([]api.Agent, 0, len(as))}
+	views := make([]api.Agent, 0, len(as))
 	for _, a := range as {
-		page.Items = append(page.Items, agentView(a))
+		views = append(views, agentView(a))
 	}
-	return page, err
+	return page(views, "", err)
 }
 
 func (s *Server) addAgent(r *http.Request) (any, error) {
@@ -55,7 +56,7 @@ func (s *Server) removeAgent(r *http.Request) (any, error) {
 
 func (s *Server) listProjects(r *http.Request) (any, error) {
 	ps, err := s.o.Vault.ListProjects(r.Context())
-	return api.Page[vault.Project]{Items: ps}, err
+	return page(ps, "", err)
 }
 
 func (s *Server) addProject(r *http.Request) (any, error) {

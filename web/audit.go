@@ -7,7 +7,6 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/web/api"
 )
 
 func (s *Server) auditRoutes() {
@@ -34,10 +33,7 @@ func (s *Server) listAudit(r *http.Request) (any, error) {
 		f.Since = t
 	}
 	rs, next, err := s.o.Audit.List(r.Context(), f)
-	if rs == nil {
-		rs = []audit.Record{}
-	}
-	return api.Page[audit.Record]{Items: rs, Next: next}, err
+	return page(rs, next, err)
 }
 
 // exportAudit streams the export. A failure midway shows as an export without its last checkpoint, which verification refuses.
@@ -47,7 +43,7 @@ func (s *Server) exportAudit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	if _, err := s.o.Audit.Export(r.Context(), w); err != nil && s.o.Log != nil {
+	if _, err := s.o.Audit.Export(r.Context(), w); err != nil {
 		s.o.Log.Error("audit export failed", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -14,7 +16,7 @@ import (
 const (
 	ticketLife  = 5 * time.Minute
 	maxTickets  = 256
-	maxFailures = 5 // wrong passphrases a minute, over all terminals
+	maxFailures = 5 // wrong passphrases a minute, over all places
 )
 
 // Peer is the process at the other end of the operator's socket, as the kernel tells it.
@@ -23,11 +25,15 @@ type Peer struct {
 	PID int
 }
 
-type peerKey struct{}
+type placeKey struct{}
 
-// WithPeer puts the peer into a connection's context (http.Server.ConnContext).
+// WithPeer puts the peer into a connection's context (http.Server.ConnContext). Where it sits is read at once: later its pid may be another's.
 func WithPeer(ctx context.Context, p Peer) context.Context {
-	return context.WithValue(ctx, peerKey{}, p)
+	at := place{seat: seatOf(p)}
+	if at.seat == (seat{}) {
+		at.conn = new(connection)
+	}
+	return context.WithValue(ctx, placeKey{}, at)
 }
 
 // seat is where a person sits: the terminal, its session, and the shell (or other program) that started the command, told apart from a later one with
@@ -37,20 +43,36 @@ type seat struct {
 	parentStart               uint64
 }
 
-// tickets remember for five minutes at which seats a person has proven to be present.
+// place is what a ticket is for: a seat, or where the system tells of none, the one connection that brought the passphrase. The zero place is none.
+type place struct {
+	seat
+	conn *connection
+}
+
+// connection is told apart by its address; it has a size, for pointers to what has none may be equal.
+type connection struct{ _ byte }
+
+func placeOf(r *http.Request) place {
+	at, _ := r.Context().Value(placeKey{}).(place)
+	return at
+}
+
+// tickets remember for five minutes at which places a person has proven to be present.
 type tickets struct {
-	now    func() time.Time
-	mu     sync.Mutex
-	until  map[seat]time.Time
-	failed []time.Time
+	now   func() time.Time
+	alone sync.Mutex // held while a passphrase is checked or set: each takes 64 MiB
+
+	mu    sync.Mutex
+	until map[place]time.Time
+	tried []time.Time // passphrases under way or wrong
 }
 
 func newTickets(now func() time.Time) *tickets {
-	return &tickets{now: now, until: map[seat]time.Time{}}
+	return &tickets{now: now, until: map[place]time.Time{}}
 }
 
-func (t *tickets) give(s seat) {
-	if s == (seat{}) {
+func (t *tickets) give(at place) {
+	if at == (place{}) {
 		return
 	}
 	t.mu.Lock()
@@ -61,14 +83,14 @@ func (t *tickets) give(s seat) {
 			delete(t.until, k)
 		}
 	}
-	t.until[s] = now.Add(ticketLife)
+	t.until[at] = now.Add(ticketLife)
 }
 
-func (t *tickets) has(s seat) bool {
+func (t *tickets) has(at place) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	u, ok := t.until[s]
-	return ok && s != (seat{}) && t.now().Before(u)
+	u, ok := t.until[at]
+	return ok && at != (place{}) && t.now().Before(u)
 }
 
 // drop forgets every ticket: after the passphrase changes.
@@ -78,67 +100,85 @@ func (t *tickets) drop() {
 	clear(t.until)
 }
 
-// mayTry refuses guessing: five wrong passphrases a minute.
-func (t *tickets) mayTry() error {
+// try counts a guess before it is looked at, so that guesses sent at once cannot pass the limit together; right takes a good one back.
+func (t *tickets) try() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	for len(t.failed) > 0 && now.Sub(t.failed[0]) > time.Minute {
-		t.failed = t.failed[1:]
+	for len(t.tried) > 0 && now.Sub(t.tried[0]) > time.Minute {
+		t.tried = t.tried[1:]
 	}
-	if len(t.failed) >= maxFailures {
+	if len(t.tried) >= maxFailures {
 		return fault.New(fault.RateLimited, "too many wrong passphrases", "wait a minute").With("retry_after_s", 60)
 	}
+	t.tried = append(t.tried, now)
 	return nil
 }
 
-func (t *tickets) wrong() {
+func (t *tickets) right() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = append(t.failed, t.now())
+	if n := len(t.tried); n > 0 {
+		t.tried = t.tried[:n-1]
+	}
 }
 
-// present refuses an act of wall 4 from where nobody has proven to be present. Without a passphrase set it refuses nothing, and init, doctor and
-// get_status say what that loses.
-func (s *Server) present(r *http.Request) error {
+// present refuses an act of wall 4 from where nobody has proven to be present, and records that. Without a passphrase set it refuses nothing, and init,
+// doctor and get_status say what that loses.
+func (s *Server) present(r *http.Request, act audit.Action) error {
 	set, err := s.o.Vault.HasPresence(r.Context())
-	if err != nil || !set {
+	if err != nil || !set || s.tickets.has(placeOf(r)) {
 		return err
 	}
-	peer, _ := r.Context().Value(peerKey{}).(Peer)
-	if s.tickets.has(seatOf(peer)) {
-		return nil
-	}
-	return fault.New(fault.PresenceRequired, "this needs the operator's passphrase", "run the command on a terminal of your own, where zavhoz can ask for it")
+	return s.deny(r, act, fault.New(fault.PresenceRequired, "this needs the operator's passphrase", "run the command on a terminal of your own, where zavhoz can ask for it"))
 }
 
-// prove takes the passphrase and gives the seat a ticket.
+// deny records a refusal; where it cannot be recorded, that is the answer.
+func (s *Server) deny(r *http.Request, act audit.Action, f *fault.Error) error {
+	e := audit.Event{Actor: operator(r), Action: act, Outcome: audit.Denied, Code: string(f.Code)}
+	if h := r.PathValue("handle"); vault.CheckHandle(h) == nil { // anything else may be a value in the wrong place
+		e.Handle = h
+	}
+	if err := s.o.Vault.Note(r.Context(), e); err != nil {
+		return err
+	}
+	return f
+}
+
+// prove takes the passphrase and gives the place a ticket.
 func (s *Server) prove(r *http.Request) (any, error) {
 	var in api.Presence
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	defer in.Passphrase.Wipe()
-	if err := s.tickets.mayTry(); err != nil {
-		return nil, err
+	if err := s.tickets.try(); err != nil {
+		return nil, s.deny(r, audit.PresenceCheck, fault.Of(err))
 	}
-	if err := s.o.Vault.CheckPresence(r.Context(), operator(r), in.Passphrase.Secret); err != nil {
-		s.tickets.wrong()
-		return nil, err
+	s.tickets.alone.Lock()
+	defer s.tickets.alone.Unlock()
+	err := s.o.Vault.CheckPresence(r.Context(), operator(r), in.Passphrase.Secret)
+	switch fault.CodeOf(err) {
+	case "":
+		s.tickets.give(placeOf(r))
+		s.tickets.right()
+	case fault.InvalidArgument: // none is set: there was nothing to guess
+		s.tickets.right()
 	}
-	peer, _ := r.Context().Value(peerKey{}).(Peer)
-	s.tickets.give(seatOf(peer))
-	return struct{}{}, nil
+	return struct{}{}, err
 }
 
-// setPresence sets or changes the passphrase. Changing needs a ticket; setting the first needs none, for then anyone of this uid could do all that it guards.
+// setPresence sets or changes the passphrase. Changing needs a ticket; setting the first needs none, for then anyone of this uid could do all that it
+// guards. Of two who set the first at once, one comes second and needs a ticket.
 func (s *Server) setPresence(r *http.Request) (any, error) {
 	var in api.Presence
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	defer in.Passphrase.Wipe()
-	if err := s.present(r); err != nil {
+	s.tickets.alone.Lock()
+	defer s.tickets.alone.Unlock()
+	if err := s.present(r, audit.PresenceSet); err != nil {
 		return nil, err
 	}
 	if err := s.o.Vault.SetPresence(r.Context(), operator(r), in.Passphrase.Secret); err != nil {

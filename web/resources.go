@@ -1,11 +1,15 @@
 package web
 
 import (
+	"cmp"
+	"maps"
 	"net/http"
 	"strconv"
 
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -18,7 +22,7 @@ func (s *Server) resourceRoutes() {
 	s.handle("DELETE /api/v1/resources/{handle}", http.StatusOK, s.removeResource)
 	s.handle("POST /api/v1/resources/{handle}/rename", http.StatusOK, s.renameResource)
 	s.handle("GET /api/v1/resources/{handle}/history", http.StatusOK, s.resourceHistory)
-	s.handle("POST /api/v1/resources/{handle}/rollback", http.StatusOK, s.rollbackResource)
+	s.guarded("POST /api/v1/resources/{handle}/rollback", http.StatusOK, audit.ResourceRollback, s.rollbackResource)
 	s.handle("PUT /api/v1/resources/{handle}/policy", http.StatusOK, s.setPolicy)
 	s.handle("GET /api/v1/resources/{handle}/host-key", http.StatusOK, s.hostKey)
 }
@@ -53,11 +57,11 @@ func (s *Server) listResources(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := api.Page[api.Resource]{Items: make([]api.Resource, 0, len(rs)), Next: next}
+	views := make([]api.Resource, 0, len(rs))
 	for _, x := range rs {
-		page.Items = append(page.Items, resourceView(x))
+		views = append(views, resourceView(x))
 	}
-	return page, nil
+	return page(views, next, nil)
 }
 
 func (s *Server) addResource(r *http.Request) (any, error) {
@@ -65,10 +69,11 @@ func (s *Server) addResource(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
+	defer wipe(in.Secrets)
 	n := vault.NewResource{Kind: in.Kind, Handle: in.Handle, Attrs: in.Attrs, Secrets: api.Secrets(in.Secrets), Labels: in.Labels, Project: in.Project, Why: in.Why}
 	if in.Policy != nil {
 		n.Policy = *in.Policy
-		if err := s.presentFor(r, policy.Policy{}, n.Policy); err != nil {
+		if err := s.presentFor(r, audit.ResourceAdd, policy.Policy{}, n.Policy); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +89,17 @@ func (s *Server) editResource(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
-	e := vault.Edit{Attrs: in.Attrs, Labels: in.Labels, Project: in.Project, IfVersion: in.IfVersion, Why: in.Why}
+	defer wipe(in.Secrets)
+	old, err := s.o.Vault.Resource(r.Context(), r.PathValue("handle"))
+	if err != nil {
+		return nil, err
+	}
+	if steers(old, in) {
+		if err := s.present(r, audit.ResourceEdit); err != nil {
+			return nil, err
+		}
+	}
+	e := vault.Edit{Attrs: in.Attrs, Labels: in.Labels, Project: in.Project, IfVersion: cmp.Or(in.IfVersion, old.Version), Why: in.Why} // what was looked at is what is edited
 	if len(in.Secrets) > 0 {
 		e.Secrets = api.Secrets(in.Secrets)
 	}
@@ -92,18 +107,24 @@ func (s *Server) editResource(r *http.Request) (any, error) {
 		st := vault.Status(*in.Status)
 		e.Status = &st
 	}
-	if reaches(in) {
-		if err := s.present(r); err != nil {
-			return nil, err
-		}
-	}
-	return viewed(s.o.Vault.EditResource(r.Context(), operator(r), r.PathValue("handle"), e))
+	return viewed(s.o.Vault.EditResource(r.Context(), operator(r), old.ID, e))
 }
 
-// reaches tells whether an edit may widen who or what a resource reaches: attributes decide hosts, labels and projects decide grants, a host
-// beside a kept key sends that key elsewhere.
-func reaches(in api.EditResource) bool {
-	return len(in.Attrs) > 0 || len(in.Labels) > 0 || in.Project != nil || len(in.Secrets) > 0 || in.Status != nil && *in.Status == string(vault.Active)
+// steers tells whether an edit may widen who or what a resource reaches. Attributes that steer say where values go; labels and the project decide
+// grants; a value given anew may be a poisoned one, or an address that a kept key is then sent to.
+func steers(old vault.Resource, in api.EditResource) bool {
+	k, err := kind.Get(old.Kind)
+	after := maps.Clone(old.Attrs)
+	if after == nil {
+		after = map[string]string{}
+	}
+	maps.Copy(after, in.Attrs)
+	relabels := false
+	for name, value := range in.Labels {
+		relabels = relabels || value != "" && old.Labels[name] != value
+	}
+	return err != nil || k.Steers(old.Attrs, after) || len(in.Secrets) > 0 || relabels ||
+		in.Project != nil && *in.Project != old.Project || in.Status != nil && *in.Status != string(vault.Disabled) && *in.Status != string(old.Status)
 }
 
 func (s *Server) removeResource(r *http.Request) (any, error) {
@@ -120,15 +141,12 @@ func (s *Server) renameResource(r *http.Request) (any, error) {
 
 func (s *Server) resourceHistory(r *http.Request) (any, error) {
 	rows, err := s.o.Vault.History(r.Context(), r.PathValue("handle"))
-	return api.Page[vault.Version]{Items: rows}, err
+	return page(rows, "", err)
 }
 
 func (s *Server) rollbackResource(r *http.Request) (any, error) {
 	var in api.Rollback
 	if err := read(r, &in); err != nil {
-		return nil, err
-	}
-	if err := s.present(r); err != nil {
 		return nil, err
 	}
 	return viewed(s.o.Vault.RollbackResource(r.Context(), operator(r), r.PathValue("handle"), in.Version, in.Why))
@@ -144,21 +162,18 @@ func (s *Server) setPolicy(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.presentFor(r, old.Policy, in.Policy); err != nil {
+	if err := s.presentFor(r, audit.ResourcePolicy, old.Policy, in.Policy); err != nil {
 		return nil, err
 	}
-	version := in.IfVersion
-	if version == 0 {
-		version = old.Version // what was compared is what is replaced
-	}
-	return viewed(s.o.Vault.EditResource(r.Context(), operator(r), old.ID, vault.Edit{Policy: &in.Policy, IfVersion: version, Why: in.Why}))
+	e := vault.Edit{Policy: &in.Policy, IfVersion: cmp.Or(in.IfVersion, old.Version), Why: in.Why} // what was compared is what is replaced
+	return viewed(s.o.Vault.EditResource(r.Context(), operator(r), old.ID, e))
 }
 
-func (s *Server) presentFor(r *http.Request, old, fresh policy.Policy) error {
+func (s *Server) presentFor(r *http.Request, act audit.Action, old, fresh policy.Policy) error {
 	if !policy.Widens(old, fresh) {
 		return nil
 	}
-	return s.present(r)
+	return s.present(r, act)
 }
 
 func (s *Server) hostKey(r *http.Request) (any, error) {
@@ -167,5 +182,5 @@ func (s *Server) hostKey(r *http.Request) (any, error) {
 		return nil, err
 	}
 	keys, err := s.o.HostKeys.Scan(r.Context(), res)
-	return api.Page[api.HostKey]{Items: keys}, err
+	return page(keys, "", err)
 }

@@ -3,7 +3,7 @@ package web
 import (
 	"net/http"
 
-	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -16,12 +16,12 @@ func (s *Server) runRoutes() {
 
 func (s *Server) listLeases(r *http.Request) (any, error) {
 	ls, err := s.o.Vault.Leases(r.Context(), operator(r))
-	return api.Page[vault.Lease]{Items: ls}, err
+	return page(ls, "", err)
 }
 
 func (s *Server) listRuns(r *http.Request) (any, error) {
 	rs, err := s.o.Vault.Runs(r.Context(), operator(r))
-	return api.Page[vault.Run]{Items: rs}, err
+	return page(rs, "", err)
 }
 
 // openRun gives a person's own run its plan, values included: the one reply that holds any, written by run and not from here. It reveals, so it asks for presence.
@@ -31,7 +31,7 @@ func (s *Server) openRun(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	if err := s.present(r); err != nil {
+	if err := s.present(r, audit.RunStart); err != nil {
 		s.fail(w, r, err)
 		return
 	}

@@ -2,5 +2,5 @@
 
 package web
 
-// seatOf: other systems do not tell us the peer's terminal in a way to trust, so there are no tickets: each act asks again.
+// seatOf: other systems do not tell us the peer's terminal in a way to trust, so a ticket is for one connection: each command asks again.
 func seatOf(Peer) seat { return seat{} }

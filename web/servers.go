@@ -4,13 +4,14 @@ import (
 	"net/http"
 
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
 func (s *Server) serverRoutes() {
 	s.handle("GET /api/v1/servers", http.StatusOK, s.listServers)
 	s.handle("POST /api/v1/servers/sync", http.StatusOK, func(r *http.Request) (any, error) { return s.o.Sync.Now(r.Context()) })
-	s.guarded("POST /api/v1/servers/{id}/adopt", http.StatusCreated, s.adoptServer)
+	s.guarded("POST /api/v1/servers/{id}/adopt", http.StatusCreated, audit.ServerAdopt, s.adoptServer)
 	s.handle("POST /api/v1/servers/{id}/manage", http.StatusOK, s.manageServer)
 }
 
@@ -44,18 +45,19 @@ func (s *Server) adoptServer(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
+	defer wipe(in.Secrets)
 	n := vault.NewResource{Handle: in.Handle, Attrs: in.Attrs, Secrets: api.Secrets(in.Secrets), Labels: in.Labels, Project: in.Project}
 	return viewed(s.o.Vault.AdoptServer(r.Context(), operator(r), r.PathValue("id"), n))
 }
 
-// manageServer records the intent. Managing widens what agents see; the rest narrows or follows the configuration.
+// manageServer records the intent. Managing widens what agents see, and so may following the configuration; "no" narrows.
 func (s *Server) manageServer(r *http.Request) (any, error) {
 	var in api.Manage
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
 	if in.Intent != "no" {
-		if err := s.present(r); err != nil {
+		if err := s.present(r, audit.ServerManage); err != nil {
 			return nil, err
 		}
 	}

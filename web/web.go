@@ -9,6 +9,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -79,10 +80,9 @@ type Options struct {
 	HostKeys HostKeys
 	Audit    Auditor
 	Status   func(context.Context) (api.Status, error)
-	Stop     func()                   // ends the daemon
-	Identify func(token string) error // bearer tokens of operators over TCP; nil: the socket only
-	Log      *slog.Logger
-	Clock    func() time.Time
+	Stop     func()           // ends the daemon; nil: what started it stops it
+	Log      *slog.Logger     // nil: nothing is logged
+	Clock    func() time.Time // nil: time.Now
 }
 
 // Server answers the operator.
@@ -97,6 +97,9 @@ func New(o Options) *Server {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux()}
 	for _, part := range []func(){s.resourceRoutes, s.agentRoutes, s.serverRoutes, s.runRoutes, s.auditRoutes, s.daemonRoutes} {
 		part()
@@ -110,8 +113,13 @@ func New(o Options) *Server {
 // ServeHTTP answers on the operator's socket. The caller has checked the peer's uid and put its process into the context (WithPeer).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
-		if p := recover(); p != nil {
-			s.fail(w, r, fault.Of(errPanic{}))
+		switch p := recover(); {
+		case p == nil:
+		case p == http.ErrAbortHandler:
+			panic(p)
+		default: // of a panic only the type is logged: its text may hold a value
+			s.o.Log.Error("panic", "method", r.Method, "route", r.Pattern, "type", fmt.Sprintf("%T", p))
+			s.fail(w, r, errPanic{})
 		}
 	}()
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
@@ -136,14 +144,22 @@ func (s *Server) handle(pattern string, status int, fn func(r *http.Request) (an
 	})
 }
 
-// guarded is handle for the acts of wall 4: they ask for presence where it is set.
-func (s *Server) guarded(pattern string, status int, fn func(r *http.Request) (any, error)) {
+// guarded is handle for the acts of wall 4: they ask for presence where it is set, before anything is read.
+func (s *Server) guarded(pattern string, status int, act audit.Action, fn func(r *http.Request) (any, error)) {
 	s.handle(pattern, status, func(r *http.Request) (any, error) {
-		if err := s.present(r); err != nil {
+		if err := s.present(r, act); err != nil {
 			return nil, err
 		}
 		return fn(r)
 	})
+}
+
+// page is a list as a reply: never null.
+func page[T any](items []T, next string, err error) (any, error) {
+	if items == nil {
+		items = []T{}
+	}
+	return api.Page[T]{Items: items, Next: next}, err
 }
 
 func operator(*http.Request) vault.Actor { return vault.OperatorActor() }

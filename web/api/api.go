@@ -7,38 +7,10 @@
 package api
 
 import (
-	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/zavhoz/zavhoz/vault/policy"
-	"github.com/zavhoz/zavhoz/vault/secret"
 )
-
-// ErrValue says that a secret value did not come as a JSON string.
-var ErrValue = errors.New("api: a secret value is a JSON string")
-
-// Value is a secret on its way in. It decodes from a JSON string; the client encodes it with Quote.
-type Value struct{ secret.Secret }
-
-// UnmarshalJSON takes a JSON string, without leaving a Go string behind that could not be wiped.
-func (v *Value) UnmarshalJSON(b []byte) error {
-	text, err := unquote(b)
-	if err != nil {
-		return ErrValue
-	}
-	v.Secret = secret.New(text)
-	return nil
-}
-
-// Secrets opens the map of values for the vault.
-func Secrets(in map[string]Value) map[string]secret.Secret {
-	out := make(map[string]secret.Secret, len(in))
-	for k, v := range in {
-		out[k] = v.Secret
-	}
-	return out
-}
 
 // Problem is an RFC 9457 problem. Code and Next are ours.
 type Problem struct {
@@ -49,7 +21,6 @@ type Problem struct {
 	Detail  string         `json:"detail"`
 	Next    string         `json:"next,omitempty"`
 	Details map[string]any `json:"details,omitempty"`
-	Request string         `json:"request_id,omitempty"`
 }
 
 // SealedField tells of a secret field all that may be told.
@@ -244,41 +215,4 @@ type Status struct {
 	Runs      int       `json:"runs"`
 	Leases    int       `json:"leases"`
 	Sync      SyncInfo  `json:"sync"`
-}
-
-// unquote decodes a JSON string into fresh bytes by the decoder's own rules.
-func unquote(b []byte) ([]byte, error) {
-	if len(b) < 2 || b[0] != '"' {
-		return nil, ErrValue
-	}
-	plain := true
-	for _, c := range b[1 : len(b)-1] {
-		plain = plain && c != '\\' && c >= 0x20 && c < 0x80
-	}
-	if plain {
-		return append([]byte(nil), b[1:len(b)-1]...), nil
-	}
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, err
-	}
-	return []byte(s), nil
-}
-
-// Quote encodes a secret as a JSON string, for a request to the daemon over its own socket. Wipe the result when it is sent.
-func Quote(s secret.Secret) json.RawMessage {
-	const hex = "0123456789abcdef"
-	out := make([]byte, 0, s.Len()+16)
-	out = append(out, '"')
-	for _, c := range s.Reveal() {
-		switch {
-		case c == '"' || c == '\\':
-			out = append(out, '\\', c)
-		case c < 0x20:
-			out = append(out, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			out = append(out, c)
-		}
-	}
-	return append(out, '"')
 }
