@@ -6,7 +6,7 @@ import (
 )
 
 // flights are the requests of one connection or session that are being served. Each has a table of its own, keyed by the id's bytes as
-// they came: no client can cancel what another started, whatever ids they choose (defect 3, attacks.md 64), and 1 is not "1".
+// they came: no client can cancel what another started, whatever ids they choose (defect 3, threat-model.md 64), and 1 is not "1".
 type flights struct {
 	mu sync.Mutex
 	by map[string]*flight

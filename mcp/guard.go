@@ -52,7 +52,7 @@ func (s *Server) guard(methods string, next func(w http.ResponseWriter, r *http.
 	})
 }
 
-// admit checks how the request came: no clear text off loopback, a Host that is ours (DNS rebinding), an Origin that is ours (attacks.md 53;
+// admit checks how the request came: no clear text off loopback, a Host that is ours (DNS rebinding), an Origin that is ours (threat-model.md 53;
 // defects 1 and 2).
 func (h *HTTP) admit(r *http.Request) *fault.Error {
 	if _, safe := h.via(r); !safe {

@@ -29,7 +29,7 @@ func ListenPolicy(addr string, tls bool, trustedProxy []netip.Prefix, publicURL 
 }
 
 // loopbackName tells whether a host name can only mean this machine. Names that merely resolve to loopback do not count: their owner can
-// make them mean anything (attacks.md 53).
+// make them mean anything (threat-model.md 53).
 func loopbackName(host string) bool {
 	host = strings.Trim(host, "[]")
 	if strings.EqualFold(host, "localhost") {

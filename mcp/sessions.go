@@ -9,7 +9,7 @@ import (
 )
 
 // sessions are those that clients of the earlier protocol versions open over HTTP. They hold nothing but which calls are in flight: all state is
-// in the store. Each belongs to the agent that opened it; to any other it does not exist (attacks.md 63). Their number is bounded, and no
+// in the store. Each belongs to the agent that opened it; to any other it does not exist (threat-model.md 63). Their number is bounded, and no
 // agent can take more than a quarter (defect 10: in mcp-go they never end).
 type sessions struct {
 	max   int

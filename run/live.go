@@ -135,7 +135,7 @@ func (l *live) result(offset int64, tails bool) Result {
 	return r
 }
 
-// withheld runs under mu. It asks before anything is shown: what was handed over in full may come back disguised (attacks.md 3).
+// withheld runs under mu. It asks before anything is shown: what was handed over in full may come back disguised (threat-model.md 3).
 func (l *live) withheld() bool {
 	if l.mask.gagged.Load() || l.alarmed {
 		return true

@@ -27,7 +27,7 @@ func remote(args ...string) run.Request {
 	return run.Request{Actor: alice, Refs: []string{"prod_vps_1"}, Command: append([]string{"ssh", "prod_vps_1"}, args...)}
 }
 
-// The main job: a command on a server known by its handle only. Neither key nor address shows, whatever the arguments (attacks.md 47, 49).
+// The main job: a command on a server known by its handle only. Neither key nor address shows, whatever the arguments (threat-model.md 47, 49).
 func TestAttack49_NeitherKeyNorAddress(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Options{})
 	h := sshHouse(t, server)

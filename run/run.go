@@ -8,7 +8,7 @@
 // The steps, each a small type: authorise (Authority) → plan (plan) → deliver (run/deliver) → confine (Confiner) → start (run/process, run/ssh) → stream
 // (sink) → redact (masks) → report (Result).
 //
-// Attacks stopped: attacks.md 1, 2 (redaction), 5 and 60 (a budget), 23, 24, 26, 27, 51, 61 (a clean start), 47 to 49 and 68 (ssh), 50, 58, 59 (masking
+// Attacks stopped: threat-model.md 1, 2 (redaction), 5 and 60 (a budget), 23, 24, 26, 27, 51, 61 (a clean start), 47 to 49 and 68 (ssh), 50, 58, 59 (masking
 // before cutting, no timer), 63 and 64 (every call is authorised, every run has an owner).
 //
 // Limits: a pinned command that disguises a value by XOR, a cipher or compression leaks it: pins are a person's trust in a command. A secret that
@@ -139,7 +139,7 @@ type Options struct {
 	RingOutput int                   // bytes of each stream that a background run keeps for Get; default 512 KiB
 	KeepFor    time.Duration         // how long the output of an ended run stays; default 15 min
 	KeepRuns   int                   // of how many ended runs; default 64
-	// RedactionBudget is how many matches one run may print before the rest of its output is withheld (attacks.md 60). The lease's own budget over
+	// RedactionBudget is how many matches one run may print before the rest of its output is withheld (threat-model.md 60). The lease's own budget over
 	// all its runs is the Authority's. Default 200: an honest `set -x` script prints a token some dozen times; an oracle needs thousands of guesses.
 	RedactionBudget int
 	MatcherIdle     time.Duration // how long the unused matcher of all secrets stays in memory; default 5 min

@@ -101,7 +101,7 @@ func TestAttack01_APinnedRunPrintsItsEnvironment(t *testing.T) {
 	}
 }
 
-// The environment is exact, whatever the daemon's own holds (attacks.md 23, 62).
+// The environment is exact, whatever the daemon's own holds (threat-model.md 23, 62).
 func TestAttack62_NothingOfTheDaemonsEnvironment(t *testing.T) {
 	t.Setenv("ZAVHOZ_AGENT_TOKEN", "canary-of-the-daemon")
 	t.Setenv("BASH_ENV", "/attacker")
@@ -232,7 +232,7 @@ func TestAttack51_AChangedBinaryDoesNotRun(t *testing.T) {
 	}
 }
 
-// The private folder is writable, private, and gone with the run, whatever the command did to it (attacks.md 6).
+// The private folder is writable, private, and gone with the run, whatever the command did to it (threat-model.md 6).
 func TestAttack06_ThePrivateFolderGoes(t *testing.T) {
 	h, tool := botHouse(t, `pwd; echo "$HOME"; stat -c %a .; mkdir -p a/b; echo "$BOT_TOKEN" > a/b/c; chmod 000 a/b`)
 	res := mustRun(t, newEngine(t, h, nil), request(tool))

@@ -5,7 +5,7 @@
 // never other bytes, never a crash.
 //
 // What a store does not know: what a record means, or any key. Records come sealed and authenticated from vault/record; a store that is
-// stolen gives names and ciphertexts, and one that is edited gives errors (attacks.md 57, 66, 72).
+// stolen gives names and ciphertexts, and one that is edited gives errors (threat-model.md 57, 66, 72).
 //
 // Backends: store/bolt (one file), store/postgres. Both pass store/storetest.
 package store

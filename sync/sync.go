@@ -8,7 +8,7 @@
 //
 // Attacks and accidents stopped: a provider's outage, an empty or shortened answer taken for deletion (the shrink guard, the grace count, the service
 // check); every machine of an account becoming fair game by default; a malformed ghost list read as an empty one (it stops the cycle); one bad record
-// that stops the rest; provider texts, passwords or addresses in logs (logs carry codes and counts only: attacks.md 65).
+// that stops the rest; provider texts, passwords or addresses in logs (logs carry codes and counts only: threat-model.md 65).
 package sync
 
 import (

@@ -4,7 +4,7 @@
 // Every refusal is a fault with a stable code and the next step, in words a model can act on; where a person is needed, it is the command they
 // would type.
 //
-// Attacks stopped: a model that asks for a value, by any tool, finds no way to (attacks.md, wall 1); arguments are decoded strictly, so
+// Attacks stopped: a model that asks for a value, by any tool, finds no way to (threat-model.md, wall 1); arguments are decoded strictly, so
 // nothing unknown, doubled or oversized passes on (67).
 package tools
 

@@ -18,7 +18,7 @@ type Lease struct {
 	Implicit    bool      `json:"implicit,omitempty"` // made by a call with a bare handle: one use
 	MaxUses     int       `json:"max_uses,omitempty"` // 0: no limit of the lease's own
 	Used        int       `json:"used"`
-	Redactions  int       `json:"redactions"` // spent of the budget (attacks.md 60)
+	Redactions  int       `json:"redactions"` // spent of the budget (threat-model.md 60)
 	IdemKey     string    `json:"idem_key,omitempty"`
 	IdemDigest  string    `json:"idem_digest,omitempty"`
 	CreatedAt   time.Time `json:"created_at"`

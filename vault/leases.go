@@ -119,7 +119,7 @@ func (v *Vault) Leases(ctx context.Context, actor Actor) (out []Lease, err error
 	return out, err
 }
 
-// SpendRedactions counts n secret values that a run printed against its leases; a lease over budget ends (attacks.md 60). It tells whether one did.
+// SpendRedactions counts n secret values that a run printed against its leases; a lease over budget ends (threat-model.md 60). It tells whether one did.
 func (v *Vault) SpendRedactions(ctx context.Context, leases []string, n int) (ended bool, err error) {
 	err = v.update(ctx, func(tx store.Tx) error {
 		ended = false

@@ -5,7 +5,7 @@
 // resource's policy, in the same transaction that records it. Secret fields come in as secret.Secret, are sealed at once and wiped;
 // nothing here gives one back: opening is vault/open's, which this package does not import.
 //
-// Attacks stopped: a handle or lease guessed, stolen, replayed by another agent or used after release (attacks.md 63); another's run
+// Attacks stopped: a handle or lease guessed, stolen, replayed by another agent or used after release (threat-model.md 63); another's run
 // read or stopped (64); a row edited, moved or lost underneath (57, 72), by the records' MACs and digests.
 package vault
 
@@ -64,7 +64,7 @@ type Options struct {
 	Opener  Opener
 	Clock   func() time.Time // default time.Now
 	Writer  string           // the audit chain's writer; default "main"
-	// RedactionBudget is how many secret values the runs of one lease may print before it ends (attacks.md 60); default 50.
+	// RedactionBudget is how many secret values the runs of one lease may print before it ends (threat-model.md 60); default 50.
 	RedactionBudget int
 	Verify          bool // check every record, count and digest before answering: what a daemon does at its start
 }

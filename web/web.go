@@ -1,9 +1,9 @@
 // Package web is the operator's side over HTTP: the API that the command line speaks over the operator's socket, and health for whoever watches.
 //
 // Promise: it may seal and never open: its imports exclude vault/open, and no reply type has room for a value. Acts that reveal, approve
-// or widen ask for proof of presence where one is set (DESIGN §9). Every failure is a problem (RFC 9457) with a code of ours.
+// or widen ask for proof of presence where one is set (docs/design.md §9). Every failure is a problem (RFC 9457) with a code of ours.
 //
-// Attacks stopped: the agent's own shell doing what only the operator may (attacks.md 70): the operator's socket checks the peer's uid,
+// Attacks stopped: the agent's own shell doing what only the operator may (threat-model.md 70): the operator's socket checks the peer's uid,
 // and the acts of wall 4 ask for the passphrase; bodies that exhaust the daemon (67): limits and strict decoding; errors that echo (65).
 package web
 

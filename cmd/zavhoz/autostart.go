@@ -77,7 +77,7 @@ func dialSocket(ctx context.Context, sock string) (net.Conn, error) {
 	return c, nil
 }
 
-// errStranger refuses a socket at the daemon's place that another user made: it would receive what we send (attacks.md 22).
+// errStranger refuses a socket at the daemon's place that another user made: it would receive what we send (threat-model.md 22).
 var errStranger = fault.New(fault.KeyFileExposed, "the daemon's socket belongs to another user", "run zavhoz as the user who ran `zavhoz init`, or remove the folder of the socket")
 
 // startDaemon starts `zavhoz serve` detached from this terminal and session, and waits until it is ready or says why not.

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// harden makes the daemon's memory unreadable to other processes of its uid (attacks.md 19, 21, 62) and keeps core files from holding it (24): not
+// harden makes the daemon's memory unreadable to other processes of its uid (threat-model.md 19, 21, 62) and keeps core files from holding it (24): not
 // dumpable, and a core limit of 1 byte, for 0 is ignored where cores are piped to a program. Best effort: doctor shows what holds.
 func harden() {
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)

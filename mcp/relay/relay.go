@@ -4,7 +4,7 @@
 // each call that was in flight is answered with what is known (it may have happened), the next message starts or finds another daemon, and the
 // client notices nothing else: the handshake it made is made again for it. The relay holds no secret but the token it was given, and keys never.
 //
-// Attacks stopped: a child that inherits the MCP stream (attacks.md 61): runs are the daemon's children, not the relay's; an endless line that
+// Attacks stopped: a child that inherits the MCP stream (threat-model.md 61): runs are the daemon's children, not the relay's; an endless line that
 // eats the memory of an editor's helper (67).
 package relay
 

@@ -4,7 +4,7 @@
 // never fight silently for one name, and what was delivered is gone when the run is: files live in memory where the system can, else in a private
 // folder that Close removes.
 //
-// Attacks stopped: variables that steer a loader, a shell or an interpreter (attacks.md 23); a value left behind for the next run to read (6);
+// Attacks stopped: variables that steer a loader, a shell or an interpreter (threat-model.md 23); a value left behind for the next run to read (6);
 // plaintext on a disk (66), on Linux.
 //
 // Limits: a same-uid process outside the run may read the environment and descriptors of the command (20) until it runs under a uid of its own.

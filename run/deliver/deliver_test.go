@@ -46,7 +46,7 @@ func TestAttack23_PackedEnvironmentIsExact(t *testing.T) {
 	}
 }
 
-// Files reach a real program, several of them, and nothing of them stays (attacks.md 6).
+// Files reach a real program, several of them, and nothing of them stays (threat-model.md 6).
 func TestAttack06_FilesGoWithTheRun(t *testing.T) {
 	home := t.TempDir()
 	p, err := deliver.Pack(deliver.Options{Home: home}, []deliver.Item{

@@ -5,7 +5,7 @@
 // once, checked and executed by that same descriptor (see Binary). When the leader exits, what stays in its process group is killed; a
 // grandchild that holds a pipe cannot hang the run.
 //
-// Attacks stopped: inherited descriptors (attacks.md 26), a terminal pushed into (27), core files (24), a binary swapped between check and
+// Attacks stopped: inherited descriptors (threat-model.md 26), a terminal pushed into (27), core files (24), a binary swapped between check and
 // start (51), the protocol's own stream as standard input (61). Not stopped here: a descendant that makes a session of its own outlives the run
 // (33, "weak"): the confinement that wraps a Spec closes that.
 //

@@ -10,7 +10,7 @@ import (
 const Window = 12
 
 // Detector is an alarm, not a masker: it tells whether a captured output as a whole seems to hold a value that was disguised by simple
-// transforms (attacks.md 3): split, folded, spaced, case changed, rot13, reversed, octal, hex or decimal codes, encoded twice. What it finds is
+// transforms (threat-model.md 3): split, folded, spaced, case changed, rot13, reversed, octal, hex or decimal codes, encoded twice. What it finds is
 // not masked but withheld. It knows no exact places, and it may err: Window letters and digits in a row that a value shares with ordinary text alarm.
 //
 // It does not see XOR, ciphers, compression or sums; nothing does.

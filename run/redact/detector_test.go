@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// disguises are those of attacks.md row 3, and some more.
+// disguises are those of threat-model.md row 3, and some more.
 var disguises = map[string]func(string) string{
 	"split":           func(s string) string { return wrapAt(s, 5, " ") },
 	"fold":            func(s string) string { return wrapAt(s, 1, "\n") },

@@ -5,11 +5,11 @@
 // multi-line value also each of its lines. The output depends on the bytes alone, never on how they were cut into writes or on
 // time, and nothing is exempt: not binary, not the hundredth finding. Held back is only what may still become a match.
 //
-// Attacks stopped: attacks.md 1, 2, 50, 58, 59; 60 is counted by the Report. Row 3 (split, rot13, codes …) is the business of the
+// Attacks stopped: threat-model.md 1, 2, 50, 58, 59; 60 is counted by the Report. Row 3 (split, rot13, codes …) is the business of the
 // Detector, an alarm that withholds instead of masking.
 //
 // What it does not do: XOR, a cipher, compression, an oracle of one bit a run pass every redactor. Redaction is the net, never the wall
-// (DESIGN §1): a command that a model chose freely never holds a true value.
+// (docs/design.md §1): a command that a model chose freely never holds a true value.
 //
 // How it works. All patterns sit in one sorted list, found through an index of q-grams of which only every stride-th text position is
 // looked up (index.go). The text is read through two views: without line breaks and the indentation after them (wrap.go), and, where

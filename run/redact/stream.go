@@ -12,7 +12,7 @@ const blockLen = 64 << 10
 // Stream is a redacting io.WriteCloser in front of another writer. It is for one goroutine at a time.
 //
 // What it writes on depends on the bytes alone, not on how they were cut. It holds back only what may still become part of a match, however
-// long that takes: a timer would let through what drips slowly (attacks.md 50). Close lets the rest go; it does not close the writer behind.
+// long that takes: a timer would let through what drips slowly (threat-model.md 50). Close lets the rest go; it does not close the writer behind.
 type Stream struct {
 	dst     io.Writer
 	compile func() *Matcher

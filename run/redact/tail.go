@@ -3,7 +3,7 @@ package redact
 import "unicode/utf8"
 
 // Tail keeps the end of a text: at most a number of bytes, and the count of all. It is fed with what a Stream lets out, so what it cuts was
-// redacted before (attacks.md 59). The cut splits neither a marker nor a UTF-8 character. It is for one goroutine at a time.
+// redacted before (threat-model.md 59). The cut splits neither a marker nor a UTF-8 character. It is for one goroutine at a time.
 type Tail struct {
 	limit int
 	buf   []byte // up to twice the limit

@@ -4,7 +4,7 @@
 // is sent at most once: a pooled connection that turns out dead is dialled again only before the command was sent. There is no terminal,
 // no forwarding and no option: what comes after the handle is the remote command. Errors name the handle and a class, never the address.
 //
-// Attacks stopped: reading the key (attacks.md 47), using it for a file or another host (48), tunnels and options (49); an address in an error
+// Attacks stopped: reading the key (threat-model.md 47), using it for a file or another host (48), tunnels and options (49); an address in an error
 // text (65). The address that a command on the server itself prints is for the redactor: see Session.Hidden.
 //
 // Limits: what a remote command leaves running when it is stopped is the server's business (sshd passes no signal on to root's commands); the address behind a NAT is not known

@@ -114,7 +114,7 @@ func TestKeysWithAPassphrase(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, the error names the handle and a class; neither address nor key (attacks.md 65).
+// Whatever goes wrong, the error names the handle and a class; neither address nor key (threat-model.md 65).
 func TestAttack65_DialErrorsShowNoAddress(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Options{})
 	other := sshtest.Start(t, sshtest.Options{})

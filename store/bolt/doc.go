@@ -29,5 +29,5 @@
 // Power loss: bbolt makes the data pages durable before it writes the meta page (80 bytes, within one sector), so a torn meta page
 // needs a disk that tears a sector. kill -9 cannot tear it. Should it happen, Options.AcceptOlderMeta opens the transaction before.
 //
-// Attacks stopped: a file edited or swapped in part (attacks.md 57, 66, 72), input that exhausts the process (67).
+// Attacks stopped: a file edited or swapped in part (threat-model.md 57, 66, 72), input that exhausts the process (67).
 package bolt

@@ -6,7 +6,7 @@
 // new root password leaves only as secret.Secret.
 //
 // Attacks and accidents stopped: root passwords that hide in a read call (`last_tasks[].results` of the server details) and end in a log or a cache
-// (attacks.md 65); the account's password sent to another host by a redirect, in clear text by an http address, or to whoever answers without a
+// (threat-model.md 65); the account's password sent to another host by a redirect, in clear text by an http address, or to whoever answers without a
 // certificate; a throttle's 401 read as a wrong password, which once lost a new root password; a huge, deep or endless reply (67).
 //
 // Reinstalling a server is not here: it erases the disk and the backups, and nothing in Zavhoz may do that by itself.
@@ -102,7 +102,7 @@ func New(o Options) (*Client, error) {
 // Close lets idle connections go.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// parseBase accepts https, and http to this machine only: a password must not travel in clear text (attacks.md 56).
+// parseBase accepts https, and http to this machine only: a password must not travel in clear text (threat-model.md 56).
 func parseBase(s string) (*url.URL, error) {
 	refused := fault.New(fault.InvalidArgument, "a provider's base URL is https://host/path, or http:// on loopback", "mend base_url in the configuration")
 	u, err := url.Parse(s)

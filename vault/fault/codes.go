@@ -1,6 +1,6 @@
 package fault
 
-// Code is a stable, public name of a failure. Codes are never renamed or reused (DESIGN §12); testdata/formats/codes.golden pins them.
+// Code is a stable, public name of a failure. Codes are never renamed or reused (docs/design.md §12); testdata/formats/codes.golden pins them.
 type Code string
 
 // The codes, by the noun they speak of.

@@ -3,7 +3,7 @@
 // Promise: what an agent, a caller of the API or a person at a terminal sees of a failure is a stable code, a sentence of ours
 // and the next step; never the text of a backend, a provider or a parser, for such texts hold what they were given.
 //
-// Attack stopped: secrets that leave in error texts (attacks.md 65): a *Error shows only Message and Next. The cause it wraps is for
+// Attack stopped: secrets that leave in error texts (threat-model.md 65): a *Error shows only Message and Next. The cause it wraps is for
 // errors.Is inside the program; Error() does not print it, and logs record only the cause's type (see Cause).
 package fault
 

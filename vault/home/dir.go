@@ -3,7 +3,7 @@
 // Promise: the folder and what lies in it are for their owner alone, and are refused with the command that mends them where they are not. Init
 // makes everything or nothing: what it builds becomes visible by one rename. An error names files, lines and keys, never what a file holds.
 //
-// Attacks stopped: a key file that another user reads or replaces (attacks.md 66, 22); a socket folder in /tmp that somebody else made first; secrets
+// Attacks stopped: a key file that another user reads or replaces (threat-model.md 66, 22); a socket folder in /tmp that somebody else made first; secrets
 // echoed by a parser's error (65).
 package home
 

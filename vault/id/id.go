@@ -4,7 +4,7 @@
 // provider's number, so it cannot be guessed or used to count. A token (zvh_agt_…, zvh_op_…) carries a checksum, so that secret
 // scanners can know one with no false alarms; only its hash is kept.
 //
-// Attack stopped: a handle or lease guessed (attacks.md 63). Possession of an id is never permission all the same.
+// Attack stopped: a handle or lease guessed (threat-model.md 63). Possession of an id is never permission all the same.
 package id
 
 import (

@@ -4,7 +4,7 @@
 // changed gives an error. A sealed value carries in its associated data what it belongs to (type, record, field, version, key): moved
 // anywhere else it does not open.
 //
-// Attacks stopped: ciphertexts swapped between records, fields or versions (attacks.md 57); a header given another recipient, an older
+// Attacks stopped: ciphertexts swapped between records, fields or versions (threat-model.md 57); a header given another recipient, an older
 // slot or a cut key list by a writer of the database (72), by the header's MAC under the data key itself.
 //
 // What it does not see: a whole vault put in place of this one. Age wraps for a public key, so who writes the database can make a

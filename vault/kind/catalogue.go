@@ -2,7 +2,7 @@ package kind
 
 import "slices"
 
-// catalogue is what api_key knows. One row a service; a test checks each. Denied is what makes, changes or shows credentials (attacks.md 40).
+// catalogue is what api_key knows. One row a service; a test checks each. Denied is what makes, changes or shows credentials (threat-model.md 40).
 // Sources: each service's own API reference (Doc).
 var catalogue = slices.Concat(models, forges, clouds, messaging, operations, refused)
 

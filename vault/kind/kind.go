@@ -1,10 +1,10 @@
 // Package kind is the registry of what a resource can be: one file declares one kind, and adding one touches no other file.
 //
 // Promise: what Validate lets through has the shape that its kind declares, is in one canonical form, and no public attribute of it holds a secret
-// value. A refusal names the field and the shape that is expected, never the value or a piece of it (attacks.md 65).
+// value. A refusal names the field and the shape that is expected, never the value or a piece of it (threat-model.md 65).
 //
 // Attacks stopped: a secret pasted into an attribute that a model may read; a variable name that steers a loader, a shell or an interpreter
-// (attacks.md 23); a key file that makes its reader work for hours; endpoints that make new keys (attacks.md 40: denied in the catalogue).
+// (threat-model.md 23); a key file that makes its reader work for hours; endpoints that make new keys (threat-model.md 40: denied in the catalogue).
 //
 // Pasted values: a single-line value loses its final line ends; a multi-line one gets "\n" line ends, and one at the end if it is PEM. Nothing else is
 // changed: a password may end with a blank.

@@ -4,7 +4,7 @@
 // else is one error that says nothing of the value. The doors (mcp, tools, web) must not import this package, not even indirectly: a test on the
 // import graph holds them to it, so no handler of theirs can hold a secret value.
 //
-// Attacks stopped: ciphertexts swapped between rows, handles or versions (attacks.md 57); a tool grown careless (65).
+// Attacks stopped: ciphertexts swapped between rows, handles or versions (threat-model.md 57); a tool grown careless (65).
 package open
 
 import (

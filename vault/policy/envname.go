@@ -8,7 +8,7 @@ import (
 
 var envShape = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
-// Names that steer a loader, a shell, an interpreter, a tool's configuration or the run itself (attacks.md 23). Compared in upper case: Windows
+// Names that steer a loader, a shell, an interpreter, a tool's configuration or the run itself (threat-model.md 23). Compared in upper case: Windows
 // does not tell case apart, and http_proxy means the same as HTTP_PROXY.
 var (
 	reservedNames = map[string]bool{}

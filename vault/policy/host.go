@@ -17,7 +17,7 @@ var (
 )
 
 // CanonicalHost gives the one spelling of a host: lower case, IPv6 without brackets. What could be read as another host by another program is
-// refused (attacks.md 54, 55): trailing dots, non-ASCII letters, "2130706433", "0x7f.1", "127.1", IPv4 inside IPv6, zones.
+// refused (threat-model.md 54, 55): trailing dots, non-ASCII letters, "2130706433", "0x7f.1", "127.1", IPv4 inside IPv6, zones.
 func CanonicalHost(s string) (string, error) {
 	s = strings.ToLower(s)
 	if bare, ok := strings.CutPrefix(s, "["); ok {

@@ -11,7 +11,7 @@ type Decision struct {
 }
 
 // MatchRequest decides one request by its method, the host and port that the connection is made to, and the raw path as sent (without
-// query). It is pure and refuses by default: an unknown host, a rule missed by spelling or anything ambiguous is a refusal (attacks.md 55). What one
+// query). It is pure and refuses by default: an unknown host, a rule missed by spelling or anything ambiguous is a refusal (threat-model.md 55). What one
 // rule denies no other allows.
 //
 // What it cannot see and the caller must stop: method overrides in headers or the query, and a path rewritten after this look.

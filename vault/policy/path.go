@@ -15,7 +15,7 @@ const maxPath = 8 << 10 // bytes
 // lookalikes are letters that some servers fold into "." , "/" or "\" (compatibility forms).
 const lookalikes = "\u2024\u2025\u2026\u2044\u2215\u29f5\u29f8\ufe52\ufe68\uff0e\uff0f\uff3c"
 
-// NormalPath decodes a raw request path (no query) once, and refuses whatever two servers could read differently (attacks.md 55): dot segments,
+// NormalPath decodes a raw request path (no query) once, and refuses whatever two servers could read differently (threat-model.md 55): dot segments,
 // encoded slashes, backslashes, "%", "?", "#" and ";", empty segments, control characters, bytes that are not UTF-8 (overlong dots). A trailing slash stays.
 func NormalPath(raw string) (string, error) {
 	if len(raw) == 0 || len(raw) > maxPath || raw[0] != '/' {

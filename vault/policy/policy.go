@@ -2,7 +2,7 @@
 //
 // Promise: deny by default; a policy can be read as a whole, and everything that it does not allow is refused with the sentence that says how a
 // person could allow it. The policy is part of the resource's record and so under its MAC: a changed row is refused, not obeyed
-// (attacks.md 72).
+// (threat-model.md 72).
 package policy
 
 import "time"
@@ -10,7 +10,7 @@ import "time"
 // Delivery is how a resource reaches a command. Names are frozen.
 type Delivery string
 
-// The deliveries of DESIGN §7.
+// The deliveries of docs/design.md §7.
 const (
 	Broker Delivery = "broker" // a placeholder; the egress proxy swaps it
 	SSH    Delivery = "ssh"    // an authenticated connection
@@ -22,7 +22,7 @@ const (
 // Level is an isolation level. Names and order are frozen: open < proxied < basic < sealed < vaulted.
 type Level string
 
-// The levels of DESIGN §7.
+// The levels of docs/design.md §7.
 const (
 	LevelOpen    Level = "open"
 	LevelProxied Level = "proxied"
@@ -55,7 +55,7 @@ type HostRule struct {
 	Methods []string `json:"methods,omitempty"` // empty: GET HEAD POST PUT PATCH DELETE OPTIONS
 	Paths   []string `json:"paths,omitempty"`   // prefixes ending in "/" or "/*", or exact; "*" alone stands for one segment; empty: all
 	// Deny refuses before anything allows: "/path" for every method, or "POST,PUT:/path"; compared without regard to case. The catalogue names
-	// here what makes or shows keys (attacks.md 40).
+	// here what makes or shows keys (threat-model.md 40).
 	Deny []string `json:"deny,omitempty"`
 	// KeyEndpoints lifts what the kind denies on this host; only a person writes it. It says nothing about Deny.
 	KeyEndpoints bool `json:"allow_key_endpoints,omitempty"`

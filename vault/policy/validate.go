@@ -131,7 +131,7 @@ func checkResolve(p Policy) error {
 	return nil
 }
 
-// ParseResolve reads "host=ip". Link-local (the metadata services), multicast and unspecified addresses are never a service (attacks.md 45).
+// ParseResolve reads "host=ip". Link-local (the metadata services), multicast and unspecified addresses are never a service (threat-model.md 45).
 func ParseResolve(entry string) (host string, ip netip.Addr, err error) {
 	name, addr, ok := strings.Cut(entry, "=")
 	refused := bad("a `resolve` entry is not a host name, `=` and an address of a service", "write --resolve api.acme.internal=10.0.0.5")

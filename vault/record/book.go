@@ -8,7 +8,7 @@
 // The sum is MSet-Add-Hash (Clarke et al., 2003): per row a keyed function of its MAC, added modulo 2^256 and masked with a keyed function of a
 // nonce. Without key or mask, who can read sums could look for another set of old rows with the same sum.
 //
-// Attacks stopped: a writer of the database edits a policy row (attacks.md 72), moves a record to another handle (57), deletes or
+// Attacks stopped: a writer of the database edits a policy row (threat-model.md 72), moves a record to another handle (57), deletes or
 // brings back a grant or lease (63). Not seen: the whole store put back to an earlier moment, for nothing outside it remembers; and a lost
 // row before Verify runs, which Get calls not found.
 package record

@@ -4,7 +4,7 @@
 // text (fmt with any verb, slog, encoding/json, text, yaml, gob, xml through text) gives "[secret]" or an error. The bytes come out of
 // one method, Reveal, whose callers are a list that `make lint` checks (internal rule: see testdata/lint/reveal.txt).
 //
-// Attack stopped: the commonest leak of all (attacks.md 65), a value that ends in a log line, an error text, a panic or a JSON
+// Attack stopped: the commonest leak of all (threat-model.md 65), a value that ends in a log line, an error text, a panic or a JSON
 // reply because some struct that held it was formatted.
 //
 // What it does not do: Go may have copied the bytes before they came here, and whoever calls Reveal may copy them again. Wipe

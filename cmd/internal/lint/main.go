@@ -4,7 +4,7 @@
 // Promise: a rule of the house is a row in a table (rules.go) with its reason beside it, it is checked for Linux, macOS and Windows alike, and a
 // row that names something that is gone fails too, so a rename cannot switch a rule off in silence.
 //
-// Attack stopped: the slow one. A wall (DESIGN: no way to ask, the only opener, nothing prints a secret) falls in a hurried change a year
+// Attack stopped: the slow one. A wall (docs/design.md §1: no way to ask, the only opener, nothing prints a secret) falls in a hurried change a year
 // from now, by one import or one format verb; here that change does not pass.
 //
 // What it does not do: it follows a revealed value through one function, not across calls. The list of callers is the wall; the rest helps a reviewer.

@@ -4,7 +4,7 @@
 // the fields that any later decoder finds. Go's decoder takes "Method" for "method" and lets the last of two win: a message whose keys
 // could be read in two ways is refused, so that a door's checks and the library behind it can never see two different messages.
 //
-// Attacks stopped: giant, deep, duplicate-key, invalid UTF-8 and batch input (attacks.md 67); a method smuggled past a guard.
+// Attacks stopped: giant, deep, duplicate-key, invalid UTF-8 and batch input (threat-model.md 67); a method smuggled past a guard.
 package wire
 
 import (

@@ -4,7 +4,7 @@
 // derived by HKDF-SHA256, so that no output of one can be used as another. Keys lie in memory that is locked and kept out of core files where
 // the system allows it, and are overwritten on Close; after Close nothing opens, seals or verifies.
 //
-// Attacks stopped: keys in swap and core files (attacks.md 25, 66), best effort: the ciphers of x/crypto and crypto/hmac keep copies of
+// Attacks stopped: keys in swap and core files (threat-model.md 25, 66), best effort: the ciphers of x/crypto and crypto/hmac keep copies of
 // derived keys in ordinary memory, which Close can drop but not overwrite. Ciphertexts opened out of sight: Open has one caller,
 // vault/open, which `make lint` checks, and code outside vault/ cannot reach a Ring at all, for a Warrant can be made only here.
 package keys

@@ -9,7 +9,7 @@
 // ready; this one imports little and sits early, so its init function comes before the expensive ones. TestQuickIsEarly holds it to that: keep
 // regexp, net and encoding/json's friends out of here.
 //
-// Attacks stopped: a socket that another user put in the daemon's place (attacks.md 22): the peer must have our uid.
+// Attacks stopped: a socket that another user put in the daemon's place (threat-model.md 22): the peer must have our uid.
 package quick
 
 import (
