@@ -101,7 +101,7 @@ func (r *Reconciler) plan(f findings, snap Snapshot) plan {
 	for _, p := range s.pairs {
 		switch {
 		case p.seen != nil:
-			due.add(p.row.ProviderID, r.numbersAt(p.row), f.now, r.o.DetailsEvery)
+			due.add(p.row.ProviderID, r.numbersAt(*p.row), f.now, r.o.DetailsEvery)
 		case !held && p.row.Status != Decommissioned && (p.row.Status.gone() || p.row.Absent+1 >= r.o.Grace):
 			absent.add(p.row.ProviderID, r.asked[p.row.ProviderID], f.now, r.o.CheckAgain)
 		}

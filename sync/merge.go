@@ -44,7 +44,7 @@ func (f findings) decide(snap Snapshot) verdict {
 	v.State = State{LastSuccess: f.now, Shrunk: v.shrunk}
 	v.Counts = Counts{Seen: len(f.seen.all), Skipped: f.seen.skipped}
 	for _, p := range s.pairs {
-		d := draft{findings: &f, row: p.row, counts: &v.Counts}
+		d := draft{findings: &f, row: *p.row, counts: &v.Counts}
 		switch {
 		case p.adopted:
 			d.why = append(d.why, WhyIdentity)

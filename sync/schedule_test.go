@@ -171,7 +171,8 @@ func TestOnlyTheLeaderSyncs(t *testing.T) {
 		var leads atomic.Bool
 		s := schedule(t, f, sync.ScheduleOptions{Leader: func(context.Context) bool { return leads.Load() }})
 		s.Start()
-		time.Sleep(3 * time.Minute)
+		time.Sleep(3*time.Minute + 30*time.Second)
+		synctest.Wait()
 		if rep, err := s.Trigger(t.Context()); fault.CodeOf(err) != fault.Busy || !rep.Idle || f.n.Load() != 0 {
 			t.Errorf("%+v, %v", rep, err)
 		}

@@ -47,7 +47,7 @@ func sight(list []Observed, reg Registry) sightings {
 
 // pair is a row with the record that shows it; nil: the list does not.
 type pair struct {
-	row     Row
+	row     *Row // the snapshot's: not to be changed
 	seen    *sighting
 	adopted bool // the row had no provider id and was matched by its address
 }
@@ -63,12 +63,16 @@ type survey struct {
 // match pairs the rows with what was seen. Identity is the provider's id. Only a row without one (imported) is matched by its IP address, once, and
 // only where exactly one unclaimed record has that address.
 func match(rows []Row, seen sightings) survey {
-	rows = slices.SortedFunc(slices.Values(rows), func(a, b Row) int { return strings.Compare(a.ID, b.ID) })
+	order := make([]*Row, len(rows)) // a row is big, and there may be 10,000
+	for i := range rows {
+		order[i] = &rows[i]
+	}
+	slices.SortFunc(order, func(a, b *Row) int { return strings.Compare(a.ID, b.ID) })
 	var s survey
 	claimed := make(map[string]bool, len(rows))
 	s.pairs = make([]pair, 0, len(rows))
-	var legacy []Row
-	for _, r := range rows {
+	var legacy []*Row
+	for _, r := range order {
 		switch {
 		case r.ProviderID == "":
 			legacy = append(legacy, r)
@@ -88,7 +92,7 @@ func match(rows []Row, seen sightings) survey {
 	return s
 }
 
-func (s *survey) claimLegacy(legacy []Row, seen sightings, claimed map[string]bool) {
+func (s *survey) claimLegacy(legacy []*Row, seen sightings, claimed map[string]bool) {
 	if len(legacy) == 0 {
 		return
 	}
@@ -105,8 +109,9 @@ func (s *survey) claimLegacy(legacy []Row, seen sightings, claimed map[string]bo
 			continue
 		}
 		claimed[at[0].ProviderID] = true
-		r.ProviderID = at[0].ProviderID
-		s.pairs = append(s.pairs, pair{row: r, seen: at[0], adopted: true})
+		matched := *r
+		matched.ProviderID = at[0].ProviderID
+		s.pairs = append(s.pairs, pair{row: &matched, seen: at[0], adopted: true})
 	}
 }
 
