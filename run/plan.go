@@ -85,7 +85,7 @@ func (e *Engine) planRemote(p *plan, r Request) error {
 	res := p.uses[0].Resource
 	if !e.o.Rules.Allows(res, policy.SSH) {
 		return fault.New(fault.DeliveryRefused, res.Handle+" cannot be used by ssh: its kind or its policy does not allow it",
-			"a person can allow it for a server: zavhoz resource policy "+res.Handle+" --deliver ssh")
+			"a person can allow it for a server: zavhoz resource policy "+res.Handle+" --delivery ssh")
 	}
 	if len(r.Env) > 0 || r.Cwd != "" {
 		return fault.New(fault.InvalidArgument, "an ssh run takes neither env nor cwd", `put them into the remote command: "cd /srv/bot && STAGE=x ./run"`)
@@ -144,12 +144,12 @@ func named(err error, handle string) error {
 // handOver chooses how the true value goes to a pinned command: in the environment where that is allowed, else as a file.
 func (e *Engine) handOver(u vault.Use) (policy.Delivery, error) {
 	for _, d := range []policy.Delivery{policy.Env, policy.File} {
-		if !u.StandInOnly && e.o.Rules.Allows(u.Resource, d) {
-			return d, nil
+		if e.o.Rules.Allows(u.Resource, d) {
+			return d, vault.MayDeliver(u, d)
 		}
 	}
 	return "", fault.New(fault.DeliveryRefused, u.Resource.Handle+" may not be handed to a command by its value",
-		"a person can allow it: zavhoz resource policy "+u.Resource.Handle+" --deliver env")
+		"a person can allow it: zavhoz resource policy "+u.Resource.Handle+" --delivery env")
 }
 
 // joinPins makes one pin of those that matched, one a resource: what they say of the binary and folder must agree, what they allow the caller is what all

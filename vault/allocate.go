@@ -76,11 +76,11 @@ func (q AllocateRequest) check() error {
 	switch {
 	case (q.Handle == "") == (q.Kind == ""):
 		return bad("name either a handle or a kind", "call list_resources to see both")
-	case q.Purpose == "" || len(q.Purpose) > 200 || !printable(q.Purpose):
+	case q.Purpose == "" || longer(q.Purpose, 200) || !printable(q.Purpose):
 		return bad("purpose is required: one line of at most 200 characters that says what the resource is for", "")
-	case len(q.Context) > 200 || !printable(q.Context):
+	case longer(q.Context, 200) || !printable(q.Context):
 		return bad("context is one line of at most 200 characters", "")
-	case len(q.IdemKey) > 128 || !printable(q.IdemKey):
+	case longer(q.IdemKey, 128) || !printable(q.IdemKey):
 		return bad("idempotency_key is one line of at most 128 characters", "")
 	case q.TTL < 0 || q.TTL > MaxTTL:
 		return bad("ttl_s is between 1 and 86400 seconds", "")

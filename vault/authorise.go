@@ -99,7 +99,11 @@ func (v *Vault) authoriseOne(tx store.Tx, actor Actor, ref string) (Use, error) 
 		return Use{}, err
 	}
 	if id.Is(ref, id.Lease) {
-		return v.byLease(tx, a, ref)
+		u, err := v.byLease(tx, a, ref)
+		if err != nil {
+			return Use{}, err
+		}
+		return u, unapproved(u.Resource)
 	}
 	r, err := v.byHandle(tx, ref)
 	if err != nil {
@@ -121,7 +125,7 @@ func (v *Vault) authoriseOne(tx store.Tx, actor Actor, ref string) (Use, error) 
 	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, nil
 }
 
-// byLease authorises by a lease id. Another agent's lease is answered like none at all; the audit record tells them apart.
+// byLease finds what a lease id gives; approval is asked for where it is used. Another agent's lease is answered like none at all; the audit record tells them apart.
 func (v *Vault) byLease(tx store.Tx, a Agent, ref string) (Use, error) {
 	l, err := v.leases.Get(tx, ref)
 	if err != nil {
@@ -140,7 +144,7 @@ func (v *Vault) byLease(tx store.Tx, a Agent, ref string) (Use, error) {
 	if !visible(r, a) { // grants or policy narrowed since
 		return Use{}, noResource()
 	}
-	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, errors.Join(v.usable(tx, r), unapproved(r))
+	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, v.usable(tx, r)
 }
 
 // unapproved refuses an agent's use of a resource whose every run a person approves: until there is a way to ask one, that is every run.

@@ -3,6 +3,7 @@ package vault_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -189,6 +190,32 @@ func TestIdempotencyKey(t *testing.T) {
 	if fresh.Lease.ID == first.Lease.ID {
 		t.Error("a released lease came back")
 	}
+}
+
+// Whoever repeats a call gets what the first one got, also where each use asks for an approval; and 200 characters are 200 in any script.
+func TestRepeatedWhereApprovalIsAsked(t *testing.T) {
+	h := newHouse(t)
+	r := h.addBot("b")
+	p := r.Policy
+	p.Approval = "always"
+	_, err := h.EditResource(ctx, operator, "b", vault.Edit{Policy: &p})
+	must(t, err)
+	who, _ := h.addAgent(vault.NewAgent{Name: "a"})
+	q := vault.AllocateRequest{Handle: "b", Purpose: strings.Repeat("ы", 200), IdemKey: "k"}
+	first, err := h.Allocate(ctx, who, q)
+	must(t, err)
+	again, err := h.Allocate(ctx, who, q)
+	must(t, err)
+	if again.Lease.ID != first.Lease.ID {
+		t.Error("another lease")
+	}
+	for _, ref := range []string{"b", first.Lease.ID} {
+		_, err = h.Authorise(ctx, who, []string{ref})
+		wantCode(t, err, fault.ApprovalRequired)
+	}
+	q.Purpose += "ы"
+	_, err = h.Allocate(ctx, who, q)
+	wantCode(t, err, fault.InvalidArgument)
 }
 
 func TestPortsAreNeverGivenTwice(t *testing.T) {

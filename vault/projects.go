@@ -20,7 +20,7 @@ var slugShape = lazyregexp.New(`^[a-z][a-z0-9-]{0,39}$`)
 
 // AddProject makes a project.
 func (v *Vault) AddProject(ctx context.Context, actor Actor, slug, title string) (p Project, err error) {
-	if !slugShape.MatchString(slug) || len(title) > 255 || !printable(title) {
+	if !slugShape.MatchString(slug) || longer(title, 255) || !printable(title) {
 		return p, fault.New(fault.InvalidArgument, "a project's slug begins with a letter and has at most 40 lower-case letters, digits and `-`; its title is one line of at most 255 characters", "")
 	}
 	p = Project{Format: 1, ID: id.New(id.Project), Slug: slug, Title: title, CreatedAt: v.now()}

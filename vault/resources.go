@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
@@ -267,7 +268,7 @@ func resourceEvent(actor Actor, a audit.Action, r Resource, detail map[string]st
 func checkLabels(labels map[string]string) error {
 	bad := len(labels) > maxLabels
 	for k, val := range labels {
-		bad = bad || !labelShape.MatchString(k) || len(val) > maxLabelLen || !printable(val)
+		bad = bad || !labelShape.MatchString(k) || longer(val, maxLabelLen) || !printable(val)
 	}
 	if bad {
 		return fault.New(fault.InvalidArgument, "labels are at most 32 pairs key=value: keys of lower-case letters, digits and `_./-`, values of at most 128 printable characters", "")
@@ -276,11 +277,14 @@ func checkLabels(labels map[string]string) error {
 }
 
 func checkWhy(why string) error {
-	if len(why) > maxWhy || !printable(why) {
+	if longer(why, maxWhy) || !printable(why) {
 		return fault.New(fault.InvalidArgument, "a reason is one line of at most 200 characters", "")
 	}
 	return nil
 }
+
+// longer tells whether s has more than n characters: what people and schemas count, in any script.
+func longer(s string, n int) bool { return utf8.RuneCountInString(s) > n }
 
 func printable(s string) bool {
 	return !slices.ContainsFunc([]rune(s), func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xFFFD || (r >= 0x80 && r < 0xa0) })

@@ -38,7 +38,7 @@ func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Us
 		run.Leases, run.Handles = nil, nil
 		for i := range uses {
 			u := &uses[i]
-			if err := mayDeliver(*u, policy.Delivery(run.Delivered[u.Resource.Handle])); err != nil {
+			if err := MayDeliver(*u, policy.Delivery(run.Delivered[u.Resource.Handle])); err != nil {
 				return err
 			}
 			if err := v.spend(tx, actor, u); err != nil {
@@ -60,8 +60,8 @@ func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Us
 	return run, uses, nil
 }
 
-// mayDeliver holds the last word on values that leave: an agent that no token proves gets stand-ins only.
-func mayDeliver(u Use, d policy.Delivery) error {
+// MayDeliver holds the last word on values that leave: an agent that no token proves gets stand-ins only.
+func MayDeliver(u Use, d policy.Delivery) error {
 	if u.StandInOnly && (d == policy.Env || d == policy.File) {
 		return fault.New(fault.DeliveryRefused, "the agent `"+LocalAgent+"` may use "+u.Resource.Handle+" by stand-in only, and this command needs the value itself",
 			"ask the operator to name the agent: `zavhoz resource policy "+u.Resource.Handle+" --agent "+LocalAgent+"`")

@@ -151,10 +151,10 @@ func (e *environment) deliver(it Item, file func(Item) (string, error)) error {
 			WithNext("use one of them in a run, or a person gives one another name: zavhoz resource edit %s --set env=NAME", it.Handle)
 	}
 	if bytes.IndexByte(value, 0) >= 0 {
-		return refused(it, "holds a zero byte, which no variable can", "a person allows it as a file: zavhoz resource policy "+it.Handle+" --deliver file").Because(errZero)
+		return refused(it, "holds a zero byte, which no variable can", "a person allows it as a file: zavhoz resource policy "+it.Handle+" --delivery file").Because(errZero)
 	}
 	if len(value) > MaxValue {
-		return refused(it, "is too long for a variable", "a person allows it as a file: zavhoz resource policy "+it.Handle+" --deliver file")
+		return refused(it, "is too long for a variable", "a person allows it as a file: zavhoz resource policy "+it.Handle+" --delivery file")
 	}
 	e.owner[name] = it.Handle
 	return e.set(name, string(value))
