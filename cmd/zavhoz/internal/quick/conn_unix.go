@@ -23,5 +23,9 @@ func dial(path string) (*conn, error) {
 		unix.Close(fd)
 		return nil, ErrBroken
 	}
+	if err := unix.SetNonblock(fd, true); err != nil { // waiting in the poller costs the scheduler nothing; a blocked thread keeps it looking
+		unix.Close(fd)
+		return nil, err
+	}
 	return &conn{f: os.NewFile(uintptr(fd), "operator.sock")}, nil
 }
