@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ type house struct {
 	sim    *time4vpstest.Sim
 	client *time4vps.Client
 	r      *sync.Reconciler
-	now    time.Time
+	clock  atomic.Int64 // unix seconds: the vault reads it from goroutines of its own
 	policy sync.Policy
 }
 
@@ -48,8 +49,9 @@ func newHouse(tb testing.TB, edit ...func(*sync.Options)) *house {
 	must(tb, err)
 	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
 	must(tb, err)
-	h := &house{opener: open.New(k), file: filepath.Join(tb.TempDir(), "vault.db"), sim: time4vpstest.New(), now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)}
-	clock := func() time.Time { return h.now }
+	h := &house{opener: open.New(k), file: filepath.Join(tb.TempDir(), "vault.db"), sim: time4vpstest.New()}
+	h.clock.Store(time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC).Unix())
+	clock := func() time.Time { return time.Unix(h.clock.Load(), 0) }
 	st, err := bolt.Create(tb.Context(), bolt.Options{Path: h.file})
 	must(tb, err)
 	h.v, err = vault.Open(tb.Context(), vault.Options{Store: st, Keyring: k, Opener: h.opener, Clock: clock})
@@ -79,7 +81,7 @@ func newHouse(tb testing.TB, edit ...func(*sync.Options)) *house {
 
 func (h *house) cycle(tb testing.TB) sync.Report {
 	tb.Helper()
-	h.now = h.now.Add(time.Minute)
+	h.clock.Add(60)
 	rep := h.r.Cycle(context.Background())
 	if !rep.OK {
 		tb.Fatal(rep.Err())
