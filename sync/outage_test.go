@@ -179,10 +179,10 @@ func TestDetailsHaveABudget(t *testing.T) {
 }
 
 func TestTheCyclesDeadlineLeavesTimeToStore(t *testing.T) {
-	h := newHouse(t, func(o *sync.Options) { o.ApplyReserve = 3 * time.Second })
+	h := newHouse(t, func(o *sync.Options) { o.ApplyReserve = 4 * time.Second })
 	h.sim.Populate(20)
 	h.sim.Inject(time4vpstest.Rule{Prefix: "/server/", Reply: time4vpstest.Hang})
-	ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
 	defer cancel()
 	if rep := h.r.Cycle(ctx); !rep.OK || rep.New != 20 {
 		t.Errorf("%+v", rep)
