@@ -1,0 +1,143 @@
+package vault
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/internal/keys/keystest"
+	"github.com/zavhoz/zavhoz/vault/policy"
+)
+
+// fixed gives an id of a kind that is always the same.
+func fixed(k id.Kind) string { return string(k) + "_" + strings.Repeat("a", 26) }
+
+// goldenRows is one record of each collection, every field of it set, under its key.
+func goldenRows() []goldenRow {
+	at := func(minute int) time.Time { return time.Date(2026, 8, 1, 12, minute, 0, 5000, time.UTC) }
+	res, lse, run, agt, srv := fixed(id.Resource), fixed(id.Lease), fixed(id.Run), fixed(id.Agent), fixed(id.Server)
+	sealed := map[string]Sealed{"host": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "9-16"}}
+	resource := Resource{
+		Format: 1, ID: res, Handle: "prod_vps_1", Kind: "server", Attrs: map[string]string{"user": "deploy"}, Sealed: sealed, Labels: map[string]string{"env": "prod"},
+		Project: "default", Status: Active, Version: 2, CreatedAt: at(0), UpdatedAt: at(1), UpdatedBy: "operator", Why: "a new address",
+		Policy: policy.Policy{
+			Agents: []string{"local"}, Deliveries: []policy.Delivery{policy.SSH}, Approval: policy.ApprovalAlways, MinLevel: policy.LevelSealed, MaxUses: 9, MaxTTL: 600,
+			Hosts:   []policy.HostRule{{Host: "api.example.org", Port: 8443, Methods: []string{"GET"}, Paths: []string{"/v1/*"}, Deny: []string{"POST:/keys"}, KeyEndpoints: true}},
+			Pins:    []policy.Pin{{Name: "deploy", Argv: []string{"/usr/bin/deploy", "{n:int}"}, SHA256: strings.Repeat("0a", 32), Cwd: "/srv", Env: []string{"STAGE"}, Stdin: true}},
+			Expires: at(2), Resolve: []string{"api.example.org=192.0.2.1"}, Private: true, UpstreamCA: "-----BEGIN CERTIFICATE-----\n", Exec: []string{"uptime"},
+		},
+	}
+	lease := Lease{
+		Format: 1, ID: lse, Agent: agt, Context: "thread 7", Resource: res, Handle: "prod_vps_1", Project: "default", Purpose: "deploy <the bot> & look",
+		Demand: Demand{RAMMB: 512, DiskMB: 1024, CPU: 1, Ports: []int{8080}}, Ports: []int{8080}, Implicit: true, MaxUses: 3, Used: 1, Redactions: 2,
+		IdemKey: "once", IdemDigest: "0a0b", CreatedAt: at(0), ExpiresAt: at(30), ReleasedAt: at(5), ReleasedWhy: "released",
+	}
+	agent := Agent{
+		Format: 1, ID: agt, Name: "claude", Role: RoleAgent, TokenHash: id.HashToken("zvh_agt_"), Rate: Rate{PerMinute: 60, Concurrent: 2}, Attended: true, CreatedAt: at(0),
+		Grants: Grants{Projects: []string{"default"}, Kinds: []string{"*"}, Labels: []string{"env=prod"}},
+	}
+	server := Server{
+		Format: 1, ID: srv, Provider: "time4vps", ProviderID: "12345", ResourceID: res, Sealed: sealed, Prints: map[string]string{"ip": "0a0b"}, Status: "missing", StatusWas: "active",
+		IsManaged: true, Intent: "yes", Ghost: true, CPU: 2, RAMMB: 2048, DiskMB: 20480, UsedRAMMB: 100, UsedDiskMB: 200, OS: "debian-13", Missing: 1,
+		ObservedAt: at(0), LastSeen: at(1), HealthAt: at(2), CreatedAt: at(3), Labels: map[string]string{"env": "prod"}, Version: 4,
+	}
+	execution := Run{
+		Format: 1, ID: run, Actor: Actor{Type: audit.Agent, ID: agt, Name: "claude", Door: "stdio", Context: "thread 7"}, Leases: []string{lse}, Handles: []string{"prod_vps_1"},
+		Command: []string{"ssh", "prod_vps_1", "uptime"}, Isolation: "in_process", Delivered: map[string]string{"prod_vps_1": "ssh"}, Background: true, State: RunFailed,
+		ExitCode: 125, Code: "connection_failed", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
+	}
+	project := Project{Format: 1, ID: fixed(id.Project), Slug: "default", Title: "All", CreatedAt: at(0)}
+	to := func(target string) link { return link{target} }
+	return []goldenRow{
+		{string(cResources), res, resource, &Resource{}}, {string(cVersions), versionKey(res, 1), resource, &Resource{}}, {string(cHandles), "prod_vps_1", to(res), &link{}},
+		{string(cCounters), res, counter{7}, &counter{}}, {string(cLeases), lse, lease, &Lease{}}, {string(cLive), res + "/" + lse, to(lse), &link{}},
+		{string(cIdem), idemKey(agent, AllocateRequest{IdemKey: "once"}), idemRow{Lease: lse, Digest: "0a0b", Until: at(30)}, &idemRow{}},
+		{string(cAgents), agt, agent, &Agent{}}, {string(cAgentNames), "claude", to(agt), &link{}}, {string(cTokens), agent.TokenHash, to(agt), &link{}},
+		{string(cProjects), "default", project, &Project{}}, {string(cServers), srv, server, &Server{}}, {string(cServerOf), res, to(srv), &link{}},
+		{string(cSync), "time4vps", SyncState{Body: json.RawMessage(`{"last_success":"2026-08-01T12:00:00Z"}`)}, &SyncState{}},
+		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}},
+	}
+}
+
+type goldenRow struct {
+	collection, key string
+	value, into     any
+}
+
+// Every record is written as the committed bytes say, and they are read back whole. A field that is new must be set in goldenRows.
+func TestGoldenRecords(t *testing.T) {
+	rows := goldenRows()
+	want := keystest.Golden(t, "vault_records.golden", func() []byte { return encodeRows(t, rows) })
+	if got := encodeRows(t, rows); !bytes.Equal(got, want) {
+		t.Errorf("written now:\n%s", got)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(want), "\n"), "\n")
+	if len(lines) != len(rows) {
+		t.Fatalf("%d lines for %d collections", len(lines), len(rows))
+	}
+	for i, line := range lines {
+		r := rows[i]
+		d := json.NewDecoder(strings.NewReader(strings.SplitN(line, " ", 3)[2]))
+		d.DisallowUnknownFields()
+		if err := d.Decode(r.into); err != nil {
+			t.Errorf("%s: %v", r.collection, err)
+		}
+		if got := reflect.ValueOf(r.into).Elem().Interface(); !reflect.DeepEqual(got, r.value) {
+			t.Errorf("%s is read as\n%+v\nnot\n%+v", r.collection, got, r.value)
+		}
+		for _, name := range unset(reflect.ValueOf(r.value), "") {
+			t.Errorf("%s: the golden record does not set %s", r.collection, name)
+		}
+	}
+}
+
+func encodeRows(t *testing.T, rows []goldenRow) []byte {
+	var out bytes.Buffer
+	for _, r := range rows {
+		body, err := json.Marshal(r.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.WriteString(r.collection + " " + r.key + " " + string(body) + "\n")
+	}
+	return out.Bytes()
+}
+
+// unset names the fields that are written and have no value.
+func unset(v reflect.Value, at string) (names []string) {
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			break
+		}
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.Tag.Get("json") != "-" {
+				names = append(names, unset(v.Field(i), at+"."+f.Name)...)
+			}
+		}
+		return names
+	case reflect.Slice:
+		if v.Len() > 0 && v.Type().Elem().Kind() == reflect.Struct {
+			return unset(v.Index(0), at)
+		}
+	}
+	if v.IsZero() {
+		return []string{at}
+	}
+	return nil
+}
+
+// A page's cursor outlives the daemon that gave it.
+func TestGoldenCursor(t *testing.T) {
+	if c := encodeCursor("prod_vps_1"); c != "cHJvZF92cHNfMQ" {
+		t.Errorf("the cursor is %q", c)
+	}
+	if key, err := decodeCursor("cHJvZF92cHNfMQ"); err != nil || key != "prod_vps_1" {
+		t.Errorf("%q %v", key, err)
+	}
+}
