@@ -88,13 +88,13 @@ func wrap(text string, width int) (out []string) {
 func (st *stage) verdict(m *model) error {
 	found := 0
 	body := strings.Join(strings.Fields(strings.ReplaceAll(string(st.machine.key), "-----", "\n")), "\n")
-	secrets := []string{st.token, "127.0.0.1:" + fmt.Sprint(st.machine.port)}
+	secrets := []string{st.token, st.login, "127.0.0.1:" + fmt.Sprint(st.machine.port)}
 	for line := range strings.Lines(body) {
 		if line = strings.TrimSpace(line); len(line) > 20 {
 			secrets = append(secrets, line)
 		}
 	}
-	for _, s := range secrets {
+	for _, s := range append(secrets, st.sim.Passwords()...) {
 		for _, form := range []string{s, reversed(s), hex.EncodeToString([]byte(s)), base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)), url.QueryEscape(s)} {
 			found += bytes.Count(m.received.Bytes(), []byte(form)) * len(s)
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -66,6 +67,7 @@ func (st *stage) acts(m *model) error {
 	key, server := []string{"weather_key"}, []string{"prod_vps_1"}
 	for _, a := range []act{
 		{"What is there?", "list_resources", map[string]any{}, false},
+		{"And which servers does the provider have?", "list_managed_servers", map[string]any{"min_free_ram_mb": 1024}, false},
 		{"I need the server.", "allocate_resource", map[string]any{"handle": "prod_vps_1", "purpose": "look at its load"}, false},
 		{"A command on the server:", "run_with_resource", map[string]any{"resources": server, "command": []string{"ssh", "prod_vps_1", "uname -s; echo from $SSH_CONNECTION"}}, false},
 		{"The pinned command, which holds the key:", "run_with_resource", map[string]any{"resources": key, "command": []string{st.client, "forecast", "24"}, "env": env}, false},
@@ -77,7 +79,7 @@ func (st *stage) acts(m *model) error {
 		if err != nil {
 			return err
 		}
-		st.screen.act(a, reply, append(st.weather.take(), st.machine.take()...))
+		st.screen.act(a, reply, slices.Concat(st.weather.take(), st.machine.take()))
 		if failed != a.fails {
 			return fmt.Errorf("%s: failed = %t, expected %t", a.tool, failed, a.fails)
 		}
@@ -113,11 +115,11 @@ func (m *model) call(tool string, args map[string]any) (reply string, failed boo
 		return "", false, err
 	}
 	for _, c := range r.Content {
-		reply += c.Text + "\n"
+		if tool != "run_with_resource" || !strings.HasPrefix(c.Text, "{") { // a run's object repeats its output
+			reply += c.Text + "\n"
+		}
 	}
-	if out := r.Data.Stdout + r.Data.Stderr; out != "" {
-		reply += out
-	}
+	reply += r.Data.Stdout + r.Data.Stderr
 	return strings.TrimSpace(reply), r.IsError, nil
 }
 

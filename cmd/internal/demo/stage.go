@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+
+	"github.com/zavhoz/zavhoz/sync/time4vps/time4vpstest"
 )
 
 // stage is everything that the play needs: the home, the services, the secrets to look for.
@@ -20,6 +22,9 @@ type stage struct {
 	token                  string
 	weather                *weather
 	machine                *machine
+	provider               *time4vpstest.Running
+	sim                    *time4vpstest.Sim
+	login                  string // the provider account's password
 	closers                []func()
 	screen                 *screen
 }
@@ -39,10 +44,29 @@ func newStage(ctx context.Context, dir, bin string) (*stage, error) {
 		return nil, errors.Join(err, st.close())
 	}
 	st.closers = append(st.closers, st.machine.stop)
+	if err := st.newProvider(); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
 	if err := goBuild(ctx, st.client, "./cmd/internal/demo"); err != nil {
 		return nil, errors.Join(err, st.close())
 	}
 	return st, nil
+}
+
+// newProvider starts a simulator of the provider with three servers, one of which the operator does not want touched.
+func (st *stage) newProvider() error {
+	var b [12]byte
+	_, _ = rand.Read(b[:])
+	st.login = "pw-" + hex.EncodeToString(b[:])
+	st.sim = time4vpstest.New()
+	st.sim.SetLogin("owner@example.org", st.login)
+	st.sim.Populate(3)
+	running, err := st.sim.Start()
+	st.provider = running
+	if err == nil {
+		st.closers = append(st.closers, running.Close)
+	}
+	return err
 }
 
 func (st *stage) close() error {
@@ -77,8 +101,16 @@ func (st *stage) prepare(ctx context.Context) error {
 		{"", []string{"resource", "policy", "weather_key", "--agent", "local", "--delivery", "env", "--pin", "forecast", "--pin-env", "WEATHER_ADDR,WEATHER_CA", "--", st.client, "forecast", "{hours:int}"}},
 		{"", []string{"resource", "add", "server", "prod_vps_1", "--set", "user=" + userName(), "--set", "port=" + strconv.Itoa(st.machine.port), "--secret", "host=@" + host, "--secret", "ssh_key=@" + st.machine.keyFile}},
 		{"", []string{"resource", "edit", "prod_vps_1", "--pin-host-key", "--yes"}},
+		{st.login, []string{"resource", "add", "api_key", "time4vps_login", "--set", "service=time4vps", "--set", "username=owner@example.org", "--secret", "key=-"}},
+		{"", []string{"server", "sync"}},
+		{"", []string{"server", "list"}},
 	}
 	for _, s := range steps {
+		if s.args[0] == "server" && s.args[1] == "sync" {
+			if err := st.configureSync(ctx); err != nil {
+				return err
+			}
+		}
 		out, err := st.zavhoz(ctx, s.stdin, s.args...)
 		st.screen.person(s.args, out)
 		if err != nil {
@@ -87,6 +119,24 @@ func (st *stage) prepare(ctx context.Context) error {
 	}
 	st.closers = append(st.closers, func() { _, _ = st.zavhoz(context.WithoutCancel(ctx), "", "stop") })
 	return nil
+}
+
+// configureSync names the provider in the configuration, as a person does with an editor, and stops the daemon: the next command starts one that reads it.
+func (st *stage) configureSync(ctx context.Context) error {
+	file := filepath.Join(st.home, "config.yaml")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	b = bytes.Replace(b, []byte(`resource: ""`), []byte(`resource: time4vps_login`), 1)
+	b = bytes.Replace(b, []byte("https://billing.time4vps.com/api"), []byte(st.provider.URL), 1)
+	b = bytes.Replace(b, []byte("auto_manage: false"), []byte("auto_manage: true"), 1)
+	b = bytes.Replace(b, []byte("ghost_servers: []"), []byte("ghost_servers: [300003]"), 1)
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return err
+	}
+	_, err = st.zavhoz(ctx, "", "stop")
+	return err
 }
 
 // zavhoz runs a command as the person would, and gives all that it printed.
