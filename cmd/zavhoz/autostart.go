@@ -27,8 +27,9 @@ type started struct {
 
 // dialer connects to one of the daemon's sockets and starts a daemon where none runs.
 type dialer struct {
-	dir  home.Dir
-	sock string
+	dir     home.Dir
+	sock    string
+	program string // to start as the daemon; "": this one
 }
 
 func (d dialer) dial(ctx context.Context) (net.Conn, error) {
@@ -49,7 +50,7 @@ func (d dialer) dial(ctx context.Context) (net.Conn, error) {
 		if c, err := dialSocket(ctx, d.sock); err == nil {
 			return c, nil // another door started it while we waited for the lock
 		}
-		err := startDaemon(ctx, d.dir)
+		err := startDaemon(ctx, d.dir, d.program)
 		// vault_busy: a daemon whose starter died holds the vault and is about to listen
 		if err != nil && fault.CodeOf(err) != fault.VaultBusy || time.Now().After(deadline) {
 			return nil, err
@@ -81,8 +82,11 @@ func dialSocket(ctx context.Context, sock string) (net.Conn, error) {
 var errStranger = fault.New(fault.KeyFileExposed, "the daemon's socket belongs to another user", "run zavhoz as the user who ran `zavhoz init`, or remove the folder of the socket")
 
 // startDaemon starts `zavhoz serve` detached from this terminal and session, and waits until it is ready or says why not.
-func startDaemon(ctx context.Context, dir home.Dir) error {
-	self, err := os.Executable()
+func startDaemon(ctx context.Context, dir home.Dir, program string) error {
+	self, err := program, error(nil)
+	if self == "" {
+		self, err = os.Executable()
+	}
 	if err != nil {
 		return fault.New(fault.DaemonUnavailable, "zavhoz does not find its own program", "start `zavhoz serve` by hand").Because(err)
 	}

@@ -111,7 +111,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	if _, err := d.vault.MarkLost(ctx); err != nil {
 		return err
 	}
-	d.engine = newEngine(d.vault, opener, d.log)
+	d.engine = newEngine(d.vault, opener, d.cfg.Limits, d.log)
 	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.log); err != nil {
 		return err
 	}
@@ -119,7 +119,8 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: isolation, Presence: d.vault.HasPresence}
 	d.mcp, err = mcp.New(mcp.Options{
 		Tools: tools.All(deps), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: identity{d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
-		HTTP: mcp.HTTP{Hosts: d.cfg.HTTP.AllowedHosts, Origins: d.cfg.HTTP.AllowedOrigins, TrustedProxy: d.cfg.TrustedProxies()},
+		Limits: mcp.Limits{MessageBytes: int(d.cfg.Limits.Request)},
+		HTTP:   mcp.HTTP{Hosts: d.cfg.HTTP.AllowedHosts, Origins: d.cfg.HTTP.AllowedOrigins, TrustedProxy: d.cfg.TrustedProxies()},
 	})
 	if err != nil {
 		return err

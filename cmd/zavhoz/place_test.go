@@ -152,6 +152,7 @@ func decode(t testing.TB, text string, into any) {
 
 // stop ends the daemon where one runs.
 func (p *place) stop() {
+	_ = os.Chmod(p.dir.Path(), 0o700)
 	if r := p.run("", "stop"); r.code != 0 && r.code != 6 {
 		p.t.Errorf("zavhoz stop: %v", r)
 	}
@@ -163,7 +164,7 @@ func (p *place) kill(pid int) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		p.t.Fatal(err)
 	}
-	until(p.t, "the daemon is gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+	until(p.t, "the daemon is gone", func() bool { return !alive(pid) && !held(p.dir.Vault()) }) // its last thread too
 }
 
 // zombie tells whether the process has ended and nobody has waited for it yet.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
@@ -14,6 +15,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -43,9 +45,10 @@ func mcpAgent(a vault.Agent) mcp.Agent {
 }
 
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
-func newEngine(v *vault.Vault, opener *open.Opener, log *slog.Logger) *run.Engine {
+func newEngine(v *vault.Vault, opener *open.Opener, limits home.Limits, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
 		Authority: v, Opener: opener, Log: log,
+		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
 				s, err := opener.Open(ref, sealed)

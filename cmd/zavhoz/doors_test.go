@@ -1,0 +1,338 @@
+package main
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// five opens five doors at the same moment and drives each to a tool call.
+func five(p *place) []*stdioDoor {
+	p.t.Helper()
+	doors := make([]*stdioDoor, 5)
+	for i := range doors {
+		doors[i] = p.open()
+	}
+	var wg sync.WaitGroup
+	for _, d := range doors {
+		wg.Go(func() {
+			d.greet()
+			d.serves()
+		})
+	}
+	wg.Wait()
+	return doors
+}
+
+func TestFiveDoorsWithoutADaemon(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	p.stop()
+	five(p)
+	if got := p.daemons(); got != 1 {
+		t.Fatalf("%d daemons serve five doors", got)
+	}
+}
+
+func TestFiveDoorsWithADaemon(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	pid := p.status().PID
+	doors := five(p)
+	if got := p.status().PID; got != pid {
+		t.Fatalf("daemon %d became %d", pid, got)
+	}
+	// killing a door harms nobody
+	doors[0].kill()
+	doors[1].kill()
+	for _, d := range doors[2:] {
+		d.serves()
+	}
+	if got := p.status().PID; got != pid {
+		t.Fatalf("daemon %d became %d", pid, got)
+	}
+	// closing one ends it in peace
+	_ = doors[2].in.Close()
+	if err := doors[2].cmd.Wait(); err != nil {
+		t.Fatalf("a door that its client closed: %v", err)
+	}
+}
+
+// daemons counts the processes that serve this home.
+func (p *place) daemons() int {
+	n := 0
+	procs, _ := os.ReadDir("/proc")
+	for _, e := range procs {
+		cmdline, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		env, err2 := os.ReadFile("/proc/" + e.Name() + "/environ")
+		if err == nil && err2 == nil && strings.Contains(string(cmdline), "serve\x00--autostarted") && strings.Contains(string(env), "ZAVHOZ_HOME="+p.dir.Path()+"\x00") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestDaemonKilledUnderOpenDoors(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	a, b := p.open(), p.open()
+	a.greet()
+	b.greet()
+	var lease struct {
+		ID string `json:"lease_id"`
+	}
+	a.tool("allocate_resource", map[string]any{"handle": "one", "purpose": "a test", "ttl_s": 600}, &lease)
+	for range 3 {
+		p.kill(p.status().PID)
+		// the same doors go on: the next call starts another daemon, and what was acknowledged is there
+		var wg sync.WaitGroup
+		wg.Go(a.serves)
+		wg.Go(b.serves)
+		wg.Wait()
+		var leases struct {
+			Items []struct {
+				ID string `json:"id"`
+			} `json:"items"`
+		}
+		cl := p.client()
+		if err := cl.call(t.Context(), "GET", path("leases"), nil, &leases); err != nil {
+			t.Fatal(err)
+		}
+		if len(leases.Items) != 1 || leases.Items[0].ID != lease.ID {
+			t.Fatalf("leases after the daemon's death: %v, want %s", leases.Items, lease.ID)
+		}
+	}
+	a.tool("release_resource", map[string]any{"lease_id": lease.ID}, nil)
+	p.ok("audit", "verify")
+}
+
+// client speaks to the operator's socket of the place.
+func (p *place) client() *client {
+	d := dialer{dir: p.dir, sock: p.dir.OperatorSock(), program: testZavhoz(p.t)}
+	return newClient(d.dial)
+}
+
+// testZavhoz is the program that testscript put first on PATH.
+func testZavhoz(t testing.TB) string {
+	t.Helper()
+	self, err := exec.LookPath("zavhoz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
+}
+
+func TestBackgroundRunOutlivesItsDoor(t *testing.T) {
+	p := initialised(t)
+	p.okIn("correct-horse-battery", "resource", "add", "generic", "job", "--set", "env=JOB", "--secret", "value=-")
+	fifo := p.write("go", "")
+	_ = os.Remove(fifo)
+	if err := mkfifo(fifo); err != nil {
+		t.Fatal(err)
+	}
+	script := p.write("wait.sh", "#!/bin/sh\necho begun\nread line < "+fifo+"\necho \"$line ${#JOB} $JOB\"\nexit 3\n")
+	if err := os.Chmod(script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.ok("resource", "policy", "job", "--agent", "local", "--delivery", "env", "--pin", "wait", "--", "/bin/sh", script)
+
+	first := p.open()
+	first.greet()
+	var run struct {
+		ID    string `json:"run_id"`
+		State string
+	}
+	first.tool("run_with_resource", map[string]any{"resources": []string{"job"}, "command": []string{"pin:wait"}, "background": true}, &run)
+	first.kill()
+
+	second := p.open()
+	second.greet()
+	var state struct {
+		State      string
+		Stdout     string
+		ExitCode   *int `json:"exit_code"`
+		Redactions int
+	}
+	until(t, "the run says that it has begun", func() bool {
+		second.tool("get_run", map[string]any{"run_id": run.ID}, &state)
+		return strings.Contains(state.Stdout, "begun")
+	})
+	if state.State != "running" {
+		t.Fatalf("state %q after the door that began it was killed", state.State)
+	}
+	if err := os.WriteFile(fifo, []byte("go\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the run ends", func() bool {
+		second.tool("get_run", map[string]any{"run_id": run.ID}, &state)
+		return state.State != "running"
+	})
+	if state.State != "exited" || state.ExitCode == nil || *state.ExitCode != 3 || !strings.Contains(state.Stdout, "go 21 [redacted:job.value]") {
+		t.Fatalf("%+v", state)
+	}
+}
+
+func TestDaemonFailureHasItsTrueCodeAtEveryDoor(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(p *place)
+		want   fault.Code
+		exit   int
+	}{
+		{"key file exposed", func(p *place) { chmod(t, p.dir.Identity(), 0o644) }, fault.KeyFileExposed, 7},
+		{"home open to others", func(p *place) { chmod(t, p.dir.Path(), 0o755) }, fault.KeyFileExposed, 7},
+		{"wrong identity", func(p *place) {
+			other := initialised(t)
+			b, err := os.ReadFile(other.dir.Identity())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(p.dir.Identity(), b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, fault.WrongIdentity, 7},
+		{"cut vault", func(p *place) {
+			if err := os.Truncate(p.dir.Vault(), 9000); err != nil {
+				t.Fatal(err)
+			}
+		}, fault.VaultCorrupt, 7},
+		{"configuration", func(p *place) { p.configure("level: info", "level: loud") }, fault.InvalidArgument, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := initialised(t)
+			c.damage(p)
+			if r := p.run("", "status", "--json"); r.code != c.exit || !strings.Contains(r.stderr, `"`+string(c.want)+`"`) || r.stdout != "" {
+				t.Errorf("the command line: %v", r)
+			}
+			var wg sync.WaitGroup
+			for range 3 {
+				d := p.open()
+				wg.Go(func() {
+					m := d.receive(d.send("initialize", handshake()))
+					if m.Error == nil || !strings.Contains(string(m.Error.Data), `"`+string(c.want)+`"`) {
+						t.Errorf("a door says %+v", m)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+func chmod(t testing.TB, name string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(name, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDoorWithoutAVaultSaysSo(t *testing.T) {
+	p := newPlace(t)
+	d := p.open()
+	m := d.receive(d.send("initialize", handshake()))
+	if m.Error == nil || !strings.Contains(string(m.Error.Data), `"not_initialized"`) {
+		t.Fatalf("%+v", m)
+	}
+	// and goes on once there is one
+	p.ok("init")
+	p.addGeneric("one", "correct-horse-battery")
+	d.greet()
+	d.serves()
+}
+
+func TestStaleSockets(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	p.kill(p.status().PID) // its sockets stay behind
+	if _, err := os.Stat(p.dir.AgentSock()); err != nil {
+		t.Fatal(err)
+	}
+	d := p.open()
+	d.greet()
+	d.serves()
+	p.kill(p.status().PID)
+	// something that is no socket at all
+	for _, name := range []string{p.dir.AgentSock(), p.dir.OperatorSock()} {
+		_ = os.Remove(name)
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.serves()
+	p.status()
+	// a socket on which nobody answers
+	p.kill(p.status().PID)
+	_ = os.Remove(p.dir.AgentSock())
+	l, err := net.Listen("unix", p.dir.AgentSock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	d.serves()
+}
+
+func TestSecondDaemonGetsVaultBusy(t *testing.T) {
+	p := initialised(t)
+	pid := p.status().PID
+	r := p.run("", "serve", "--json")
+	if r.code != fault.ExitUnavailable || !strings.Contains(r.stderr, `"vault_busy"`) {
+		t.Fatal(r)
+	}
+	if got := p.status().PID; got != pid {
+		t.Fatalf("daemon %d became %d", pid, got)
+	}
+}
+
+func TestIdleDaemonEnds(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	p.stop()
+	p.configure("idle_exit_s: 900", "idle_exit_s: 1")
+
+	// nobody is there
+	pid := p.status().PID
+	until(t, "the idle daemon ends", func() bool { return !alive(pid) })
+
+	// a lease keeps it, though its door has gone; given back, it ends
+	d := p.open()
+	d.greet()
+	var lease struct {
+		ID string `json:"lease_id"`
+	}
+	d.tool("allocate_resource", map[string]any{"handle": "one", "purpose": "a test", "ttl_s": 600}, &lease)
+	d.kill()
+	pid = p.status().PID
+	kept := p.open() // this one only looks: while it is open the daemon is not idle
+	kept.greet()
+	kept.serves()
+	kept.kill()
+	logged := p.logSays("idle", 1)
+	if logged != 1 {
+		t.Fatalf("%d daemons were idle, want the first alone", logged)
+	}
+	if !alive(pid) || p.status().Leases != 1 {
+		t.Fatal("the daemon ended under a lease")
+	}
+	d = p.open()
+	d.greet()
+	d.tool("release_resource", map[string]any{"lease_id": lease.ID}, nil)
+	d.kill()
+	until(t, "the daemon ends after the lease was given back", func() bool { return !alive(pid) })
+}
+
+// logSays counts lines of the daemon's log that hold a text, once there are at least so many.
+func (p *place) logSays(text string, atLeast int) int {
+	n := 0
+	until(p.t, "the log says "+text, func() bool {
+		b, _ := os.ReadFile(p.dir.Log())
+		n = strings.Count(string(b), text)
+		return n >= atLeast
+	})
+	return n
+}
