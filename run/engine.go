@@ -59,7 +59,7 @@ func (e *Engine) Changed(ids ...string) {
 // Run runs a request and waits for its end; in the background it returns once the run is recorded. An error is a refusal, or says why the run did not
 // come about or broke; Result then says as much as is known. Ending ctx stops a run that is not in the background.
 func (e *Engine) Run(ctx context.Context, r Request) (Result, error) {
-	if err := r.check(); err != nil {
+	if err := r.check(e.o.MaxTimeout); err != nil {
 		return Result{}, err
 	}
 	leave, err := e.enter(r.Actor)

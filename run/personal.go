@@ -22,7 +22,7 @@ func (e *Engine) OpenPlan(ctx context.Context, actor vault.Actor, refs, command 
 		return nil, fault.New(fault.NotPermitted, "only a person may run a command of their own with true values", "a person types: zavhoz run HANDLE --open -- COMMAND")
 	}
 	r := Request{Actor: actor, Refs: refs, Command: command}
-	if err := r.check(); err != nil {
+	if err := r.check(e.o.MaxTimeout); err != nil {
 		return nil, err
 	}
 	uses, err := e.o.Authority.Authorise(ctx, actor, refs)

@@ -36,8 +36,8 @@ const (
 	maxBackground  = 24 * time.Hour
 )
 
-// check bounds a request, whatever door it came by.
-func (r *Request) check() error {
+// check bounds a request, whatever door it came by. limit is for runs that are waited for.
+func (r *Request) check(limit time.Duration) error {
 	bad := func(format string, args ...any) error { return fault.Newf(fault.InvalidArgument, format, args...) }
 	if len(r.Command) == 0 || r.Command[0] == "" || len(r.Command) > maxCommand {
 		return fault.Newf(fault.InvalidArgument, "a command is argv of 1 to %d elements", maxCommand).WithNext(`for example ["ssh","HANDLE","uptime"]`)
@@ -47,7 +47,7 @@ func (r *Request) check() error {
 			return bad("an element of the command is longer than %d bytes or holds a zero byte", maxElement)
 		}
 	}
-	longest := maxTimeout
+	longest := limit
 	if r.Background {
 		longest = maxBackground
 	}

@@ -135,6 +135,7 @@ type Options struct {
 
 	PerAgent   func(vault.Actor) int // runs at once; nil or ≤ 0: 8
 	Total      int                   // runs at once; default 64
+	MaxTimeout time.Duration         // the longest run that is waited for; default 1 h
 	KeepOutput int                   // bytes of each stream that a reply shows; default 64 KiB
 	RingOutput int                   // bytes of each stream that a background run keeps for Get; default 512 KiB
 	KeepFor    time.Duration         // how long the output of an ended run stays; default 15 min
@@ -156,6 +157,7 @@ func orDefault[T int | time.Duration](v *T, d T) {
 
 func (o *Options) setDefaults() {
 	orDefault(&o.Total, 64)
+	orDefault(&o.MaxTimeout, maxTimeout)
 	orDefault(&o.KeepOutput, 64<<10)
 	orDefault(&o.RingOutput, 512<<10)
 	orDefault(&o.KeepFor, 15*time.Minute)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
@@ -109,10 +110,46 @@ func (v *Vault) applyServer(tx store.Tx, provider string, was map[string]Server,
 			return err
 		}
 	}
+	if err := v.follow(tx, old, c.Seal); err != nil {
+		return err
+	}
 	return v.servers.Put(tx, s.ID, s)
 }
 
+// follow gives an adopted server's resource the address that the provider moved the server to, as a new version, where the resource still has the address
+// from before. An address that the operator set by hand stays; so does the pinned host key, and another machine at the new address is refused by it.
+func (v *Vault) follow(tx store.Tx, old Server, fresh map[string]secret.Secret) error {
+	for _, field := range []string{"ip", "domain"} {
+		moved, ok := fresh[field]
+		if !ok || old.ResourceID == "" || old.Prints[field] == "" {
+			continue
+		}
+		r, err := v.resources.Get(tx, old.ResourceID)
+		if err != nil {
+			return ignoreNotFound(err)
+		}
+		host, err := v.opener.Open(r.FieldRef("host"), r.Sealed["host"].Value)
+		if err != nil {
+			return err
+		}
+		same := v.ServerPrint(field, host) == old.Prints[field]
+		host.Wipe()
+		if !same {
+			continue
+		}
+		sealed, err := v.seal(r.ID, r.Version+1, map[string]secret.Secret{"host": moved})
+		if err != nil {
+			return err
+		}
+		next := r
+		next.Sealed = maps.Clone(r.Sealed)
+		maps.Copy(next.Sealed, sealed)
+		return v.keep(tx, SystemActor("sync"), r, &next, "the provider moved it to another address")
+	}
+	return nil
+}
+
 // ServerPrint is the keyed fingerprint of a server's address field: equal for equal values, and of no use without the vault's key.
-func (v *Vault) ServerPrint(field string, value []byte) string {
-	return v.k.Fingerprint("server."+field, value)
+func (v *Vault) ServerPrint(field string, value secret.Secret) string {
+	return v.k.Print("server."+field, value)
 }

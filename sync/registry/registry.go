@@ -19,7 +19,7 @@ import (
 type Vault interface {
 	ReadServers(ctx context.Context, provider string) ([]vault.Server, json.RawMessage, error)
 	ApplyServers(ctx context.Context, provider string, decide func([]vault.Server, json.RawMessage) (vault.ServerOutcome, error)) error
-	ServerPrint(field string, value []byte) string
+	ServerPrint(field string, value secret.Secret) string
 }
 
 // Registry is a sync.Registry over a vault.
@@ -52,7 +52,7 @@ func (r *Registry) Apply(ctx context.Context, provider string, decide func(sync.
 
 // Print fingerprints an address.
 func (r *Registry) Print(field string, s secret.Secret) string {
-	return r.v.ServerPrint(field, s.Reveal())
+	return r.v.ServerPrint(field, s)
 }
 
 func snapshot(rows []vault.Server, state json.RawMessage) (s sync.Snapshot, err error) {

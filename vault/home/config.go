@@ -61,7 +61,7 @@ type Time4VPS struct {
 // Limits bound what clients may ask for.
 type Limits struct {
 	Runs       int   `yaml:"runs"`          // at once, over all agents
-	RunTimeout int   `yaml:"run_timeout_s"` // the longest run, seconds
+	RunTimeout int   `yaml:"run_timeout_s"` // the longest run that is waited for, seconds; background runs have 24 h
 	Output     int64 `yaml:"output_bytes"`  // kept of one run's output
 	Request    int64 `yaml:"request_bytes"` // of one request
 }
@@ -150,7 +150,7 @@ var rules = []rule{
 	{"sync.time4vps.schedule", "a schedule is not empty", func(c Config) bool { return c.Sync.Time4VPS.Schedule != "" }},
 	{"sync.time4vps.missing_grace", "a grace is between 1 and 1000 cycles", func(c Config) bool { return within(c.Sync.Time4VPS.MissingGrace, 1, 1000) }},
 	{"limits.runs", "between 1 and 1000", func(c Config) bool { return within(c.Limits.Runs, 1, 1000) }},
-	{"limits.run_timeout_s", "between 1 and 604800", func(c Config) bool { return within(c.Limits.RunTimeout, 1, 7*24*3600) }},
+	{"limits.run_timeout_s", "between 1 and 3600", func(c Config) bool { return within(c.Limits.RunTimeout, 1, 3600) }},
 	{"limits.output_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Output, 1<<10, 64<<20) }},
 	{"limits.request_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Request, 1<<10, 64<<20) }},
 	{"log.level", "a level is debug, info, warn or error", func(c Config) bool { _, ok := levels[c.Log.Level]; return ok }},

@@ -28,8 +28,8 @@ sync:
 # What clients may ask for.
 limits:
   runs: 16              # at once, over all agents
-  run_timeout_s: 3600   # the longest run
-  output_bytes: 1048576 # kept of one run's output; the tail is kept
+  run_timeout_s: 3600   # the longest run that is waited for; at most 3600 (background runs: 24 h)
+  output_bytes: 1048576 # kept of a background run's output; the tail is kept
   request_bytes: 4194304
 
 log:

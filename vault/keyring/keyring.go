@@ -101,6 +101,11 @@ func (k *Keyring) Fingerprint(label string, v []byte) string {
 	return hex.EncodeToString(mac[:16])
 }
 
+// Print is Fingerprint of a secret value.
+func (k *Keyring) Print(label string, v secret.Secret) string {
+	return k.Fingerprint(label, v.Reveal())
+}
+
 // MAC authenticates parts under the current key and a label of the caller's. Records have their own form (vault/record).
 func (k *Keyring) MAC(label string, parts ...[]byte) [32]byte {
 	_, mac := k.ring.MAC(keys.Auth, "mac "+label, parts...)
