@@ -7,7 +7,6 @@ import (
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/vault"
-	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 var _ = register(allocateResource)
@@ -56,9 +55,9 @@ func allocateResource(d Deps) mcp.Tool {
 			`"purpose":{"type":"string","minLength":1,"maxLength":200,"description":"what it is for; one line"},`+
 			`"project":{"type":"string","maxLength":40},`+
 			`"context":{"type":"string","maxLength":200,"description":"your thread or session, so that its leases stay apart"},`+
-			`"requirements":{"type":"object","properties":{"ram_mb":{"type":"integer","minimum":0},"disk_mb":{"type":"integer","minimum":0},"cpu":{"type":"integer","minimum":0},`+
-			`"ports":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":65535},"description":"wanted ports; 0 means any free one"}},"additionalProperties":false,"description":"servers only"},`+
-			`"ttl_s":{"type":"integer","minimum":1,"maximum":86400},"max_uses":{"type":"integer","minimum":1},`+
+			`"requirements":{"type":"object","properties":{"ram_mb":{"type":"integer","minimum":0,"maximum":1073741824},"disk_mb":{"type":"integer","minimum":0,"maximum":1073741824},"cpu":{"type":"integer","minimum":0,"maximum":65536},`+
+			`"ports":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":65535},"description":"wanted ports, 1024 to 65535, each once; 0 means any free one"}},"additionalProperties":false,"description":"servers only"},`+
+			`"ttl_s":{"type":"integer","minimum":1,"maximum":86400},"max_uses":{"type":"integer","minimum":1,"maximum":1000000},`+
 			`"idempotency_key":{"type":"string","maxLength":128}`, "purpose"),
 		Output: schema(`"handle":{"type":"string"},"lease_id":{"type":"string"},"kind":{"type":"string"},"project":{"type":"string"},"expires_at":{"type":"string","format":"date-time"},`+
 			`"expires_in_s":{"type":"integer"},"ports":{"type":"array","items":{"type":"integer"}},"repeated":{"type":"boolean"},"use":{"type":"string"}`,
@@ -73,9 +72,6 @@ func allocateResource(d Deps) mcp.Tool {
 				Handle: in.Handle, Kind: in.Kind, Purpose: in.Purpose, Project: in.Project, Context: in.Context, MaxUses: in.MaxUses, IdemKey: in.IdemKey,
 				TTL: time.Duration(in.TTLS) * time.Second,
 			}
-			if in.TTLS < 0 || in.TTLS > int64(vault.MaxTTL/time.Second) {
-				return mcp.Result{}, fault.New(fault.InvalidArgument, "ttl_s is between 1 and 86400 seconds", "")
-			}
 			if r := in.Requirements; r != nil {
 				q.Demand = vault.Demand{RAMMB: r.RAMMB, DiskMB: r.DiskMB, CPU: r.CPU, Ports: r.Ports}
 			}
@@ -83,15 +79,15 @@ func allocateResource(d Deps) mcp.Tool {
 			if err != nil {
 				return mcp.Result{}, err
 			}
-			return allocated(a), nil
+			return allocated(a, d.Clock()), nil
 		},
 	}
 }
 
-func allocated(a vault.Allocation) mcp.Result {
+func allocated(a vault.Allocation, now time.Time) mcp.Result {
 	out := allocateOut{
 		Handle: a.Resource.Handle, LeaseID: a.Lease.ID, Kind: a.Resource.Kind, Project: a.Resource.Project, ExpiresAt: a.Lease.ExpiresAt.UTC().Format(time.RFC3339),
-		ExpiresS: max(0, seconds(time.Until(a.Lease.ExpiresAt))), Ports: a.Lease.Ports, Repeated: a.Repeated, Use: resourceView(a.Resource).Use,
+		ExpiresS: seconds(a.Lease.ExpiresAt.Sub(now)), Ports: a.Lease.Ports, Repeated: a.Repeated, Use: resourceView(a.Resource).Use,
 	}
 	if out.Ports == nil {
 		out.Ports = []int{}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/zavhoz/zavhoz/mcp"
-	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 var (
@@ -25,7 +24,8 @@ func getRun(d Deps) mcp.Tool {
 	return mcp.Tool{
 		Name:  "get_run",
 		Title: "Read a run",
-		Description: "Gives the state and more output of a run that you started with background:true. Pass next_offset of the answer before as offset to go on from there. " +
+		Description: "Gives the state and the output of a run of yours, from offset on: pass next_offset of the answer before to go on from there, 0 to read from the start. " +
+			"For runs with background:true, and for output that run_with_resource cut. Output is kept for 15 minutes after the end. " +
 			`Example: {"run_id":"run_…","offset":0}`,
 		Input:       schema(`"run_id":{"type":"string","maxLength":64},"offset":{"type":"integer","minimum":0,"description":"next_offset of the answer before; 0 from the start"}`, "run_id"),
 		Output:      schema(runOutProperties, runOutRequired...),
@@ -35,14 +35,11 @@ func getRun(d Deps) mcp.Tool {
 			if err != nil {
 				return mcp.Result{}, err
 			}
-			if in.Offset < 0 {
-				return mcp.Result{}, fault.New(fault.InvalidArgument, "offset is not negative", "pass next_offset of the answer before")
-			}
 			res, err := d.Runner.Get(ctx, actor(c, ""), in.RunID, in.Offset)
 			if err != nil {
 				return mcp.Result{}, err
 			}
-			return runView(res), nil
+			return runView(res, false), nil
 		},
 	}
 }
@@ -65,7 +62,7 @@ func stopRun(d Deps) mcp.Tool {
 			if err != nil {
 				return mcp.Result{}, err
 			}
-			return runView(res), nil
+			return runView(ends(res), true), nil
 		},
 	}
 }

@@ -42,7 +42,7 @@ type statusOut struct {
 }
 
 // statusList bounds the lists of a status.
-const statusList = 50
+const statusList = 25
 
 func getStatus(d Deps) mcp.Tool {
 	return mcp.Tool{
@@ -61,42 +61,41 @@ func getStatus(d Deps) mcp.Tool {
 			if _, err := input[statusIn](c); err != nil {
 				return mcp.Result{}, err
 			}
-			out, err := status(ctx, d, actor(c, ""))
-			if err != nil {
-				return mcp.Result{}, err
-			}
-			text := fmt.Sprintf("You are %s: %s, %s in progress. Isolation: %s.", out.Agent, plural(len(out.Leases), "lease"), plural(len(out.Runs), "run"), out.Isolation)
-			return mcp.Result{Text: text, Structured: out}, nil
+			return status(ctx, d, actor(c, ""))
 		},
 	}
 }
 
-func status(ctx context.Context, d Deps, who vault.Actor) (statusOut, error) {
+func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	out := statusOut{
 		Agent: who.Name, Isolation: string(d.Isolation()), Leases: []leaseOut{}, Runs: []runBrief{},
 		Commands: []string{`["ssh", HANDLE, COMMAND…]`, "pinned commands (see list_resources)"},
 	}
 	info, err := d.Sync(ctx)
 	if err != nil {
-		return out, err
+		return mcp.Result{}, err
 	}
 	out.SyncAgeS, out.SyncOK = info.AgeS, info.Configured && !info.Failing
 	if out.Presence, err = d.Presence(ctx); err != nil {
-		return out, err
+		return mcp.Result{}, err
 	}
 	leases, err := d.Vault.Leases(ctx, who)
 	if err != nil {
-		return out, err
+		return mcp.Result{}, err
 	}
 	for _, l := range leases[:min(len(leases), statusList)] {
 		out.Leases = append(out.Leases, leaseOut{LeaseID: l.ID, Handle: l.Handle, Purpose: l.Purpose, Context: l.Context, ExpiresAt: l.ExpiresAt.UTC().Format(time.RFC3339)})
 	}
 	runs, err := d.Vault.Runs(ctx, who)
 	if err != nil {
-		return out, err
+		return mcp.Result{}, err
 	}
 	for _, r := range runs[:min(len(runs), statusList)] {
 		out.Runs = append(out.Runs, runBrief{RunID: r.ID, StartedAt: r.StartedAt.UTC().Format(time.RFC3339)})
 	}
-	return out, d.Vault.Note(ctx, audit.Event{Actor: who, Action: audit.StatusRead, Outcome: audit.Allowed})
+	text := fmt.Sprintf("You are %s: %s, %s in progress. Isolation: %s.", out.Agent, plural(len(leases), "lease"), plural(len(runs), "run"), out.Isolation)
+	if max(len(leases), len(runs)) > statusList {
+		text += fmt.Sprintf(" The first %d of each are listed.", statusList)
+	}
+	return mcp.Result{Text: text, Structured: out}, d.Vault.Note(ctx, audit.Event{Actor: who, Action: audit.StatusRead, Outcome: audit.Allowed})
 }

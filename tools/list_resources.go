@@ -2,13 +2,17 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 var _ = register(listResources)
@@ -43,8 +47,13 @@ type listResourcesOut struct {
 	NextCursor string        `json:"next_cursor"`
 }
 
-// listPage bounds one page, to keep a reply under 10,000 tokens.
-const listPage = 50
+// Bounds of one page, to keep a reply under 10,000 tokens.
+const (
+	listPage       = 50
+	pageBytes      = 36 << 10 // of all resources, encoded
+	largeView      = 4 << 10  // of one: beyond that it is given in brief
+	briefAttribute = 120      // characters
+)
 
 const resourceSchema = `{"type":"object","properties":{"handle":{"type":"string"},"kind":{"type":"string"},"project":{"type":"string"},"attributes":{"type":"object","additionalProperties":{"type":"string"}},"labels":{"type":"object","additionalProperties":{"type":"string"}},"status":{"type":"string"},"use":{"type":"string"},"pinned_commands":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"argv":{"type":"array","items":{"type":"string"}}},"required":["name","argv"],"additionalProperties":false}}},"required":["handle","kind","project","attributes","labels","status","use","pinned_commands"],"additionalProperties":false}`
 
@@ -53,7 +62,7 @@ func listResources(d Deps) mcp.Tool {
 		Name:  "list_resources",
 		Title: "List resources",
 		Description: "Lists the credentials and machines you may use, by handle: what each is for and which commands the operator pinned. " +
-			"Values are never shown; you use a resource by its handle in run_with_resource. Call this first. " +
+			"Values are never shown; you use a resource by its handle in run_with_resource. Call this first, and again with next_cursor until that is empty. " +
 			`Example: {"kind":"server"}`,
 		Input: schema(`"kind":{"type":"string","enum":[` + kindEnum() + `],"description":"only this kind"},` +
 			`"project":{"type":"string","maxLength":40,"description":"only this project's"},` +
@@ -71,24 +80,80 @@ func listResources(d Deps) mcp.Tool {
 					return mcp.Result{}, err
 				}
 			}
-			rs, next, err := d.Vault.Visible(ctx, actor(c, ""), vault.Filter{Kind: in.Kind, Project: in.Project, Label: in.Label, Cursor: in.Cursor, Limit: listPage})
-			if err != nil {
-				return mcp.Result{}, err
-			}
-			out := listResourcesOut{Resources: make([]resourceOut, 0, len(rs)), NextCursor: next}
-			for _, r := range rs {
-				out.Resources = append(out.Resources, resourceView(r))
-			}
-			text := plural(len(rs), "resource") + "."
-			if len(rs) == 0 {
-				text = "No resources that you may use. Ask the operator to add one (`zavhoz resource add`)."
-			}
-			if next != "" {
-				text += " More with next_cursor."
-			}
-			return mcp.Result{Text: text, Structured: out}, nil
+			return resourcesPage(ctx, d, actor(c, ""), in)
 		},
 	}
+}
+
+func resourcesPage(ctx context.Context, d Deps, who vault.Actor, in listResourcesIn) (mcp.Result, error) {
+	f := vault.Filter{Kind: in.Kind, Project: in.Project, Label: in.Label, Cursor: in.Cursor, Limit: listPage}
+	rs, next, err := d.Vault.Visible(ctx, who, f)
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	views, fit := resourceViews(rs)
+	if fit < len(rs) { // the vault makes the cursor, so it is asked for as many as fit
+		f.Limit = fit
+		if rs, next, err = d.Vault.Visible(ctx, who, f); err != nil {
+			return mcp.Result{}, err
+		}
+		views, _ = resourceViews(rs)
+	}
+	text := plural(len(views), "resource") + "."
+	switch {
+	case next != "":
+		text += " More with next_cursor."
+	case len(views) == 0 && in != listResourcesIn{}:
+		text = "No resources that you may use match. Call without filters to see all."
+	case len(views) == 0:
+		text = "No resources that you may use. Ask the operator to add one (`zavhoz resource add`)."
+	}
+	return mcp.Result{Text: text, Structured: listResourcesOut{Resources: views, NextCursor: next}}, nil
+}
+
+// resourceViews gives the views, and how many of them fit into a reply: at least one.
+func resourceViews(rs []vault.Resource) (views []resourceOut, fit int) {
+	views = make([]resourceOut, 0, len(rs))
+	size := 0
+	for _, r := range rs {
+		v := resourceView(r)
+		n := encodedLen(v)
+		if n > largeView {
+			v = v.brief()
+			n = encodedLen(v)
+		}
+		if size += n; size <= pageBytes || fit == 0 {
+			fit++
+		}
+		views = append(views, v)
+	}
+	return views, fit
+}
+
+func encodedLen(v any) int {
+	b, _ := json.Marshal(v)
+	return len(b)
+}
+
+// brief cuts long attributes, and gives pinned commands in their short form: zavhoz://resources/{handle} has the whole.
+func (o resourceOut) brief() resourceOut {
+	o.Attributes = maps.Clone(o.Attributes)
+	for name, v := range o.Attributes {
+		if utf8.RuneCountInString(v) > briefAttribute {
+			o.Attributes[name] = string([]rune(v)[:briefAttribute]) + "…"
+		}
+	}
+	pins := make([]pinOut, len(o.Pins))
+	for i, p := range o.Pins {
+		pins[i] = pinOut{Name: p.Name, Argv: []string{policy.PinPrefix + p.Name}}
+		for _, a := range p.Argv[min(1, len(p.Argv)):] {
+			if strings.Contains(a, "{") && len(a) <= briefAttribute {
+				pins[i].Argv = append(pins[i].Argv, a)
+			}
+		}
+	}
+	o.Pins = pins
+	return o
 }
 
 // resourceView is the one place in which a resource becomes a reply to a model.

@@ -3,11 +3,14 @@ package tools
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
@@ -79,31 +82,78 @@ func runWithResource(d Deps) mcp.Tool {
 			if in.Background {
 				limit = maxBackgroundSeconds
 			}
-			if in.TimeoutS < 0 || in.TimeoutS > limit {
-				return mcp.Result{}, fault.Newf(fault.InvalidArgument, "timeout_s is between 1 and %d here", limit).WithNext("use background:true for longer work")
+			if in.TimeoutS > limit {
+				return mcp.Result{}, fault.Newf(fault.InvalidArgument, "timeout_s is at most %d here", limit).WithNext("use background:true for longer work")
 			}
+			who := actor(c, "")
 			res, err := d.Runner.Run(ctx, run.Request{
-				Actor: actor(c, ""), Refs: in.Resources, Command: in.Command, Stdin: []byte(in.Stdin), Cwd: in.Cwd, Env: in.Env,
+				Actor: who, Refs: in.Resources, Command: in.Command, Stdin: []byte(in.Stdin), Cwd: in.Cwd, Env: in.Env,
 				Timeout: time.Duration(in.TimeoutS) * time.Second, Background: in.Background,
 				Progress: func(p run.Progress) {
 					c.Progress(p.Elapsed.Seconds(), 0, fmt.Sprintf("running for %d s, %d bytes of output", int(p.Elapsed.Seconds()), p.Bytes))
 				},
 			})
 			if err != nil {
-				return mcp.Result{}, err
+				return mcp.Result{}, refused(ctx, d, who, in.Resources, err)
 			}
-			return runView(res), nil
+			return runView(ends(res), true), nil
 		},
 	}
 }
 
-// runView is the one place in which a run becomes a reply to a model.
-func runView(r run.Result) mcp.Result {
+// unplanned are the refusals that a run meets after it is authorised and before it is recorded: the engine decides them, and nobody else writes them down.
+var unplanned = []fault.Code{fault.CommandNotPinned, fault.CommandMismatch, fault.DeliveryRefused, fault.IsolationMissing, fault.WorkdirRefused}
+
+// refused records such a refusal and gives it back.
+func refused(ctx context.Context, d Deps, who vault.Actor, refs []string, err error) error {
+	code := fault.CodeOf(err)
+	if !slices.Contains(unplanned, code) {
+		return err
+	}
+	e := audit.Event{Actor: who, Action: audit.RunStart, Outcome: audit.Denied, Code: string(code)}
+	if e.Subject = refs[0]; vault.CheckHandle(refs[0]) == nil { // authorised, hence a handle or a lease's id
+		e.Subject, e.Handle = "", refs[0]
+	}
+	if nerr := d.Vault.Note(ctx, e); nerr != nil {
+		return nerr
+	}
+	return err
+}
+
+// replyOutput is how many bytes of each stream a reply shows at its end: both together are about 10,000 tokens, and clients cut what is longer by
+// themselves. get_run pages through the rest.
+const replyOutput = 16 << 10
+
+// ends keeps the ends of a run's outputs.
+func ends(r run.Result) run.Result {
+	var cut [2]bool
+	r.Stdout, cut[0] = end(r.Stdout)
+	r.Stderr, cut[1] = end(r.Stderr)
+	r.Truncated = r.Truncated || cut[0] || cut[1]
+	return r
+}
+
+func end(s string) (string, bool) {
+	if len(s) <= replyOutput {
+		return s, false
+	}
+	s = s[len(s)-replyOutput:]
+	for len(s) > 0 && !utf8.RuneStart(s[0]) {
+		s = s[1:]
+	}
+	return s, true
+}
+
+// runView is the one place in which a run becomes a reply to a model. tail says that it shows the end of the output, and not the page from an offset on.
+func runView(r run.Result, tail bool) mcp.Result {
 	out := runOut{
 		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions,
 		Isolation: r.Isolation, Delivered: nonNil(r.Delivered), NextOffset: r.NextOffset, DurationMS: r.Duration.Milliseconds(),
 	}
-	text := ""
+	text, cut := "", "Output before this is gone."
+	if tail {
+		cut = "The output is cut, its end is here: get_run with offset 0 reads what is kept of it."
+	}
 	switch r.State {
 	case vault.RunRunning:
 		text = fmt.Sprintf("Running as %s; call get_run for its output.", r.RunID)
@@ -123,7 +173,10 @@ func runView(r run.Result) mcp.Result {
 		text += " The output was withheld: it held what looks like a disguised secret."
 	}
 	if r.Truncated {
-		text += " The output is cut; its end is kept."
+		text += " " + cut
+	}
+	if !tail && r.NextOffset < r.StdoutBytes+r.StderrBytes {
+		text += " More with next_offset."
 	}
 	if r.Redactions > 0 {
 		text += fmt.Sprintf(" %s redacted.", plural(r.Redactions, "secret"))

@@ -4,8 +4,8 @@
 // Every refusal is a fault with a stable code and the next step, in words a model can act on; where a person is needed, it is the command they
 // would type.
 //
-// Attacks stopped: a model that asks for a value, by any tool, finds no way to (threat-model.md, wall 1); arguments are decoded strictly, so
-// nothing unknown, doubled or oversized passes on (67).
+// Attacks stopped: a model that asks for a value, by any tool, finds no way to (threat-model.md, wall 1); arguments are decoded strictly and held to the
+// schema that the tool shows, so nothing unknown, doubled or oversized passes on (67); no refusal repeats an argument (65).
 package tools
 
 import (
@@ -47,6 +47,7 @@ type Deps struct {
 	Sync      func(context.Context) (api.SyncInfo, error)
 	Isolation func() policy.Level // the strongest level that runs get here
 	Presence  func(context.Context) (bool, error)
+	Clock     func() time.Time // nil: time.Now
 }
 
 // registry is filled by each tool's file.
@@ -58,11 +59,14 @@ func register(make func(Deps) mcp.Tool) bool {
 	return true
 }
 
-// All makes every tool.
+// All makes every tool, each held to its own input schema.
 func All(d Deps) []mcp.Tool {
+	if d.Clock == nil {
+		d.Clock = time.Now
+	}
 	out := make([]mcp.Tool, 0, len(registry))
 	for _, make := range registry {
-		out = append(out, make(d))
+		out = append(out, checked(make(d)))
 	}
 	return out
 }
@@ -84,8 +88,8 @@ func schema(properties string, required ...string) json.RawMessage {
 	return json.RawMessage(`{"type":"object","properties":{` + properties + `},"required":` + string(req) + `,"additionalProperties":false}`)
 }
 
-// seconds is a duration in whole seconds, up.
-func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+// seconds is a duration in whole seconds, up; never negative.
+func seconds(d time.Duration) int64 { return max(0, int64((d+time.Second-1)/time.Second)) }
 
 // plural is "1 resource", "2 resources".
 func plural(n int, noun string) string {

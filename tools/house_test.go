@@ -1,0 +1,426 @@
+//go:build unix
+
+package tools_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/zavhoz/zavhoz/mcp"
+	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/store/bolt"
+	"github.com/zavhoz/zavhoz/tools"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// What no reply may hold: secret values, hidden ones, and what a provider calls a machine.
+const (
+	botToken   = "123456789:AAF4nQzx7Lq0mYcVtR2sWbE8uKpJdH1oGiXvN"
+	password   = "correct-horse-7f3a91c2"
+	hostName   = "hidden-7f3a91c2.example.org"
+	address    = "203.0.113.77"
+	providerID = "8812345-vps"
+	domainName = "vps-8812345.provider.example"
+)
+
+var (
+	planted  = []string{botToken, botToken[10:20], password, hostName, address, providerID, domainName}
+	operator = vault.OperatorActor()
+	ctx      = context.Background()
+)
+
+// house is the real vault on a real file, the real engine and the real protocol, with a clock that tests turn.
+type house struct {
+	*vault.Vault
+	t      *testing.T
+	engine *run.Engine
+	srv    *mcp.Server
+	tools  map[string]mcp.Tool
+	mu     sync.Mutex
+	now    time.Time
+	sync   api.SyncInfo
+}
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *house) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now = h.now.Add(d)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// identity is the vault as the doors ask it.
+type identity struct{ v *vault.Vault }
+
+func (i identity) Authenticate(ctx context.Context, token string) (mcp.Agent, error) {
+	a, err := i.v.Authenticate(ctx, token)
+	return mcp.Agent{ID: a.ID, Name: a.Name, PerMinute: 1 << 30}, err
+}
+
+func (i identity) Local(ctx context.Context) (mcp.Agent, error) {
+	a, err := i.v.Local(ctx)
+	return mcp.Agent{ID: a.ID, Name: a.Name, PerMinute: 1 << 30}, err
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	ident, err := age.GenerateX25519Identity()
+	must(t, err)
+	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
+	must(t, err)
+	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
+	must(t, err)
+	h := &house{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), sync: api.SyncInfo{Configured: true}, tools: map[string]mcp.Tool{}}
+	opener := open.New(k)
+	h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: opener, Clock: h.clock})
+	must(t, err)
+	must(t, h.Setup(ctx))
+	h.engine = run.New(run.Options{Authority: h.Vault, Opener: opener, Clock: h.clock, Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
+		return h.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
+			s, err := opener.Open(ref, sealed)
+			if err == nil {
+				add(label, s)
+			}
+			return err
+		})
+	}})
+	all := tools.All(tools.Deps{
+		Vault: h.Vault, Runner: h.engine, Presence: h.HasPresence, Clock: h.clock, Isolation: func() policy.Level { return policy.LevelOpen },
+		Sync: func(context.Context) (api.SyncInfo, error) { return h.sync, nil },
+	})
+	for _, x := range all {
+		h.tools[x.Name] = x
+	}
+	h.srv, err = mcp.New(mcp.Options{
+		Tools: all, Inventory: tools.Inventory{Vault: h.Vault}, Prompts: tools.Prompts(), Identity: identity{h.Vault}, Instructions: tools.Instructions, Version: "1.2.3",
+	})
+	must(t, err)
+	t.Cleanup(func() {
+		must(t, h.engine.Shutdown(ctx))
+		must(t, h.Vault.Close(ctx))
+		must(t, st.Close())
+		k.Close()
+	})
+	return h
+}
+
+func (h *house) changed() { h.engine.Changed() }
+
+func values(kv ...string) map[string]secret.Secret {
+	m := map[string]secret.Secret{}
+	for i := 0; i < len(kv); i += 2 {
+		m[kv[i]] = secret.FromString(kv[i+1])
+	}
+	return m
+}
+
+func (h *house) add(n vault.NewResource) vault.Resource {
+	h.t.Helper()
+	r, err := h.AddResource(ctx, operator, n)
+	must(h.t, err)
+	h.changed()
+	return r
+}
+
+func (h *house) addBot(handle string, p policy.Policy) vault.Resource {
+	h.t.Helper()
+	return h.add(vault.NewResource{Kind: "telegram_bot", Handle: handle, Attrs: map[string]string{"username": "@weather_bot"}, Secrets: values("token", botToken), Policy: p})
+}
+
+func (h *house) addServer(handle string) vault.Resource {
+	h.t.Helper()
+	return h.add(vault.NewResource{Kind: "server", Handle: handle, Attrs: map[string]string{"user": "deploy"}, Secrets: values("host", hostName, "password", password)})
+}
+
+func (h *house) setPolicy(handle string, p policy.Policy) {
+	h.t.Helper()
+	_, err := h.EditResource(ctx, operator, handle, vault.Edit{Policy: &p})
+	must(h.t, err)
+	h.changed()
+}
+
+// agent makes an agent and gives its token.
+func (h *house) agent(n vault.NewAgent) string {
+	h.t.Helper()
+	_, token, err := h.AddAgent(ctx, operator, n)
+	must(h.t, err)
+	return token
+}
+
+// machine is a provider's row as sync would write it.
+type machine struct {
+	ram, disk, cpu   int
+	usedRAM, usedDsk int
+	status           string
+	unmanaged, ghost bool
+	age              time.Duration
+}
+
+// sees makes rows of the provider's list, as a cycle of sync would, and gives their ids.
+func (h *house) sees(machines ...machine) (ids []string) {
+	h.t.Helper()
+	err := h.ApplyServers(ctx, "time4vps", func([]vault.Server, json.RawMessage) (out vault.ServerOutcome, err error) {
+		for i, m := range machines {
+			if m.status == "" {
+				m.status = "active"
+			}
+			s := vault.Server{
+				ID: id.New(id.Server), ProviderID: fmt.Sprint(providerID, i), Status: m.status, Intent: "auto", IsManaged: !m.unmanaged, Ghost: m.ghost, CPU: m.cpu, RAMMB: m.ram, DiskMB: m.disk,
+				UsedRAMMB: m.usedRAM, UsedDiskMB: m.usedDsk, ObservedAt: h.clock().Add(-m.age), CreatedAt: h.clock(), OS: "debian-13",
+				Prints: map[string]string{"ip": h.ServerPrint("ip", secret.FromString(address)), "domain": h.ServerPrint("domain", secret.FromString(domainName))},
+			}
+			ids = append(ids, s.ID)
+			out.Changes = append(out.Changes, vault.ServerChange{Server: s, Seal: values("ip", address, "domain", domainName)})
+		}
+		out.State = json.RawMessage(`{}`)
+		return out, nil
+	})
+	must(h.t, err)
+	return ids
+}
+
+// change edits the provider's row of a resource, as a cycle would.
+func (h *house) change(serverID string, f func(*vault.Server)) {
+	h.t.Helper()
+	must(h.t, h.ApplyServers(ctx, "time4vps", func(rows []vault.Server, _ json.RawMessage) (out vault.ServerOutcome, err error) {
+		for _, r := range rows {
+			if r.ID == serverID {
+				f(&r)
+				out.Changes = append(out.Changes, vault.ServerChange{Server: r})
+			}
+		}
+		return out, nil
+	}))
+}
+
+func (h *house) adopt(serverID, handle string) {
+	h.t.Helper()
+	_, err := h.AdoptServer(ctx, operator, serverID, vault.NewResource{Handle: handle, Attrs: map[string]string{"user": "deploy"}, Secrets: values("password", password)})
+	must(h.t, err)
+	h.changed()
+}
+
+// script writes a program to pin.
+func script(t *testing.T, body string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tool")
+	must(t, os.WriteFile(path, []byte("#!/bin/sh\n"+body+"\n"), 0o700))
+	return path
+}
+
+func pinned(argv ...string) policy.Policy {
+	return policy.Policy{Deliveries: []policy.Delivery{policy.Env}, Pins: []policy.Pin{{Name: "tool", Argv: argv}}}
+}
+
+// client is an LLM client at the agent socket.
+type client struct {
+	h      *house
+	conn   net.Conn
+	r      *bufio.Reader
+	modern bool
+	next   int
+}
+
+// reply is what a model sees of a call.
+type reply struct {
+	Text string
+	Data json.RawMessage
+	Code fault.Code // of a refusal
+	Next string
+	raw  string
+}
+
+const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+
+func (h *house) connect(token string, modern bool) *client {
+	h.t.Helper()
+	a, b := net.Pipe()
+	done := make(chan error, 1)
+	go func() { done <- h.srv.ServeConn(ctx, b) }()
+	h.t.Cleanup(func() {
+		a.Close()
+		<-done
+	})
+	c := &client{h: h, conn: a, r: bufio.NewReader(a), modern: modern}
+	c.send(`{"zavhoz":1,"token":"` + token + `"}`)
+	if got := c.line(); !strings.Contains(got, `"ok":true`) {
+		h.t.Fatalf("greeted with %s", got)
+	}
+	if !modern {
+		c.request("initialize", `"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}`)
+		c.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	}
+	return c
+}
+
+func (c *client) send(line string) {
+	c.h.t.Helper()
+	if _, err := c.conn.Write([]byte(line + "\n")); err != nil {
+		c.h.t.Fatal(err)
+	}
+}
+
+// line reads one line and hunts in it; the deadline only keeps a broken test from hanging.
+func (c *client) line() string {
+	c.h.t.Helper()
+	_ = c.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		c.h.t.Fatalf("read: %v after %q", err, line)
+	}
+	for _, p := range planted {
+		if strings.Contains(line, p) {
+			c.h.t.Errorf("a reply holds %q: %s", p, line)
+		}
+	}
+	return strings.TrimSuffix(line, "\n")
+}
+
+func (c *client) request(method, params string) json.RawMessage {
+	c.h.t.Helper()
+	if c.modern {
+		params = strings.TrimPrefix(params+","+meta, ",")
+	}
+	c.next++
+	c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":{%s}}`, c.next, method, params))
+	var m struct {
+		ID     int
+		Result json.RawMessage
+		Error  json.RawMessage
+	}
+	raw := c.line()
+	if err := json.Unmarshal([]byte(raw), &m); err != nil || m.ID != c.next || m.Result == nil {
+		c.h.t.Fatalf("%s: answered %s %v", method, raw, err)
+	}
+	return m.Result
+}
+
+// call calls a tool; what comes back is held to the tool's own output schema.
+func (c *client) call(tool, args string) (r reply) {
+	c.h.t.Helper()
+	return c.read(tool, c.request("tools/call", fmt.Sprintf(`"name":%q,"arguments":%s`, tool, args)))
+}
+
+func (c *client) read(tool string, result json.RawMessage) (r reply) {
+	c.h.t.Helper()
+	var m struct {
+		Content []struct{ Text string }
+		IsError bool
+		Data    json.RawMessage `json:"structuredContent"`
+	}
+	must(c.h.t, json.Unmarshal(result, &m))
+	r = reply{Text: m.Content[0].Text, Data: m.Data, raw: string(result)}
+	if !m.IsError {
+		validate(c.h.t, c.h.tools[tool].Output, m.Data)
+		if len(m.Content) != 2 || m.Content[1].Text != string(m.Data) {
+			c.h.t.Errorf("%s: the structured part is not mirrored", tool)
+		}
+		return r
+	}
+	var f struct {
+		Error struct {
+			Code fault.Code
+			Next string
+		}
+	}
+	must(c.h.t, json.Unmarshal(m.Data, &f))
+	if f.Error.Code == "" {
+		c.h.t.Errorf("%s: an error without a code: %s", tool, result)
+	}
+	r.Code, r.Next = f.Error.Code, f.Error.Next
+	return r
+}
+
+// get reads a field of the structured reply.
+func (r reply) get(name string) any {
+	var m map[string]any
+	_ = json.Unmarshal(r.Data, &m)
+	return m[name]
+}
+
+func (r reply) str(name string) string {
+	s, _ := r.get(name).(string)
+	return s
+}
+
+func (r reply) list(name string) []any {
+	l, _ := r.get(name).([]any)
+	return l
+}
+
+// ok calls and wants no refusal.
+func (c *client) ok(tool, args string) reply {
+	c.h.t.Helper()
+	r := c.call(tool, args)
+	if r.Code != "" {
+		c.h.t.Fatalf("%s %s: %s", tool, args, r.Text)
+	}
+	return r
+}
+
+// refused calls and wants a code and, in the next step, these words.
+func (c *client) refused(code fault.Code, tool, args string, next ...string) reply {
+	c.h.t.Helper()
+	r := c.call(tool, args)
+	if r.Code != code {
+		c.h.t.Errorf("%s %s: %q %s, want %s", tool, args, r.Code, r.Text, code)
+	}
+	for _, n := range next {
+		if !strings.Contains(r.Next, n) {
+			c.h.t.Errorf("%s %s: the next step %q lacks %q", tool, args, r.Next, n)
+		}
+	}
+	return r
+}
+
+func quote(v any) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+	return strings.TrimSpace(b.String())
+}
+
+// denials gives the codes of the refusals that were recorded for an action.
+func (h *house) denials(a audit.Action) (codes []string) {
+	h.t.Helper()
+	must(h.t, h.Vault.Close(ctx)) // what is queued is written
+	log, st := h.Audit()
+	rs, _, err := listAudit(st, log, audit.Filter{Action: a, Outcome: audit.Denied, Limit: 100})
+	must(h.t, err)
+	for _, r := range rs {
+		codes = append(codes, r.Code)
+	}
+	return codes
+}
