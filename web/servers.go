@@ -10,9 +10,14 @@ import (
 
 func (s *Server) serverRoutes() {
 	s.handle("GET /api/v1/servers", http.StatusOK, s.listServers)
-	s.handle("POST /api/v1/servers/sync", http.StatusOK, func(r *http.Request) (any, error) { return s.o.Sync.Now(r.Context()) })
+	s.handle("POST /api/v1/servers/sync", http.StatusOK, s.syncNow)
 	s.guarded("POST /api/v1/servers/{id}/adopt", http.StatusCreated, audit.ServerAdopt, s.adoptServer)
 	s.handle("POST /api/v1/servers/{id}/manage", http.StatusOK, s.manageServer)
+}
+
+// syncNow runs a cycle. With ?confirm_shrunk=true the operator says that what the shrink guard holds back is really gone.
+func (s *Server) syncNow(r *http.Request) (any, error) {
+	return s.o.Sync.Now(r.Context(), r.URL.Query().Get("confirm_shrunk") == "true")
 }
 
 func serverView(v vault.ServerView) api.Server {

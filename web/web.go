@@ -57,7 +57,7 @@ type Runs interface {
 // Syncer is the provider's sync: its state, and a cycle now.
 type Syncer interface {
 	Info(context.Context) (api.SyncInfo, error)
-	Now(context.Context) (any, error)
+	Now(ctx context.Context, confirmShrunk bool) (any, error)
 }
 
 // HostKeys looks at a server's host key for the operator's consent, without showing the address.

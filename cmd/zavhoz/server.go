@@ -71,20 +71,30 @@ func syncLine(s api.SyncInfo) string {
 }
 
 func newServerSync(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "sync", Short: "Run a sync cycle now and show what it found", Args: cobra.NoArgs, Example: "  zavhoz server sync --json",
+	var confirm bool
+	c := &cobra.Command{
+		Use: "sync", Short: "Run a sync cycle now and show what it found", Args: cobra.NoArgs,
+		Long: `Run a sync cycle now, or join the one under way, and show what it found. When the provider's list lost many servers at once, sync does not believe it
+for ten cycles; --confirm-shrunk says that they are really gone.`,
+		Example: "  zavhoz server sync --json\n  zavhoz server sync --confirm-shrunk",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := a.client()
 			if err != nil {
 				return err
 			}
+			where := path("servers", "sync")
+			if confirm {
+				where += "?confirm_shrunk=true"
+			}
 			var report json.RawMessage
-			if err := cl.call(cmd.Context(), "POST", path("servers", "sync"), nil, &report); err != nil {
+			if err := cl.call(cmd.Context(), "POST", where, nil, &report); err != nil {
 				return err
 			}
 			return a.show(report, func(w io.Writer) { printReport(w, report) })
 		},
 	}
+	c.Flags().BoolVar(&confirm, "confirm-shrunk", false, "the servers that vanished at once are really gone")
+	return c
 }
 
 func newServerAdopt(a *app) *cobra.Command {

@@ -68,9 +68,12 @@ func (s *syncer) Info(ctx context.Context) (api.SyncInfo, error) {
 }
 
 // Now runs a cycle, or joins the one under way, and gives its report. A cycle that read the list and stored it is no error, whatever it found.
-func (s *syncer) Now(ctx context.Context) (any, error) {
+func (s *syncer) Now(ctx context.Context, confirmShrunk bool) (any, error) {
 	if s.clock == nil {
 		return nil, fault.New(fault.SyncNotConfigured, "no provider is configured", "name the resource with its login under sync.time4vps in config.yaml, then `zavhoz stop`")
+	}
+	if confirmShrunk {
+		s.clock.Reconciler().ConfirmShrunk()
 	}
 	rep, err := s.clock.Trigger(ctx)
 	if err != nil {
