@@ -31,6 +31,6 @@ func guard(was *Shrunk, l loss, patience int, confirmed string, now time.Time) (
 
 func shrunkFault(s *Shrunk) *fault.Error {
 	return fault.Newf(fault.SyncShrunk, "the provider's list lost %d of %d servers at once, so their absence is not believed yet", s.Absent, s.Known).
-		WithNext("look at the provider's panel; if they are really gone, confirm it with the next sync, or wait: a loss that stays the same is believed in the end").
+		WithNext("look at the provider's panel; if they are really gone, confirm it with `zavhoz server sync --confirm-shrunk`, or wait: a loss that stays the same is believed in the end").
 		With("absent", s.Absent).With("known", s.Known).With("cycles", s.Cycles)
 }
