@@ -16,8 +16,9 @@ TIMEOUT   ?= 15m
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
 
-# $(call scratch): a private TMPDIR that goes when the recipe ends, whatever the outcome. Short: unix socket paths hold 104 bytes.
-scratch = export TMPDIR="$$(mktemp -d "$${TMPDIR:-/tmp}/zvt.XXXXXX")"; \
+# $(call scratch): a TMPDIR of our own that goes when the recipe ends, whatever the outcome. Short: unix socket paths hold 104 bytes. Nobody else
+# can list it, but pass through: tests of root's run programs as an ordinary user.
+scratch = export TMPDIR="$$(mktemp -d "$${TMPDIR:-/tmp}/zvt.XXXXXX")"; chmod 711 "$$TMPDIR"; \
 	trap 'chmod -R u+rwX "$$TMPDIR" 2>/dev/null || :; rm -rf "$$TMPDIR"' EXIT; trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 
 .PHONY: help
