@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// perTurn is how many reads one turn makes: one alone is shorter than a look at the clock is exact.
+const perTurn = 2000
+
+// getAndOpen is goal 4: a resource read by its id and its secret opened, in this process, beside the parts alone: bbolt's own read with the copy that
+// must be made, and the cipher.
+func getAndOpen(ctx context.Context, b *bench) ([]Row, error) {
+	h, err := b.house(ctx, "get")
+	if err != nil {
+		return nil, err
+	}
+	db, err := b.bareBolt("get_floor.db")
+	if err != nil {
+		return nil, err
+	}
+	seal, err := chacha20poly1305.NewX(make([]byte, chacha20poly1305.KeySize))
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, seal.NonceSize())
+	box := seal.Seal(nil, nonce, []byte(newSecret()), nil)
+	got, err := turns(b.rounds(100),
+		each(func(i int) error {
+			_, err := boltGet(db, i)
+			_, oerr := seal.Open(nil, nonce, box, nil)
+			return errors.Join(err, oerr)
+		}),
+		each(func(i int) error {
+			r, err := h.Resource(ctx, h.ids[i%resident])
+			if err != nil {
+				return err
+			}
+			s, err := h.opener.Open(r.FieldRef("value"), r.Sealed["value"].Value)
+			s.Wipe()
+			return err
+		}))
+	if err != nil {
+		return nil, err
+	}
+	r := Row{What: "get a resource and open its secret, in process, beside bbolt and cipher alone", Floor: got[0], Ours: got[1], Unit: "µs"}
+	return []Row{r.atMost(r.Ours, "µs", 3)}, errors.Join(h.close(ctx), db.Close())
+}
+
+// each gives the microseconds that one of perTurn calls takes.
+func each(fn func(i int) error) func() (float64, error) {
+	return func() (float64, error) {
+		start := time.Now()
+		for i := range perTurn {
+			if err := fn(i); err != nil {
+				return 0, err
+			}
+		}
+		return float64(time.Since(start).Nanoseconds()) / 1e3 / perTurn, nil
+	}
+}
