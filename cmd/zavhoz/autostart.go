@@ -101,7 +101,7 @@ func startDaemon(ctx context.Context, dir home.Dir, program string) error {
 		return fault.New(fault.DaemonUnavailable, "the log file cannot be written", "check the home folder: `zavhoz doctor`").Because(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(self, "serve", "--autostarted")
+	cmd := exec.Command(self, "serve", "--autostarted", "--home", dir.Path()) // by name, so that ps tells daemons apart
 	cmd.Env = daemonEnv(dir)
 	cmd.Dir = string(os.PathSeparator)
 	cmd.Stderr = log
@@ -138,7 +138,7 @@ func awaitReady(ctx context.Context, r *os.File) error {
 
 // daemonEnv is all that a started daemon inherits: where things are, never a token or whatever else the caller's environment holds.
 func daemonEnv(dir home.Dir) []string {
-	env := []string{"ZAVHOZ_HOME=" + dir.Path()}
+	env := []string{home.EnvHome + "=" + dir.Path()}
 	for _, name := range []string{"PATH", "HOME", "USER", "LOGNAME", "TZ", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "GHOST_SERVERS", "SSL_CERT_FILE", "SSL_CERT_DIR", "SystemRoot", "LOCALAPPDATA"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)

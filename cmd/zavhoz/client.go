@@ -65,6 +65,9 @@ func encode(in any) ([]byte, error) {
 
 func (c *client) once(ctx context.Context, method, path string, body []byte, out any) error {
 	resp, err := c.send(ctx, method, path, body)
+	if fault.CodeOf(err) == fault.DaemonUnavailable && method == "GET" && ctx.Err() == nil {
+		resp, err = c.send(ctx, method, path, body) // it may have been a daemon at its end; what only reads may be asked again of the next
+	}
 	if err != nil {
 		return err
 	}

@@ -69,8 +69,7 @@ func (p *place) daemons() int {
 	procs, _ := os.ReadDir("/proc")
 	for _, e := range procs {
 		cmdline, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
-		env, err2 := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if err == nil && err2 == nil && strings.Contains(string(cmdline), "serve\x00--autostarted") && strings.Contains(string(env), "ZAVHOZ_HOME="+p.dir.Path()+"\x00") {
+		if err == nil && strings.HasSuffix(string(cmdline), "\x00serve\x00--autostarted\x00--home\x00"+p.dir.Path()+"\x00") {
 			n++
 		}
 	}
