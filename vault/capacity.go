@@ -31,7 +31,7 @@ func (v *Vault) fit(tx store.Tx, candidates []Resource, d Demand) (Resource, []i
 	var best Resource
 	var bestPorts []int
 	var why refusals
-	bestLeft, bestLeases := -1, 0
+	bestLeft, bestLeases, managed := -1, 0, 0
 	for _, r := range candidates {
 		if (asks || len(d.Ports) > 0) && r.Kind != "server" {
 			return r, nil, fault.New(fault.InvalidArgument, "requirements and ports are for servers", "leave them out")
@@ -42,7 +42,14 @@ func (v *Vault) fit(tx store.Tx, candidates []Resource, d Demand) (Resource, []i
 		}
 		left := 0
 		if asks {
-			if left, err = v.carries(tx, r, d, held); err != nil {
+			var counts bool
+			if left, counts, err = v.carries(tx, r, d, held); counts {
+				managed++
+			}
+			if err != nil && !slices.Contains(precedence, fault.CodeOf(err)) {
+				return r, nil, err // a row that is damaged is no refusal of one server
+			}
+			if err != nil {
 				why = append(why, fault.Of(err))
 				continue
 			}
@@ -57,7 +64,7 @@ func (v *Vault) fit(tx store.Tx, candidates []Resource, d Demand) (Resource, []i
 		}
 	}
 	if bestLeft < 0 {
-		return best, nil, why.first(len(candidates)).With("required_ram_mb", d.RAMMB).With("required_disk_mb", d.DiskMB).With("required_cpu", d.CPU)
+		return best, nil, why.first(managed).With("required_ram_mb", d.RAMMB).With("required_disk_mb", d.DiskMB).With("required_cpu", d.CPU)
 	}
 	return best, bestPorts, nil
 }
@@ -83,29 +90,31 @@ func (v *Vault) loadOf(tx store.Tx, rid string) (load, error) {
 	return sum, err
 }
 
-// carries tells how much memory (MB) is left when r's machine carries d besides what it holds.
-func (v *Vault) carries(tx store.Tx, r Resource, d Demand, held load) (int, error) {
+// carries tells how much memory (MB) is left when r's machine carries d besides what it holds, and whether the machine is a managed one, whose
+// capacity counts.
+func (v *Vault) carries(tx store.Tx, r Resource, d Demand, held load) (left int, managed bool, err error) {
 	s, err := v.serverOf(tx, r.ID)
 	if errors.Is(err, store.ErrNotFound) {
-		return 0, fault.New(fault.ServerNotReady, "the capacity of "+r.Handle+" is not known", "leave out the requirements, or ask the operator to adopt the server from its provider: `zavhoz server adopt`")
+		return 0, false, fault.New(fault.ServerNotReady, "the capacity of "+r.Handle+" is not known", "leave out the requirements, or ask the operator to adopt the server from its provider: `zavhoz server adopt`")
 	}
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	needRAM := d.RAMMB + ramReserveMB
-	switch {
-	case s.RAMMB < needRAM || s.DiskMB < d.DiskMB || s.CPU < d.CPU:
-		return 0, fault.New(fault.ImpossibleCapacity, "no managed server could ever fit this", "ask for less, or ask the operator for a larger server")
-	case !s.IsManaged || !admits(s.Status):
-		return 0, fault.New(fault.ServerNotReady, "the server "+r.Handle+" is not ready for work", "wait, or ask the operator: `zavhoz server list`")
-	case v.now().Sub(s.ObservedAt) > freshFor:
-		return 0, fault.New(fault.StaleMetrics, "the numbers of "+r.Handle+" are too old to promise capacity", "try again in a minute; if it stays, ask the operator to run `zavhoz server sync`")
-	case s.RAMMB < held.ram+needRAM || s.DiskMB < held.disk+d.DiskMB || s.CPU < held.cpu+d.CPU:
-		return 0, fault.New(fault.ReservedMemory, "what is left of "+r.Handle+" is reserved by other leases", "release a lease that is not needed, or wait")
-	case s.RAMMB < max(held.ram, s.UsedRAMMB)+needRAM || s.DiskMB < max(held.disk, s.UsedDiskMB)+d.DiskMB:
-		return 0, fault.New(fault.FreeMemory, "the server "+r.Handle+" has too little free now", "try again later, or ask for less")
+	if s.IsManaged && (s.RAMMB < needRAM || s.DiskMB < d.DiskMB || s.CPU < d.CPU) {
+		return 0, true, fault.New(fault.ImpossibleCapacity, "no managed server could ever fit this", "ask for less, or ask the operator for a larger server")
 	}
-	return s.RAMMB - max(held.ram, s.UsedRAMMB) - needRAM, nil
+	switch {
+	case !s.IsManaged || !admits(s.Status):
+		err = fault.New(fault.ServerNotReady, "the server "+r.Handle+" is not ready for work", "wait, or ask the operator: `zavhoz server list`")
+	case v.now().Sub(s.ObservedAt) > freshFor:
+		err = fault.New(fault.StaleMetrics, "the numbers of "+r.Handle+" are too old to promise capacity", "try again in a minute; if it stays, ask the operator to run `zavhoz server sync`")
+	case s.RAMMB < held.ram+needRAM || s.DiskMB < held.disk+d.DiskMB || s.CPU < held.cpu+d.CPU:
+		err = fault.New(fault.ReservedMemory, "what is left of "+r.Handle+" is reserved by other leases", "release a lease that is not needed, or wait")
+	case s.RAMMB < max(held.ram, s.UsedRAMMB)+needRAM || s.DiskMB < max(held.disk, s.UsedDiskMB)+d.DiskMB:
+		err = fault.New(fault.FreeMemory, "the server "+r.Handle+" has too little free now", "try again later, or ask for less")
+	}
+	return s.RAMMB - max(held.ram, s.UsedRAMMB) - needRAM, s.IsManaged, err
 }
 
 // freePorts gives the wanted ports, and for every 0 the smallest free one.
@@ -139,11 +148,16 @@ type refusals []*fault.Error
 
 var precedence = []fault.Code{fault.ImpossibleCapacity, fault.ServerNotReady, fault.StaleMetrics, fault.ReservedMemory, fault.FreeMemory, fault.NoFreePort}
 
-// first gives the refusal to show for n candidates: impossible_capacity only when none could ever fit.
-func (rs refusals) first(n int) *fault.Error {
-	impossible := slices.DeleteFunc(slices.Clone(rs), func(e *fault.Error) bool { return e.Code != fault.ImpossibleCapacity })
+// first gives the refusal to show: impossible_capacity only when none of the managed servers could ever fit.
+func (rs refusals) first(managed int) *fault.Error {
+	impossible := 0
+	for _, e := range rs {
+		if e.Code == fault.ImpossibleCapacity {
+			impossible++
+		}
+	}
 	for _, c := range precedence {
-		if c == fault.ImpossibleCapacity && len(impossible) < n {
+		if c == fault.ImpossibleCapacity && impossible < managed {
 			continue
 		}
 		for _, e := range rs {
