@@ -20,6 +20,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/tools"
 	"github.com/zavhoz/zavhoz/vault"
@@ -53,6 +54,8 @@ var (
 type house struct {
 	*vault.Vault
 	t      *testing.T
+	store  store.Store
+	keys   *keyring.Keyring
 	engine *run.Engine
 	srv    *mcp.Server
 	tools  map[string]mcp.Tool
@@ -95,13 +98,26 @@ func (i identity) Local(ctx context.Context) (mcp.Agent, error) {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
+	h := build(t, t.TempDir())
+	t.Cleanup(func() {
+		must(t, h.engine.Shutdown(ctx))
+		must(t, h.Vault.Close(ctx))
+		must(t, h.store.Close())
+		h.keys.Close()
+	})
+	return h
+}
+
+// build makes a house whose end is the caller's affair.
+func build(t *testing.T, dir string) *house {
+	t.Helper()
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
 	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
 	must(t, err)
-	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
+	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(dir, "vault.db")})
 	must(t, err)
-	h := &house{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), sync: api.SyncInfo{Configured: true}, tools: map[string]mcp.Tool{}}
+	h := &house{t: t, store: st, keys: k, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), sync: api.SyncInfo{Configured: true}, tools: map[string]mcp.Tool{}}
 	opener := open.New(k)
 	h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: opener, Clock: h.clock})
 	must(t, err)
@@ -126,12 +142,6 @@ func newHouse(t *testing.T) *house {
 		Tools: all, Inventory: tools.Inventory{Vault: h.Vault}, Prompts: tools.Prompts(), Identity: identity{h.Vault}, Instructions: tools.Instructions, Version: "1.2.3",
 	})
 	must(t, err)
-	t.Cleanup(func() {
-		must(t, h.engine.Shutdown(ctx))
-		must(t, h.Vault.Close(ctx))
-		must(t, st.Close())
-		k.Close()
-	})
 	return h
 }
 
@@ -423,4 +433,31 @@ func (h *house) denials(a audit.Action) (codes []string) {
 		codes = append(codes, r.Code)
 	}
 	return codes
+}
+
+// localCall is a call of the agent `local`, past the protocol.
+func (h *house) localCall(args json.RawMessage) *mcp.Call {
+	h.t.Helper()
+	a, err := h.Local(ctx)
+	must(h.t, err)
+	return &mcp.Call{Caller: mcp.Caller{AgentID: a.ID, Agent: a.Name, Door: mcp.DoorStdio}, Arguments: args, Progress: func(float64, float64, string) {}}
+}
+
+var fuzzed struct {
+	once sync.Once
+	h    *house
+}
+
+// shared is one house for all rounds of a fuzz target; it ends with the process.
+func shared(t *testing.T) *house {
+	fuzzed.once.Do(func() {
+		dir, err := os.MkdirTemp("", "zavhoz-fuzz")
+		must(t, err)
+		fuzzed.h = build(t, dir)
+		must(t, os.RemoveAll(dir)) // the open file stays until the process ends
+		_, err = fuzzed.h.AddResource(ctx, operator, vault.NewResource{Kind: "telegram_bot", Handle: "b", Secrets: values("token", botToken)})
+		must(t, err)
+	})
+	fuzzed.h.t = t
+	return fuzzed.h
 }
