@@ -97,6 +97,9 @@ func serversPage(in serversIn, all []vault.ServerView, info api.SyncInfo) (mcp.R
 		out.Servers = append(out.Servers, serverView(s))
 	}
 	text := plural(len(out.Servers), "managed server") + "."
+	if out.NextCursor != "" {
+		text += " More with next_cursor."
+	}
 	switch {
 	case !info.Configured:
 		text += " No provider is configured; servers added by hand are in list_resources."
