@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -208,4 +210,20 @@ func until(t testing.TB, what string, done func() bool) {
 		}
 		time.Sleep(2 * time.Millisecond) // between two looks, not for order
 	}
+}
+
+// client speaks to the operator's socket of the place.
+func (p *place) client() *client {
+	d := dialer{dir: p.dir, sock: p.dir.OperatorSock(), program: testZavhoz(p.t)}
+	return newClient(d.dial)
+}
+
+// testZavhoz is the program that testscript put first on PATH.
+func testZavhoz(t testing.TB) string {
+	t.Helper()
+	self, err := exec.LookPath("zavhoz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return self
 }

@@ -49,10 +49,11 @@ func isTerminal(w io.Writer) bool {
 
 // askSecret asks without echo. An interrupt gives the terminal back as it was.
 func (a *app) askSecret(ctx context.Context, tty *os.File, prompt string) (secret.Secret, error) {
-	before, err := term.GetState(int(tty.Fd()))
+	restore, err := hide(tty)
 	if err != nil {
 		return secret.Secret{}, nothingEntered(err)
 	}
+	defer restore()
 	fmt.Fprint(a.stderr, prompt)
 	type answer struct {
 		b   []byte
@@ -71,7 +72,6 @@ func (a *app) askSecret(ctx context.Context, tty *os.File, prompt string) (secre
 		}
 		return secret.New(got.b), nil
 	case <-ctx.Done():
-		_ = term.Restore(int(tty.Fd()), before)
 		fmt.Fprintln(a.stderr)
 		return secret.Secret{}, nothingEntered(ctx.Err())
 	}

@@ -1,13 +1,17 @@
+//go:build unix
+
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/zavhoz/zavhoz/run/deliver"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/web/api"
@@ -195,4 +199,24 @@ func TestRunWithoutACurrentFolder(t *testing.T) {
 	if n := p.ends(); n[vault.RunFailed] != 1 {
 		t.Fatalf("runs %v, want one that failed", n)
 	}
+}
+
+// plan gives the values that a person's own run with these resources gets.
+func (p *place) plan(handles []string) map[string]string {
+	p.t.Helper()
+	out := map[string]string{}
+	for chunk := range slices.Chunk(handles, 50) {
+		var raw bytes.Buffer
+		if err := p.client().call(p.t.Context(), "POST", path("runs", "open"), api.OpenRun{Refs: chunk, Command: []string{"true"}}, &raw); err != nil {
+			p.t.Fatal(err)
+		}
+		plan, err := deliver.DecodePlan(raw.Bytes())
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, it := range plan.Items {
+			out[it.Handle] = string(it.Value.Reveal())
+		}
+	}
+	return out
 }

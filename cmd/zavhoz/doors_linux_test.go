@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -108,22 +107,6 @@ func TestDaemonKilledUnderOpenDoors(t *testing.T) {
 	}
 	a.tool("release_resource", map[string]any{"lease_id": lease.ID}, nil)
 	p.ok("audit", "verify")
-}
-
-// client speaks to the operator's socket of the place.
-func (p *place) client() *client {
-	d := dialer{dir: p.dir, sock: p.dir.OperatorSock(), program: testZavhoz(p.t)}
-	return newClient(d.dial)
-}
-
-// testZavhoz is the program that testscript put first on PATH.
-func testZavhoz(t testing.TB) string {
-	t.Helper()
-	self, err := exec.LookPath("zavhoz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return self
 }
 
 func TestBackgroundRunOutlivesItsDoor(t *testing.T) {
