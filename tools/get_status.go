@@ -1,8 +1,10 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
@@ -83,6 +85,9 @@ func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	if err != nil {
 		return mcp.Result{}, err
 	}
+	slices.SortFunc(leases, func(a, b vault.Lease) int {
+		return cmp.Or(a.ExpiresAt.Compare(b.ExpiresAt), cmp.Compare(a.Handle, b.Handle), cmp.Compare(a.ID, b.ID))
+	})
 	for _, l := range leases[:min(len(leases), statusList)] {
 		out.Leases = append(out.Leases, leaseOut{LeaseID: l.ID, Handle: l.Handle, Purpose: l.Purpose, Context: l.Context, ExpiresAt: l.ExpiresAt.UTC().Format(time.RFC3339)})
 	}
@@ -90,6 +95,7 @@ func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	if err != nil {
 		return mcp.Result{}, err
 	}
+	slices.SortFunc(runs, func(a, b vault.Run) int { return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID)) })
 	for _, r := range runs[:min(len(runs), statusList)] {
 		out.Runs = append(out.Runs, runBrief{RunID: r.ID, StartedAt: r.StartedAt.UTC().Format(time.RFC3339)})
 	}
