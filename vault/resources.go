@@ -147,10 +147,16 @@ func (v *Vault) byHandle(tx store.Tx, ref string) (Resource, error) {
 		if err == nil && (r.ID != l.ID || r.Handle != ref) {
 			return Resource{}, fault.New(fault.RecordTampered, "the handle "+ref+" does not lead to its resource", "run `zavhoz doctor`; restore from a backup")
 		}
-		return r, found(err, fault.New(fault.VaultCorrupt, "the handle "+ref+" leads to a resource that is lost", "restore from a backup"))
+		if err != nil {
+			err = found(err, fault.New(fault.VaultCorrupt, "the handle "+ref+" leads to a resource that is lost", "restore from a backup"))
+		}
+		return r, err
 	}
 	r, err := v.resources.Get(tx, ref)
-	return r, found(err, noResource())
+	if err != nil {
+		err = found(err, noResource())
+	}
+	return r, err
 }
 
 // Resource gives one resource for the operator, by handle or id.

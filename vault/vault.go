@@ -216,9 +216,12 @@ func (v *Vault) update(ctx context.Context, fn func(store.Tx) error) error {
 
 // StoreFault says in our own words what a store's error means; faults and unknown errors pass.
 func StoreFault(err error) error {
+	if err == nil {
+		return nil
+	}
 	var f *fault.Error
 	switch {
-	case err == nil || errors.As(err, &f):
+	case errors.As(err, &f):
 		return err
 	case errors.Is(err, store.ErrCorrupt):
 		return fault.New(fault.VaultCorrupt, "the vault's file is damaged", "run `zavhoz doctor`; restore from a backup").Because(err)

@@ -24,13 +24,16 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.end(btx)
-	r, err := s.reader(btx)
-	if err != nil {
+	v := &struct { // in one piece: half of a short View's time would be allocations
+		tx
+		reader
+	}{}
+	if err := v.reader.start(s, btx); err != nil {
 		return err
 	}
-	t := &tx{ctx: ctx, r: r}
-	defer t.finish()
-	return fn(t)
+	v.tx.ctx, v.tx.r = ctx, &v.reader
+	defer v.tx.finish()
+	return fn(&v.tx)
 }
 
 // reader reads one moment of the file, guarded. Everything it gives is a copy.
@@ -45,13 +48,19 @@ type reader struct {
 	}
 }
 
-func (s *Store) reader(btx *bbolt.Tx) (r *reader, err error) {
+func (s *Store) reader(btx *bbolt.Tx) (*reader, error) {
+	r := &reader{}
+	return r, r.start(s, btx)
+}
+
+// start makes r read what btx sees.
+func (r *reader) start(s *Store, btx *bbolt.Tx) (err error) {
+	r.s = s
 	defer s.catch(&err, debug.SetPanicOnFault(true))
-	r = &reader{s: s}
 	var root uint64
 	r.im, root = imageOf(btx)
 	r.root, err = rootTree(&r.im, root)
-	return r, err
+	return err
 }
 
 // collection runs guarded.

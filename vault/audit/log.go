@@ -81,7 +81,7 @@ func (l *Log) AppendCount(tx store.Tx, e Event, n uint64) error {
 	if err != nil {
 		return err
 	}
-	t := l.now().UTC()
+	t := l.now().UTC().Round(0) // without the monotonic clock: what is kept in memory is what is read back
 	if t.Before(h.Time) {
 		t = h.Time // a clock set back must not make the chain go back: filters by time rely on its order
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
+	"time"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -17,11 +19,12 @@ type Set[T any] struct {
 	label string
 	rows  [shards]string // keys of the digest rows
 	cache cache[T]
+	plain bool // T holds no reference: what was put may be kept as it is
 }
 
 // NewSet registers a collection with the book, so that Verify covers it.
 func NewSet[T any](b *Book, c store.Collection) *Set[T] {
-	s := &Set[T]{b: b, c: c, label: macLabel + string(c)}
+	s := &Set[T]{b: b, c: c, label: macLabel + string(c), plain: plain(reflect.TypeFor[T]())}
 	for i := range s.rows {
 		s.rows[i] = rowKey(c, i)
 	}
@@ -64,6 +67,25 @@ func (s *Set[T]) decode(key string, raw []byte) (T, error) {
 	return v, nil
 }
 
+// plain tells whether copies of a type share nothing: whoever has one cannot change another.
+func plain(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() { // its pointer leads to a zone, which nobody changes
+			return true
+		}
+		for i := range t.NumField() {
+			if !plain(t.Field(i).Type) {
+				return false
+			}
+		}
+		return true
+	case reflect.Array:
+		return plain(t.Elem())
+	}
+	return t.Kind() <= reflect.Complex128 && t.Kind() != reflect.Invalid || t.Kind() == reflect.String
+}
+
 // Put writes the record under key. A row that is there and is not authentic is not replaced: fault record_tampered.
 func (s *Set[T]) Put(tx store.Tx, key string, v T) error {
 	body, err := json.Marshal(v)
@@ -77,6 +99,9 @@ func (s *Set[T]) Put(tx store.Tx, key string, v T) error {
 	raw := s.b.wrap(s.label, key, body)
 	if err := tx.Put(s.c, key, raw); err != nil {
 		return err
+	}
+	if s.plain {
+		s.cache.put(key, raw, v) // the head of the audit chain is read again by the next append
 	}
 	return s.b.account(tx, s.rows[shard(key)], old, raw)
 }
