@@ -56,6 +56,45 @@ func (b *bench) bareBolt(name string) (*bbolt.DB, error) {
 	})
 }
 
+// sameRows are the rows that one resource added writes: itself, its handle, the audit record and its chain's head, and the four rows that count them
+// and sum them up, in collections of their own.
+var sameRows = []struct {
+	bucket string
+	kept   int // rows that are there
+	bytes  int
+	grows  bool // each write is a new row at the end
+	writes int
+}{{"resources", resident, 800, false, 1}, {"handles", resident, 80, false, 1}, {"audit", resident, 400, true, 1}, {"audit_heads", 1, 200, false, 1}, {"digests", 300, 137, false, 4}}
+
+// sameRowsOnBolt writes them with bare bbolt, in one transaction.
+func sameRowsOnBolt(db *bbolt.DB, n int) error {
+	return db.Update(func(tx *bbolt.Tx) error {
+		for _, s := range sameRows {
+			var err error
+			b := tx.Bucket([]byte(s.bucket))
+			if b == nil {
+				b, err = tx.CreateBucket([]byte(s.bucket))
+				for i := 0; err == nil && i < s.kept; i++ {
+					err = b.Put(rowKey(i), make([]byte, s.bytes))
+				}
+			}
+			for i := 0; err == nil && i < s.writes; i++ {
+				at := (n*7919 + i*83) % s.kept
+				if s.grows {
+					at = s.kept + n
+				}
+				err = b.Put(rowKey(at), make([]byte, s.bytes))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func rowKey(i int) []byte { return fmt.Appendf(nil, "key-%09d", i) }
+
 func boltGet(db *bbolt.DB, i int) (v []byte, err error) {
 	err = db.View(func(tx *bbolt.Tx) error {
 		v = bytes.Clone(tx.Bucket(things).Get(thing(i)))
