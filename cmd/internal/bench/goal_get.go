@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/record"
 )
 
 // perTurn is how many reads one turn makes: one alone is shorter than a look at the clock is exact.
@@ -28,6 +31,12 @@ func getAndOpen(ctx context.Context, b *bench) ([]Row, error) {
 	}
 	nonce := make([]byte, seal.NonceSize())
 	box := seal.Seal(nil, nonce, []byte(newSecret()), nil)
+	set := record.NewSet[vault.Resource](record.NewBook(h.ring), vault.ResourceCollection)
+	opened := func(r vault.Resource) error {
+		s, err := h.opener.Open(r.FieldRef("value"), r.Sealed["value"].Value)
+		s.Wipe()
+		return err
+	}
 	got, err := turns(b.rounds(100),
 		each(func(i int) error {
 			_, err := boltGet(db, i)
@@ -35,30 +44,34 @@ func getAndOpen(ctx context.Context, b *bench) ([]Row, error) {
 			return errors.Join(err, oerr)
 		}),
 		each(func(i int) error {
-			r, err := h.Resource(ctx, h.ids[i%resident])
-			if err != nil {
+			var r vault.Resource
+			err := h.store.View(ctx, func(tx store.Tx) (err error) {
+				r, err = set.Get(tx, h.ids[i%resident])
 				return err
-			}
-			s, err := h.opener.Open(r.FieldRef("value"), r.Sealed["value"].Value)
-			s.Wipe()
-			return err
+			})
+			return errors.Join(err, opened(r))
+		}),
+		each(func(i int) error {
+			r, err := h.Resource(ctx, h.ids[i%resident])
+			return errors.Join(err, opened(r))
 		}))
 	if err != nil {
 		return nil, err
 	}
-	r := Row{What: "get a resource and open its secret, in process, beside bbolt and cipher alone", Floor: got[0], Ours: got[1], Unit: "µs"}
-	return []Row{r.atMost(r.Ours, "µs", 3)}, errors.Join(h.close(ctx), db.Close())
+	get := Row{What: "get a record and open its secret, in process, beside bbolt and cipher alone", Floor: got[0], Ours: got[1], Unit: "µs of processor time"}
+	whole := Row{What: "the same by the vault, which reads the count of uses too", Floor: got[0], Ours: got[2], Unit: "µs of processor time"}
+	return []Row{get.atMost(get.Ours, "µs", 3), whole.ratio(1, "×")}, errors.Join(h.close(ctx), db.Close())
 }
 
-// each gives the microseconds that one of perTurn calls takes.
+// each gives the microseconds of processor time that one of perTurn calls takes.
 func each(fn func(i int) error) func() (float64, error) {
 	return func() (float64, error) {
-		start := time.Now()
+		start := worked()
 		for i := range perTurn {
 			if err := fn(i); err != nil {
 				return 0, err
 			}
 		}
-		return float64(time.Since(start).Nanoseconds()) / 1e3 / perTurn, nil
+		return float64((worked() - start).Nanoseconds()) / 1e3 / perTurn, nil
 	}
 }
