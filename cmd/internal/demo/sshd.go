@@ -82,7 +82,7 @@ func (m *machine) startReal(sshd, dir string, user ssh.PublicKey, host []byte) e
 		_ = os.MkdirAll("/run/sshd", 0o755) // sshd's own folder, made by its service elsewhere
 	}
 	cmd := exec.Command(sshd, "-D", "-e", "-f", conf)
-	cmd.Stderr = logLines(m.note)
+	cmd.Stderr, cmd.WaitDelay = logLines(m.note), time.Second
 	if err := cmd.Start(); err != nil {
 		return err
 	}

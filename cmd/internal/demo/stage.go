@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/zavhoz/zavhoz/sync/time4vps/time4vpstest"
@@ -69,8 +70,9 @@ func (st *stage) newProvider() error {
 	return err
 }
 
+// close ends what was started, last things first: while the daemon keeps its connection, a child of sshd lives and holds sshd's log open.
 func (st *stage) close() error {
-	for _, c := range st.closers {
+	for _, c := range slices.Backward(st.closers) {
 		c()
 	}
 	st.closers = nil
