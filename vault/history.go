@@ -56,6 +56,11 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 
 // edited applies e to a copy of old, validates the whole, and seals what is new under the next version.
 func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
+	k, err := kind.Get(old.Kind)
+	if err != nil {
+		return old, err
+	}
+	e.Attrs, e.Secrets = canonical(k, e.Attrs), canonical(k, e.Secrets)
 	r := old
 	r.Attrs, r.Labels, r.Sealed = merged(old.Attrs, e.Attrs), merged(old.Labels, e.Labels), maps.Clone(old.Sealed)
 	if e.Project != nil {
@@ -66,10 +71,6 @@ func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
 			return r, fault.New(fault.InvalidArgument, "a status is active or disabled", "")
 		}
 		r.Status = *e.Status
-	}
-	k, err := kind.Get(r.Kind)
-	if err != nil {
-		return r, err
 	}
 	if e.Policy != nil {
 		r.Policy = *e.Policy
@@ -105,6 +106,20 @@ func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
 	}
 	maps.Copy(r.Sealed, sealed)
 	return r, nil
+}
+
+// canonical puts fields under their own names, where an edit calls them by an alias: what is kept is known by those. A field given under two names stays so, and
+// is refused for it.
+func canonical[V any](k kind.Kind, given map[string]V) map[string]V {
+	out := maps.Clone(given)
+	for name, v := range given {
+		f, ok := k.Lookup(name)
+		if _, twice := out[f.Name]; ok && !twice {
+			delete(out, name)
+			out[f.Name] = v
+		}
+	}
+	return out
 }
 
 func wasGiven(given map[string]secret.Secret, field string) bool {

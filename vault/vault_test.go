@@ -171,6 +171,27 @@ func TestResourceLife(t *testing.T) {
 	must(t, h.Verify(ctx))
 }
 
+// An edit may call fields by their aliases, as an addition may; by two names at once it is refused.
+func TestEditsByAlias(t *testing.T) {
+	h := newHouse(t)
+	_, err := h.AddResource(ctx, operator, vault.NewResource{Kind: "server", Handle: "s", Attrs: map[string]string{"ssh_user": "deploy"}, Secrets: values("ip", "server.example.org", "password", "correct horse battery")})
+	must(t, err)
+	r, err := h.EditResource(ctx, operator, "s", vault.Edit{Attrs: map[string]string{"ssh_user": "root"}, Secrets: values("address", "other.example.org")})
+	must(t, err)
+	if r.Attrs["user"] != "root" || h.reveal(r, "host") != "other.example.org" || len(r.Sealed) != 2 {
+		t.Errorf("%+v", r.Attrs)
+	}
+	_, err = h.EditResource(ctx, operator, "s", vault.Edit{Secrets: values("address", "a.example.org", "ip", "b.example.org")})
+	if fault.CodeOf(err) != fault.SecretInvalid && fault.CodeOf(err) != fault.InvalidArgument {
+		t.Errorf("one field by two names: %v", err)
+	}
+	r, err = h.EditResource(ctx, operator, "s", vault.Edit{Attrs: map[string]string{"ssh_user": ""}})
+	must(t, err)
+	if r.Attrs["user"] != "root" { // the kind's default
+		t.Errorf("%+v", r.Attrs)
+	}
+}
+
 func TestHistoryKeepsTen(t *testing.T) {
 	h := newHouse(t)
 	h.addBot("b")
