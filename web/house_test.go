@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -335,4 +336,11 @@ func (h *house) fill(c *client) (serverID string) {
 func (h *house) setPassphrase(c *client) {
 	h.t.Helper()
 	c.ok("PUT", "/presence", `{"passphrase":"`+passphrase+`"}`)
+}
+
+// direct asks without any connection.
+func direct(h *house, method, path, body string) int {
+	w := httptest.NewRecorder()
+	h.web.ServeHTTP(w, httptest.NewRequest(method, "/api/v1"+path, strings.NewReader(body)))
+	return w.Code
 }
