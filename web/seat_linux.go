@@ -25,12 +25,17 @@ type stat struct {
 	start                uint64
 }
 
-// procStat reads /proc/PID/stat (proc(5)): the fields after the last ")", for the name may hold anything.
+// procStat reads /proc/PID/stat.
 func procStat(pid int) (stat, bool) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	if pid <= 0 || err != nil {
 		return stat{}, false
 	}
+	return parseStat(b)
+}
+
+// parseStat reads the fields (proc(5)) after the last ")", for the name before it may hold anything.
+func parseStat(b []byte) (stat, bool) {
 	i := bytes.LastIndexByte(b, ')')
 	if i < 0 {
 		return stat{}, false
