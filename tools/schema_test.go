@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -37,14 +38,20 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
+var compiled sync.Map // text → schema
+
 func compile(t *testing.T, raw json.RawMessage) *jsonschema.Schema {
 	t.Helper()
+	if s, ok := compiled.Load(string(raw)); ok {
+		return s.(*jsonschema.Schema)
+	}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	must(t, err)
 	c := jsonschema.NewCompiler()
 	must(t, c.AddResource("mem:///tool.json", doc))
 	s, err := c.Compile("mem:///tool.json")
 	must(t, err)
+	compiled.Store(string(raw), s)
 	return s
 }
 
