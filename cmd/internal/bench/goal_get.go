@@ -17,7 +17,7 @@ const perTurn = 2000
 // getAndOpen is goal 4: a resource read by its id and its secret opened, in this process, beside the parts alone: bbolt's own read with the copy that
 // must be made, and the cipher.
 func getAndOpen(ctx context.Context, b *bench) ([]Row, error) {
-	h, err := b.house(ctx, "get")
+	h, err := b.house(ctx, "get", resident)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // put is goal 3: a resource added, and one edited: sealed, authenticated, counted, audited and durable, beside two fdatasyncs; and 32 writers at once
 // beside a group commit over bare bbolt that puts one value of the same length for each.
 func put(ctx context.Context, b *bench) ([]Row, error) {
-	h, err := b.house(ctx, "put")
+	h, err := b.house(ctx, "put", resident)
 	if err != nil {
 		return nil, err
 	}

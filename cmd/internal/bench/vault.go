@@ -25,10 +25,10 @@ type house struct {
 	ids    []string // of its resources
 }
 
-// resident is how many resources a house has, as the floors have as many records.
+// resident is how many resources a house has where its floor has as many records.
 const resident = 1000
 
-func (b *bench) house(ctx context.Context, name string) (*house, error) {
+func (b *bench) house(ctx context.Context, name string, resources int) (*house, error) {
 	who, err := age.GenerateX25519Identity()
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (b *bench) house(ctx context.Context, name string) (*house, error) {
 	if err := h.Setup(ctx); err != nil {
 		return nil, err
 	}
-	for i := range resident {
+	for i := range resources {
 		r, err := h.add(ctx, fmt.Sprintf("res_%d", i))
 		if err != nil {
 			return nil, err
