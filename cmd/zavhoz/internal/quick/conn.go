@@ -33,11 +33,8 @@ func (c *conn) write(path string, body []byte) error {
 	return err
 }
 
-// post sends a request and reads the answer.
-func (c *conn) post(path string, body []byte) (status int, answer []byte, err error) {
-	if err := c.write(path, body); err != nil {
-		return 0, nil, err
-	}
+// read reads the answer.
+func (c *conn) read() (status int, answer []byte, err error) {
 	c.r = bufio.NewReaderSize(c.f, maxHead)
 	status, length, err := c.head()
 	if err != nil {

@@ -83,21 +83,28 @@ func attempt(sock string, handles, argv []string, bin string) {
 			c.close()
 		}
 	}()
-	status, body, err := c.post("/api/v1/runs/open", openRequest(handles, argv))
+	if err := c.write("/api/v1/runs/open", openRequest(handles, argv)); err != nil {
+		return // a daemon at its end; the long way finds the next
+	}
+	here := Look() // while the daemon works
+	status, body, err := c.read()
 	switch {
 	case err != nil:
 		Broken = err
-		return
 	case status != 200:
 		Refusal = body
+	}
+	if Broken != nil || Refusal != nil {
+		here.leave()
 		return
 	}
 	plan, err := deliver.DecodePlan(body)
 	if err != nil {
+		here.leave()
 		Broken = ErrBroken
 		return
 	}
-	r, err := Start(Options{Plan: plan, Bin: absolute(bin), Argv: argv, Stdin: os.Stdin, Report: c.report(plan.RunID)})
+	r, err := Start(Options{Plan: plan, Here: here, Bin: absolute(bin), Argv: argv, Stdin: os.Stdin, Report: c.report(plan.RunID)})
 	if err == nil && r.Silent() {
 		os.Exit(r.End(0))
 	}

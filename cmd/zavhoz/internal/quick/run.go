@@ -37,6 +37,7 @@ type Options struct {
 	Bin   string // absolute
 	Argv  []string
 	Stdin *os.File
+	Here  *Here // nil: Start looks for itself
 	// Stdout and Stderr are given to the command as they are, without a redactor between; nil: they wait for Through. For --tty.
 	Stdout, Stderr *os.File
 	Report         func(End) // tells the daemon how it ended
@@ -66,23 +67,47 @@ func Start(o Options) (*Run, error) {
 }
 
 func (r *Run) start(o Options) (err error) {
-	if r.parcel, err = deliver.Pack(deliver.Options{Home: os.TempDir(), Base: ownEnv(os.Environ())}, o.Plan.Items); err != nil {
+	here := o.Here
+	if here == nil {
+		here = Look()
+	}
+	defer func() {
+		if err != nil {
+			here.leave()
+		}
+	}()
+	if here.err != nil {
+		return fault.New(fault.WorkdirRefused, "the current folder is gone", "change to another").Because(here.err)
+	}
+	if r.parcel, err = deliver.Pack(deliver.Options{Home: os.TempDir(), Base: here.env}, o.Plan.Items); err != nil {
 		return err
 	}
-	dir, err := os.Getwd()
-	if err != nil {
-		return fault.New(fault.WorkdirRefused, "the current folder is gone", "change to another").Because(err)
-	}
-	spec := process.Spec{Path: o.Bin, Argv: o.Argv, Env: r.parcel.Env, Dir: dir, Stdin: o.Stdin, Files: r.parcel.Files, Attached: true}
+	spec := process.Spec{Path: o.Bin, Argv: o.Argv, Env: r.parcel.Env, Dir: here.dir, Stdin: o.Stdin, Files: r.parcel.Files, Attached: true}
 	spec.Stdout, spec.Stderr = r.through(0, o.Stdout), r.through(1, o.Stderr)
-	follow := catch() // before the start: a signal in between must not end us and leave the command alone
 	if r.proc, err = process.Start(spec); err != nil {
-		follow(nil)
 		return fault.New(fault.BinaryMissing, "the command could not be started", "is it a program for this machine?").Because(err)
 	}
-	r.unsignal = follow(r.proc)
+	r.unsignal = here.follow(r.proc)
 	return nil
 }
+
+// Here is what a command inherits from the place where it is typed. From Look on, signals wait for the command.
+type Here struct {
+	dir    string
+	env    []string
+	err    error
+	follow func(*process.Process) (stop func())
+}
+
+// Look gathers it.
+func Look() *Here {
+	h := &Here{env: ownEnv(os.Environ()), follow: catch()}
+	h.dir, h.err = os.Getwd()
+	return h
+}
+
+// leave lets signals have their usual meaning again.
+func (h *Here) leave() { h.follow(nil) }
 
 func (r *Run) through(i int, direct *os.File) io.Writer {
 	if direct != nil {
