@@ -75,8 +75,11 @@ func newAuditVerify(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			done := a.working("Following the chain")
 			var rep audit.Report
-			if err := cl.call(cmd.Context(), "POST", path("audit", "verify"), nil, &rep); err != nil {
+			err = cl.call(cmd.Context(), "POST", path("audit", "verify"), nil, &rep)
+			done()
+			if err != nil {
 				return err
 			}
 			return a.showReport(rep)

@@ -94,7 +94,10 @@ func (a *app) client() (*client, error) {
 		return nil, err
 	}
 	d := dialer{dir: dir, sock: dir.OperatorSock()}
-	c := newClient(func(ctx context.Context) (net.Conn, error) { return d.dial(ctx) })
+	c := newClient(func(ctx context.Context) (net.Conn, error) {
+		defer a.working("Waiting for the daemon")()
+		return d.dial(ctx)
+	})
 	c.prove = a.provePresence
 	return c, nil
 }

@@ -86,10 +86,13 @@ for ten cycles; --confirm-shrunk says that they are really gone.`,
 			if confirm {
 				where += "?confirm_shrunk=true"
 			}
+			done := a.working("Asking the provider")
+			defer done()
 			var report json.RawMessage
 			if err := cl.call(cmd.Context(), "POST", where, nil, &report); err != nil {
 				return err
 			}
+			done()
 			return a.show(report, func(w io.Writer) { printReport(w, report) })
 		},
 	}
