@@ -17,16 +17,17 @@ import (
 
 // check is one thing that doctor looked at.
 type check struct {
-	Name string `json:"name"`
-	OK   bool   `json:"ok"`
-	Note string `json:"note,omitempty"`
-	Next string `json:"next,omitempty"`
+	Name string     `json:"name"`
+	OK   bool       `json:"ok"`
+	Note string     `json:"note,omitempty"`
+	Next string     `json:"next,omitempty"`
+	Code fault.Code `json:"code,omitempty"` // of what is broken
 }
 
 func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Check the installation: files, keys, the vault, the audit chain", Args: cobra.NoArgs,
-		Long:    "Check the installation by doing: read the key file as the daemon would, ask the daemon, follow the audit chain. Exit code 7 where something is broken.",
+		Long:    "Check the installation by doing: read the key file as the daemon would, ask the daemon, follow the audit chain. The exit code is that of the first thing found broken.",
 		Example: "  zavhoz doctor\n  zavhoz doctor --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			checks := a.examine(cmd.Context())
@@ -36,7 +37,11 @@ func newDoctor(a *app) *cobra.Command {
 					if !c.OK {
 						mark = "BAD "
 					}
-					fmt.Fprintf(w, "%s %-18s %s\n", mark, c.Name, plain(c.Note))
+					note := plain(c.Note)
+					if !c.OK {
+						note += " [" + string(c.Code) + "]"
+					}
+					fmt.Fprintf(w, "%s %-18s %s\n", mark, c.Name, note)
 					if c.Next != "" {
 						fmt.Fprintf(w, "     %-18s next: %s\n", "", c.Next)
 					}
@@ -44,7 +49,7 @@ func newDoctor(a *app) *cobra.Command {
 			})
 			for _, c := range checks {
 				if !c.OK {
-					return errors.Join(err, exitCode(fault.ExitCorrupt))
+					return errors.Join(err, exitCode(c.Code.Of().Exit))
 				}
 			}
 			return err
@@ -57,7 +62,7 @@ func (a *app) examine(ctx context.Context) (out []check) {
 		c := check{Name: name, OK: err == nil, Note: note}
 		if err != nil {
 			f := fault.Of(err)
-			c.Note, c.Next = f.Message+" ["+string(f.Code)+"]", f.Next
+			c.Note, c.Next, c.Code = f.Message, f.Next, f.Code
 		}
 		out = append(out, c)
 		return c.OK

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -49,12 +50,8 @@ func (a *app) runOpen(ctx context.Context, handles, argv []string, tty bool) err
 	case quick.Broken != nil:
 		return refused(a, broken(quick.Broken))
 	case quick.Refusal != nil:
-		var p api.Problem
-		if err := json.Unmarshal(quick.Refusal, &p); err != nil {
-			return refused(a, broken(err))
-		}
-		if p.Code != string(fault.PresenceRequired) { // which can be mended here and now
-			return refused(a, problem(p))
+		if err := a.mend(ctx, quick.Refusal); err != nil {
+			return refused(a, err)
 		}
 	}
 	bin, err := exec.LookPath(argv[0])
@@ -67,6 +64,25 @@ func (a *app) runOpen(ctx context.Context, handles, argv []string, tty bool) err
 		return refused(a, err)
 	}
 	return a.conclude(r)
+}
+
+// mend looks at why quick was refused: what a passphrase mends is asked for here and now, without asking the daemon twice.
+func (a *app) mend(ctx context.Context, refusal []byte) error {
+	var p api.Problem
+	if err := json.Unmarshal(refusal, &p); err != nil {
+		return broken(err)
+	}
+	if p.Code != string(fault.PresenceRequired) {
+		return problem(p)
+	}
+	cl, err := a.client()
+	if err != nil {
+		return err
+	}
+	if err := cl.prove(ctx, cl); !errors.Is(err, errNobody) {
+		return err
+	}
+	return problem(p)
 }
 
 // begin gets the plan from the daemon and starts the command.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +31,7 @@ func (p *place) sit() *terminal {
 	sh := exec.Command("/bin/sh")
 	sh.Env = append(p.env, "PS1=> ", "ENV=", "TERM=dumb")
 	sh.Stdin, sh.Stdout, sh.Stderr = back, back, back
+	sh.Dir = filepath.Dir(p.dir.Path())
 	sh.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := sh.Start(); err != nil {
 		p.t.Fatal(err)
