@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -16,16 +17,17 @@ const (
 	readQueue = 4096                  // records; a full queue makes callers wait
 )
 
-// readLog queues the records of what changes nothing (reads, denials) in order and commits them in groups within readFlush. When a
-// commit fails it is sticky: no read is answered any more without its record.
+// readLog queues the records of what changes nothing (reads, denials) in order and commits them in groups within readFlush. While a commit
+// fails no read is answered without its record; what could not be written is kept and tried again, so that a disk that was full for a while
+// loses nothing and stops nobody for good.
 type readLog struct {
 	v    *Vault
 	in   chan audit.Event
 	quit chan struct{}
 	done chan struct{}
 
+	broken atomic.Pointer[error] // of the last commit; not under mu: who waits in a full queue holds that, and run empties the queue
 	mu     sync.RWMutex
-	broken error
 	closed bool
 
 	denials audit.Denials // of run alone
@@ -41,8 +43,8 @@ func newReadLog(v *Vault) *readLog {
 func (l *readLog) note(ctx context.Context, e audit.Event) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.broken != nil {
-		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so nothing is answered", "run `zavhoz doctor`; free disk space").Because(l.broken)
+	if err := l.failure(); err != nil {
+		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so nothing is answered", "run `zavhoz doctor`; free disk space").Because(err)
 	}
 	if l.closed {
 		return fault.New(fault.DaemonUnavailable, "the vault is closing", "try again")
@@ -65,9 +67,14 @@ func (l *readLog) close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.broken
+	return l.failure()
+}
+
+func (l *readLog) failure() error {
+	if err := l.broken.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (l *readLog) run() {
@@ -79,7 +86,7 @@ func (l *readLog) run() {
 		select {
 		case e := <-l.in:
 			batch = l.take(batch, e)
-			if len(batch) >= readQueue/4 {
+			if len(batch) >= readQueue/4 && l.failure() == nil { // else the next tick tries
 				batch = l.flush(batch)
 			}
 		case <-tick.C:
@@ -102,6 +109,7 @@ func (l *readLog) take(batch []audit.Folded, e audit.Event) []audit.Folded {
 	return append(batch, l.denials.Fold(e, l.v.now())...)
 }
 
+// flush commits the batch and gives what is left of it: all, where the commit failed.
 func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
 	if len(batch) == 0 {
 		return batch
@@ -115,10 +123,10 @@ func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
 		return nil
 	})
 	if err != nil {
-		l.mu.Lock()
-		l.broken = err
-		l.mu.Unlock()
+		l.broken.Store(&err)
+		return batch
 	}
+	l.broken.Store(nil)
 	return batch[:0]
 }
 
