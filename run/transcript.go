@@ -21,22 +21,27 @@ const chunkLen = 8 << 10
 // pageLen is how much Get gives at once, in bytes. What is shown of a byte that is not text is longer, so this is below the reply's bound.
 const pageLen = 32 << 10
 
+// chunkRoom is how many bytes of the limit one chunk stands for at least: without it a command that writes single bytes to both streams in turn would
+// make us keep a hundred times what it wrote.
+const chunkRoom = 32
+
 // transcript keeps what a run has written, redacted, in the order in which it came: of each stream the last bytes, up to a limit of its own, so
 // that a noisy one does not push out the other. Offsets count the bytes of both.
 type transcript struct {
 	mu     sync.Mutex
 	limit  int // bytes a stream
-	chunks []chunk
+	chunks [2][]chunk
 	kept   [2]int
 	total  [2]int64
 	lost   int64 // offset up to which something is gone
 }
 
 type chunk struct {
-	of   stream
 	at   int64
 	data []byte
 }
+
+func (c chunk) end() int64 { return c.at + int64(len(c.data)) }
 
 func (t *transcript) write(of stream, p []byte) {
 	t.mu.Lock()
@@ -44,11 +49,12 @@ func (t *transcript) write(of stream, p []byte) {
 	for len(p) > 0 {
 		n := min(len(p), chunkLen)
 		at := t.total[0] + t.total[1]
-		if last := len(t.chunks) - 1; last >= 0 && t.chunks[last].of == of && len(t.chunks[last].data) < chunkLen {
-			n = min(n, chunkLen-len(t.chunks[last].data))
-			t.chunks[last].data = append(t.chunks[last].data, p[:n]...)
+		own := t.chunks[of]
+		if last := len(own) - 1; last >= 0 && own[last].end() == at && len(own[last].data) < chunkLen {
+			n = min(n, chunkLen-len(own[last].data))
+			own[last].data = append(own[last].data, p[:n]...)
 		} else {
-			t.chunks = append(t.chunks, chunk{of, at, append(make([]byte, 0, min(chunkLen, 2*n)), p[:n]...)})
+			t.chunks[of] = append(own, chunk{at, append(make([]byte, 0, min(chunkLen, 2*n)), p[:n]...)})
 		}
 		t.kept[of] += n
 		t.total[of] += int64(n)
@@ -59,20 +65,25 @@ func (t *transcript) write(of stream, p []byte) {
 
 // drop forgets the oldest bytes of a stream beyond its limit.
 func (t *transcript) drop(of stream) {
-	for i := 0; t.kept[of] > t.limit && i < len(t.chunks); i++ {
-		c := &t.chunks[i]
-		if c.of != of {
-			continue
+	own := t.chunks[of]
+	for len(own) > 0 {
+		n := min(t.kept[of]-t.limit, len(own[0].data))
+		if len(own) > t.limit/chunkRoom+1 {
+			n = len(own[0].data)
 		}
-		n := min(t.kept[of]-t.limit, len(c.data))
+		if n <= 0 {
+			break
+		}
+		c := &own[0]
 		clear(c.data[:n])
 		c.data, c.at = c.data[n:], c.at+int64(n)
 		t.kept[of] -= n
 		t.lost = max(t.lost, c.at)
+		if len(c.data) == 0 {
+			*c, own = chunk{}, own[1:] // an empty slice would still hold all of its array
+		}
 	}
-	for len(t.chunks) > 0 && len(t.chunks[0].data) == 0 {
-		t.chunks = t.chunks[1:]
-	}
+	t.chunks[of] = own
 }
 
 // page is a part of a transcript.
@@ -89,8 +100,11 @@ func (t *transcript) from(offset int64, max int, more bool) page {
 	end := t.total[0] + t.total[1]
 	offset = min(offset, end)
 	p := page{next: offset, cut: offset < t.lost}
-	for _, c := range t.chunks {
-		stop := c.at + int64(len(c.data))
+	for left := t.chunks; len(left[stdout])+len(left[stderr]) > 0; {
+		of := earlier(left)
+		c := left[of][0]
+		left[of] = left[of][1:]
+		stop := c.end()
 		if stop <= offset {
 			continue
 		}
@@ -102,13 +116,24 @@ func (t *transcript) from(offset int64, max int, more bool) page {
 		if full || more && stop == end {
 			data = data[:whole(data)]
 		}
-		p.text[c.of] = append(p.text[c.of], data...)
+		p.text[of] = append(p.text[of], data...)
 		p.next = max64(p.next, max64(offset, c.at)+int64(len(data)))
 		if max -= len(data); full || max <= 0 {
 			break
 		}
 	}
 	return p
+}
+
+// earlier tells which stream's first chunk came first; not both are empty.
+func earlier(left [2][]chunk) stream {
+	switch {
+	case len(left[stdout]) == 0:
+		return stderr
+	case len(left[stderr]) == 0 || left[stdout][0].at < left[stderr][0].at:
+		return stdout
+	}
+	return stderr
 }
 
 func max64(a, b int64) int64 { return max(a, b) }
@@ -156,10 +181,12 @@ func (t *transcript) totals() (int64, int64) {
 func (t *transcript) wipe() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, c := range t.chunks {
-		clear(c.data)
+	for _, own := range t.chunks {
+		for _, c := range own {
+			clear(c.data)
+		}
 	}
-	t.chunks, t.kept = nil, [2]int{}
+	t.chunks, t.kept = [2][]chunk{}, [2]int{}
 }
 
 // shown makes redacted bytes harmless to read and bounds what became of them.

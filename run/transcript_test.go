@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -68,9 +69,48 @@ func TestTranscriptKeepsBothTails(t *testing.T) {
 	if string(p.text[stderr]) != "the one error" || len(p.text[stdout]) != 1000 || !bytes.HasSuffix(p.text[stdout], []byte("xend")) || !p.cut {
 		t.Errorf("%q, %d bytes, cut %v", p.text[stderr], len(p.text[stdout]), p.cut)
 	}
-	if len(tr.chunks) > 20 {
-		t.Errorf("%d chunks", len(tr.chunks))
+	if n := len(tr.chunks[stdout]) + len(tr.chunks[stderr]); n > 20 {
+		t.Errorf("%d chunks", n)
 	}
+}
+
+// What is forgotten is free again: memory is bounded by the limit, not by what was written, whatever the pieces and whichever stream is older.
+func TestTranscriptIsBounded(t *testing.T) {
+	const limit = 64 << 10
+	for name, write := range map[string]func(*transcript){
+		"one old line, then much": func(tr *transcript) {
+			tr.write(stderr, []byte("x"))
+			for range 2000 {
+				tr.write(stdout, make([]byte, 16<<10))
+			}
+		},
+		"single bytes in turn": func(tr *transcript) {
+			for range limit {
+				tr.write(stdout, []byte("y"))
+				tr.write(stderr, []byte("z"))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := &transcript{limit: limit}
+			before := heap()
+			write(tr)
+			grown := int64(heap()) - int64(before)
+			if p := tr.all(); len(p.text[stdout]) == 0 || len(p.text[stderr]) == 0 || !p.cut || p.next != tr.total[0]+tr.total[1] {
+				t.Errorf("%d and %d bytes, next %d, cut %v", len(p.text[stdout]), len(p.text[stderr]), p.next, p.cut)
+			}
+			if grown > 8*limit {
+				t.Errorf("%d bytes are held for a limit of %d", grown, limit)
+			}
+		})
+	}
+}
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestPagesEndBetweenCharacters(t *testing.T) {
