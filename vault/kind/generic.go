@@ -90,7 +90,11 @@ func checkGeneric(d *Draft) error {
 	for _, f := range fields {
 		name := genericVar(d.Attrs, f)
 		if !EnvNameAllowed(name) || slices.Contains(seen, name) {
-			return Field{Name: f, Class: Public}.bad("its variable is taken or may not be set; name another with `--set env_" + f + "=NAME`")
+			attr := "env_" + f
+			if f == "value" {
+				attr = "env"
+			}
+			return Field{Name: f, Class: Public}.bad("its variable is taken or may not be set; name another with `--set " + attr + "=NAME`")
 		}
 		seen = append(seen, name)
 	}
