@@ -4,6 +4,7 @@ package run_test
 
 import (
 	"context"
+	"encoding/hex"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,6 +198,20 @@ func TestTheMatcherIsSharedAndRenewed(t *testing.T) {
 	}
 	if built != 2 {
 		t.Errorf("built %d times", built)
+	}
+}
+
+// A run's own values are masked also where the matcher was built before they were changed, and nobody has said so yet.
+func TestARunsOwnValuesNeedNoNews(t *testing.T) {
+	h, tool := botHouse(t, `echo "$BOT_TOKEN"`)
+	e := newEngine(t, h, nil)
+	mustRun(t, e, request(tool)) // builds the matcher
+	const fresh = "987654321:BBF4canary-nQzx7Lq0mYcVtR2sWbE8"
+	h.edit("bot", func(r *vault.Resource) {
+		r.Sealed = map[string]vault.Sealed{"token": {Value: "sealed:" + hex.EncodeToString([]byte(fresh)), Version: 2}}
+	})
+	if res := mustRun(t, e, request(tool)); res.Stdout != "[redacted:bot.token]\n" || res.Redactions != 1 {
+		t.Errorf("%+v", res)
 	}
 }
 

@@ -104,13 +104,15 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 	}
 	if err == nil {
 		e.live[record.ID] = l
+		e.wait.Add(1) // under mu: Shutdown waits for it or has refused it
 	}
 	e.mu.Unlock()
 	if err != nil {
 		l.close(e, exit{}, err)
 		return nil, err
 	}
-	e.wait.Go(func() {
+	go func() {
+		defer e.wait.Done()
 		ctx, cancel := context.WithTimeoutCause(l.ctx, r.Timeout, errTimeout)
 		defer cancel()
 		x, err := e.execute(ctx, l, p, r)
@@ -118,7 +120,7 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		e.settle(l)
 		leave()
 		close(l.done)
-	})
+	}()
 	return l, nil
 }
 

@@ -40,8 +40,8 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 	return x, err
 }
 
-// learn gives the run's redactor what belongs to this run alone: its own fields, where the matcher of the whole vault does not know them (there is none, or
-// they are too short for it).
+// learn gives the run's redactor the run's own fields, also where the matcher of the whole vault knows them: that hears of a change a moment after it was
+// made, and it takes no short values.
 func (e *Engine) learn(l *live, p *plan) error {
 	for _, u := range p.uses {
 		for _, field := range slices.Sorted(maps.Keys(u.Resource.Sealed)) {
@@ -49,9 +49,7 @@ func (e *Engine) learn(l *live, p *plan) error {
 			if err != nil {
 				return err
 			}
-			if e.masks == nil || s.Len() < redact.FloorLen {
-				addWithParts(l.mask.add, u.Resource.Handle+"."+field, s)
-			}
+			addWithParts(l.mask.add, u.Resource.Handle+"."+field, s)
 			s.Wipe()
 		}
 	}

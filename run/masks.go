@@ -94,7 +94,7 @@ func (k *masks) retire(s *shared) {
 // errGagged ends a stream whose output is withheld.
 var errGagged = errors.New("run: output withheld")
 
-// mask is the redactor of one run: first by every secret of the vault, then by what belongs to this run alone (derived forms, hidden addresses).
+// mask is the redactor of one run: first by every secret of the vault, then by what this run itself works with (its fields, hidden addresses).
 type mask struct {
 	engine  *masks // nil: only own
 	own     *redact.Set
