@@ -101,6 +101,9 @@ func (c *client) send(ctx context.Context, method, path string, body []byte) (*h
 		if errors.As(err, &f) {
 			return nil, f
 		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, canceled(ctx)
+		}
 		return nil, broken(err)
 	}
 	if resp.StatusCode < 300 {
@@ -125,6 +128,11 @@ func problem(p api.Problem) error {
 		}
 	}
 	return fault.New(fault.Internal, p.Detail, p.Next)
+}
+
+// canceled says that the person gave it up.
+func canceled(ctx context.Context) error {
+	return fault.New(fault.Canceled, "interrupted; what was sent may have happened", "look before you do it again").Because(ctx.Err())
 }
 
 func broken(err error) error {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"net"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -23,10 +21,11 @@ by $ZAVHOZ_AGENT_TOKEN, else it is "local". Closing it ends nothing but the door
 			}
 			token := os.Getenv("ZAVHOZ_AGENT_TOKEN")
 			d := dialer{dir: dir, sock: dir.AgentSock()}
-			return relay.Run(cmd.Context(), relay.Options{
-				In: a.stdin, Out: a.stdout, Token: token,
-				Dial: func(ctx context.Context) (net.Conn, error) { return d.dial(ctx) },
-			})
+			err = relay.Run(cmd.Context(), relay.Options{In: a.stdin, Out: a.stdout, Token: token, Dial: d.dial})
+			if cmd.Context().Err() != nil {
+				return nil // told to end: that is how a client closes a door
+			}
+			return err
 		},
 	}
 }

@@ -115,6 +115,9 @@ func (a *app) exit(err error) int {
 		a.fail(fault.New(fault.InvalidArgument, safeUsage(err), "`zavhoz --help` shows how"))
 		return fault.ExitUsage
 	}
+	if errors.Is(err, context.Canceled) && fault.CodeOf(err) == fault.Internal {
+		err = fault.New(fault.Canceled, "interrupted", "").Because(err)
+	}
 	f := fault.Of(err)
 	a.fail(f)
 	return f.Code.Of().Exit
