@@ -34,6 +34,9 @@ func (v *Vault) AddAgent(ctx context.Context, actor Actor, n NewAgent) (a Agent,
 	if err := CheckHandle(n.Name); err != nil {
 		return a, "", fault.New(fault.InvalidArgument, "an agent's name has the shape of a handle", "use lower-case letters, digits, `_`, `-` or `.`")
 	}
+	if n.Rate.PerMinute < 0 || n.Rate.Concurrent < 0 {
+		return a, "", fault.New(fault.InvalidArgument, "a rate is a positive number, or 0 for the default", "")
+	}
 	tk := id.AgentToken
 	switch n.Role {
 	case RoleOperator:

@@ -65,7 +65,10 @@ func (v *Vault) Allocate(ctx context.Context, actor Actor, q AllocateRequest) (o
 		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.LeaseAllocate, Outcome: audit.Allowed, Subject: out.Lease.ID, Handle: r.Handle, Detail: map[string]string{"resource": r.ID}})
 	})
 	if err != nil {
-		return Allocation{}, v.deny(ctx, actor, audit.LeaseAllocate, "", "", err)
+		if CheckHandle(q.Handle) != nil { // anything else may be a value in the wrong place
+			q.Handle = ""
+		}
+		return Allocation{}, v.deny(ctx, actor, audit.LeaseAllocate, "", q.Handle, err)
 	}
 	return out, nil
 }

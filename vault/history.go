@@ -75,7 +75,7 @@ func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
 	if e.Policy != nil {
 		r.Policy = *e.Policy
 	}
-	if err := policy.Validate(r.Policy, k.StandIn, k.Deliveries); err != nil {
+	if err := errors.Join(policy.Validate(r.Policy, k.StandIn, k.Deliveries), checkLabels(r.Labels)); err != nil {
 		return r, err
 	}
 	if len(e.Attrs) == 0 && len(e.Secrets) == 0 {

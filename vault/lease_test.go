@@ -365,8 +365,20 @@ func TestSweepEndsAndForgets(t *testing.T) {
 	if len(live) != 0 {
 		t.Error("an expired lease is live")
 	}
-	h.pass(vault.KeepEnded + time.Hour)
+	uses, err := h.Authorise(ctx, h.local(), []string{"b"})
+	must(t, err)
+	run, _, err := h.StartRun(ctx, h.local(), vault.Run{}, uses)
+	must(t, err)
+	run.State = vault.RunExited
+	must(t, h.EndRun(ctx, run))
+	h.pass(vault.KeepEnded - time.Hour)
 	must(t, h.Sweep(ctx))
+	_, err = h.GetRun(ctx, h.local(), run.ID)
+	must(t, err) // not yet
+	h.pass(2 * time.Hour)
+	must(t, h.Sweep(ctx))
+	_, err = h.GetRun(ctx, h.local(), run.ID)
+	wantCode(t, err, fault.UnknownRun)
 	_, err = h.Authorise(ctx, h.local(), []string{a.Lease.ID})
 	wantCode(t, err, fault.UnknownLease)
 	must(t, h.Verify(ctx))
@@ -383,6 +395,10 @@ func TestEverythingIsAudited(t *testing.T) {
 		_, err = h.Authorise(ctx, who, []string{"nothing"})
 		wantCode(t, err, fault.UnknownResource)
 	}
+	for _, handle := range []string{"nobody", "Correct Horse"} { // the second could be a value in the wrong place
+		_, err = h.Allocate(ctx, who, ask(handle))
+		wantCode(t, err, fault.UnknownResource)
+	}
 	_, err = h.Release(ctx, who, a.Lease.ID)
 	must(t, err)
 	v := h.reopen()
@@ -392,12 +408,16 @@ func TestEverythingIsAudited(t *testing.T) {
 	must(t, err)
 	count := map[audit.Action]int{}
 	var denied []audit.Record
+	var asked []string
 	must(t, err)
 	err = st.View(ctx, func(tx store.Tx) error {
 		rs, _, err := log.List(tx, audit.Filter{Limit: 100})
 		for _, r := range rs {
 			count[r.Action]++
-			if r.Outcome == audit.Denied {
+			switch {
+			case r.Outcome == audit.Denied && r.Action == audit.LeaseAllocate:
+				asked = append(asked, r.Handle)
+			case r.Outcome == audit.Denied:
 				denied = append(denied, r)
 			}
 		}
@@ -412,5 +432,10 @@ func TestEverythingIsAudited(t *testing.T) {
 	if len(denied) != 2 || denied[0].Count != 4 && denied[1].Count != 4 {
 		t.Errorf("five equal denials became %d records: %+v", len(denied), denied)
 	}
-	_ = rep
+	if slices.Sort(asked); !slices.Equal(asked, []string{"", "nobody"}) {
+		t.Errorf("refused allocations are recorded for %q", asked)
+	}
+	if rep.Records == 0 {
+		t.Error("the chain holds nothing")
+	}
 }

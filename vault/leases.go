@@ -7,6 +7,7 @@ import (
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/record"
 )
 
 // putLease stores a live lease with the row that leads to it from its resource.
@@ -152,46 +153,68 @@ func (v *Vault) SpendRedactions(ctx context.Context, leases []string, n int) (en
 	return ended, err
 }
 
-// sweepBatch bounds one transaction of Sweep.
+// sweepBatch bounds how many records of a sort one Sweep forgets.
 const sweepBatch = 500
 
-// Sweep ends leases that have expired, and forgets leases, runs and idempotency keys that ended before keep. The daemon calls it every minute.
+// Sweep ends leases that have expired, and forgets leases, runs and idempotency keys that ended before keep. The daemon calls it every minute. It looks in a
+// View, and writes only what it found: months of ended runs must not hold up the one writer every minute.
 func (v *Vault) Sweep(ctx context.Context) error {
 	now := v.now()
-	return v.update(ctx, func(tx store.Tx) error {
-		if err := v.endLeases(tx, func(l Lease) bool { return !now.Before(l.ExpiresAt) }, "expired"); err != nil {
+	old := now.Add(-KeepEnded)
+	expired := func(l Lease) bool { return !now.Before(l.ExpiresAt) }
+	oldLease := func(l Lease) bool { return !l.ReleasedAt.IsZero() && l.ReleasedAt.Before(old) }
+	oldRun := func(r Run) bool { return r.State != RunRunning && r.EndedAt.Before(old) }
+	oldKey := func(r idemRow) bool { return r.Until.Before(now) }
+	var leases, runs, keys []string
+	due := false
+	err := v.view(ctx, func(tx store.Tx) (err error) {
+		if due, err = v.anyLive(tx, expired); err != nil {
 			return err
 		}
-		old := now.Add(-KeepEnded)
-		drop := map[store.Collection][]string{}
-		err := errors.Join(
-			v.leases.Scan(tx, "", "", func(k string, l Lease) (bool, error) {
-				if !l.ReleasedAt.IsZero() && l.ReleasedAt.Before(old) {
-					drop[cLeases] = append(drop[cLeases], k)
-				}
-				return len(drop[cLeases]) < sweepBatch, nil
-			}),
-			v.runs.Scan(tx, "", "", func(k string, r Run) (bool, error) {
-				if r.State != RunRunning && r.EndedAt.Before(old) {
-					drop[cRuns] = append(drop[cRuns], k)
-				}
-				return len(drop[cRuns]) < sweepBatch, nil
-			}),
-			v.idem.Scan(tx, "", "", func(k string, r idemRow) (bool, error) {
-				if r.Until.Before(now) {
-					drop[cIdem] = append(drop[cIdem], k)
-				}
-				return len(drop[cIdem]) < sweepBatch, nil
-			}))
-		for _, k := range drop[cLeases] {
-			err = errors.Join(err, v.leases.Delete(tx, k))
-		}
-		for _, k := range drop[cRuns] {
-			err = errors.Join(err, v.runs.Delete(tx, k))
-		}
-		for _, k := range drop[cIdem] {
-			err = errors.Join(err, v.idem.Delete(tx, k))
-		}
-		return err
+		return errors.Join(find(tx, v.leases, oldLease, &leases), find(tx, v.runs, oldRun, &runs), find(tx, v.idem, oldKey, &keys))
 	})
+	if err != nil || !due && len(leases)+len(runs)+len(keys) == 0 {
+		return err
+	}
+	return v.update(ctx, func(tx store.Tx) error {
+		if err := v.endLeases(tx, expired, "expired"); err != nil {
+			return err
+		}
+		return errors.Join(forget(tx, v.leases, oldLease, leases), forget(tx, v.runs, oldRun, runs), forget(tx, v.idem, oldKey, keys))
+	})
+}
+
+// anyLive tells whether a live lease is one that which says.
+func (v *Vault) anyLive(tx store.Tx, which func(Lease) bool) (any bool, err error) {
+	err = v.live.Scan(tx, "", "", func(_ string, l link) (bool, error) {
+		x, err := v.leases.Get(tx, l.ID)
+		any = err == nil && which(x)
+		return !any, err
+	})
+	return any, err
+}
+
+// find gives the keys of records that are over, at most sweepBatch.
+func find[T any](tx store.Tx, set *record.Set[T], over func(T) bool, keys *[]string) error {
+	*keys = nil
+	return set.Scan(tx, "", "", func(k string, x T) (bool, error) {
+		if over(x) {
+			*keys = append(*keys, k)
+		}
+		return len(*keys) < sweepBatch, nil
+	})
+}
+
+// forget deletes what was found, where it is still over: an idempotency key may have been used anew meanwhile.
+func forget[T any](tx store.Tx, set *record.Set[T], over func(T) bool, keys []string) error {
+	for _, k := range keys {
+		x, err := set.Get(tx, k)
+		if err == nil && over(x) {
+			err = set.Delete(tx, k)
+		}
+		if err = ignoreNotFound(err); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -85,7 +85,7 @@ func (v *Vault) Servers(ctx context.Context, actor Actor) (out []ServerView, err
 			r := Resource{Kind: "server", Project: DefaultProject}
 			if s.ResourceID != "" {
 				if r, err = v.resources.Get(tx, s.ResourceID); err != nil {
-					return false, err
+					return false, found(err, fault.New(fault.VaultCorrupt, "a server leads to a resource that is lost", "restore from a backup"))
 				}
 				held, err := v.loadOf(tx, r.ID)
 				if err != nil {

@@ -2,7 +2,9 @@ package vault_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -259,4 +261,45 @@ func TestListPages(t *testing.T) {
 	}
 	_, _, err := h.ListResources(ctx, vault.Filter{Cursor: "%%%"})
 	wantCode(t, err, fault.InvalidArgument)
+}
+
+// Edits one by one cannot pass the limit of labels.
+func TestLabelsAreCountedWhole(t *testing.T) {
+	h := newHouse(t)
+	h.addBot("b")
+	for i := range 32 {
+		_, err := h.EditResource(ctx, operator, "b", vault.Edit{Labels: map[string]string{fmt.Sprint("l", i): "x"}})
+		must(t, err)
+	}
+	_, err := h.EditResource(ctx, operator, "b", vault.Edit{Labels: map[string]string{"more": "x"}})
+	wantCode(t, err, fault.InvalidArgument)
+	r, err := h.EditResource(ctx, operator, "b", vault.Edit{Labels: map[string]string{"more": "x", "l0": ""}})
+	must(t, err)
+	if len(r.Labels) != 32 {
+		t.Errorf("%d labels", len(r.Labels))
+	}
+}
+
+func TestAgentsAreChecked(t *testing.T) {
+	h := newHouse(t)
+	for name, n := range map[string]vault.NewAgent{
+		"name":      {Name: "An agent"},
+		"role":      {Name: "a", Role: "root"},
+		"rate":      {Name: "a", Rate: vault.Rate{PerMinute: -1}},
+		"runs":      {Name: "a", Rate: vault.Rate{Concurrent: -1}},
+		"no name":   {},
+		"an id":     {Name: "lse_aaaaaaaaaaaaaaaaaaaaaaaaaa"},
+		"too long":  {Name: strings.Repeat("a", 65)},
+		"with zero": {Name: "a\x00"},
+	} {
+		_, token, err := h.AddAgent(ctx, operator, n)
+		if fault.CodeOf(err) != fault.InvalidArgument || token != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	h.addAgent(vault.NewAgent{Name: "a"})
+	_, _, err := h.AddAgent(ctx, operator, vault.NewAgent{Name: "a"})
+	wantCode(t, err, fault.NameTaken)
+	_, err = h.RemoveAgent(ctx, operator, "b")
+	wantCode(t, err, fault.UnknownAgent)
 }
