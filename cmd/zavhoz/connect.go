@@ -1,13 +1,18 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
 )
 
 // connection tells how one client is connected: lines to type or a file to write.
@@ -19,48 +24,66 @@ type connection struct {
 	Deny    string `json:"deny,omitempty"` // the client's own deny rules, a fence before the walls
 }
 
-// connections make a connection from the path of this program. One entry a client.
-var connections = map[string]func(self string) connection{
-	"claude-code": func(self string) connection {
+// site is where this program and its home are.
+type site struct{ self, home string }
+
+// connections make a connection. One entry a client.
+var connections = map[string]func(site) connection{
+	"claude-code": func(s site) connection {
 		return connection{
-			Command: "claude mcp add --transport stdio zavhoz -- " + self + " mcp",
+			Command: "claude mcp add --transport stdio zavhoz -- " + home.Quote(s.self) + " mcp",
 			File:    ".claude/settings.json",
-			Deny:    `{"permissions":{"deny":["Bash(zavhoz:*)","Bash(` + self + `:*)","Read(~/.local/share/zavhoz/**)"]}}`,
+			Deny:    compact(map[string]any{"permissions": map[string]any{"deny": []string{"Bash(zavhoz:*)", "Bash(" + s.self + ":*)", "Read(/" + s.home + "/**)"}}}),
 		}
 	},
-	"codex":  func(self string) connection { return connection{Command: "codex mcp add zavhoz -- " + self + " mcp"} },
-	"cursor": func(self string) connection { return connection{File: ".cursor/mcp.json", Text: mcpServers(self)} },
-	"vscode": func(self string) connection {
-		return connection{File: ".vscode/mcp.json", Text: `{"servers":{"zavhoz":{"type":"stdio","command":"` + self + `","args":["mcp"]}}}`}
+	"codex": func(s site) connection {
+		return connection{Command: "codex mcp add zavhoz -- " + home.Quote(s.self) + " mcp"}
 	},
-	"langgraph": func(self string) connection {
-		return connection{Text: `MultiServerMCPClient({"zavhoz": {"transport": "stdio", "command": "` + self + `", "args": ["mcp"]}})`}
+	"cursor": func(s site) connection {
+		return connection{File: ".cursor/mcp.json", Text: compact(map[string]any{"mcpServers": s.stdio()})}
+	},
+	"vscode": func(s site) connection {
+		return connection{File: ".vscode/mcp.json", Text: compact(map[string]any{"servers": s.stdio()})}
+	},
+	"langgraph": func(s site) connection {
+		return connection{Text: "MultiServerMCPClient(" + compact(map[string]any{"zavhoz": map[string]any{"transport": "stdio", "command": s.self, "args": []string{"mcp"}}}) + ")"}
 	},
 }
 
-func mcpServers(self string) string {
-	return `{"mcpServers":{"zavhoz":{"command":"` + self + `","args":["mcp"]}}}`
+// stdio is the entry that most clients want.
+func (s site) stdio() map[string]any {
+	return map[string]any{"zavhoz": map[string]any{"type": "stdio", "command": s.self, "args": []string{"mcp"}}}
+}
+
+// compact writes JSON on one line; paths may hold what needs escaping.
+func compact(v any) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // of texts alone
+	return strings.TrimSpace(b.String())
 }
 
 func newConnect(a *app) *cobra.Command {
-	var names []string
-	for name := range connections {
-		names = append(names, name)
-	}
+	names := slices.Sorted(maps.Keys(connections))
 	return &cobra.Command{
 		Use: "connect CLIENT", Short: "Print how to connect a client: claude-code, codex, cursor, vscode, langgraph", Args: cobra.ExactArgs(1), ValidArgs: names,
 		Long:    "Print the line to type or the file to write that connects a client, and the deny rules that keep its own shell from this program. It changes nothing.",
 		Example: "  zavhoz connect claude-code",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			make, ok := connections[args[0]]
+			connect, ok := connections[args[0]]
 			if !ok {
-				return fault.New(fault.InvalidArgument, "that client is not known", "known are claude-code, codex, cursor, vscode, langgraph; any MCP client can start `zavhoz mcp`")
+				return fault.New(fault.InvalidArgument, "that client is not known", "known are "+strings.Join(names, ", ")+"; any MCP client can start `zavhoz mcp`")
 			}
-			self, err := os.Executable()
+			dir, err := a.dir()
 			if err != nil {
-				self = "zavhoz"
+				return err
 			}
-			c := make(self)
+			at := site{self: "zavhoz", home: dir.Path()}
+			if self, err := os.Executable(); err == nil {
+				at.self = self
+			}
+			c := connect(at)
 			c.Client = args[0]
 			return a.show(c, func(w io.Writer) {
 				if c.Command != "" {
