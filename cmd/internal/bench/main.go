@@ -26,6 +26,8 @@ type bench struct {
 	dir   string // scratch, gone at the end
 	root  string // of this module, whose libraries the floors link
 	light bool   // fewer rounds: to see that all works
+
+	daemons []*process // every one that was started, to be ended whatever happens
 }
 
 // rounds gives how often to measure: a tenth of it where light.
@@ -68,6 +70,13 @@ func main() {
 	}
 }
 
+// close ends the daemons that a goal which failed left behind; those that have ended are none.
+func (b *bench) close() {
+	for _, d := range b.daemons {
+		_ = d.end()
+	}
+}
+
 // measure runs the goals named (none: all) and prints what they gave.
 func measure(ctx context.Context, names []string, light, asJSON bool, out io.Writer) error {
 	dir, err := os.MkdirTemp("", "zvb")
@@ -76,6 +85,7 @@ func measure(ctx context.Context, names []string, light, asJSON bool, out io.Wri
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{dir: dir, light: light}
+	defer b.close()
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ func (p *place) serve(ctx context.Context, args ...string) error {
 		return err
 	}
 	p.daemon = d
+	p.b.daemons = append(p.b.daemons, d)
 	_, err = until(ctx, p.answers)
 	return err
 }
