@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -313,11 +314,14 @@ func wipeAll(m map[string]secret.Secret) {
 	}
 }
 
-// EachSealed gives every sealed field of every resource (and the sealed addresses of discovered servers) with a public label (handle.field): what a redactor
-// must know. The values stay sealed; the caller has an opener.
+// EachSealed gives every sealed field of every resource, of its earlier versions that are kept too, and the sealed addresses of discovered servers, with a public
+// label (handle.field): what a redactor must know. A value that was changed here may still work, and still stand where it was delivered. The values stay
+// sealed; the caller has an opener.
 func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyring.Ref, sealed string) error) error {
 	return v.view(ctx, func(tx store.Tx) error {
+		now := map[string]Resource{} // by id
 		err := v.resources.Scan(tx, "", "", func(_ string, r Resource) (bool, error) {
+			now[r.ID] = r
 			for field, s := range r.Sealed {
 				if err := fn(r.Handle+"."+field, r.FieldRef(field), s.Value); err != nil {
 					return false, err
@@ -328,6 +332,9 @@ func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyrin
 		if err != nil {
 			return err
 		}
+		if err := v.eachFormer(tx, now, fn); err != nil {
+			return err
+		}
 		return v.servers.Scan(tx, "", "", func(_ string, s Server) (bool, error) {
 			for field, sealed := range s.Sealed {
 				if err := fn("server."+field, s.FieldRef(field), sealed.Value); err != nil {
@@ -336,6 +343,25 @@ func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyrin
 			}
 			return true, nil
 		})
+	})
+}
+
+// eachFormer gives what earlier versions hold and later ones do not, once, under the present handle.
+func (v *Vault) eachFormer(tx store.Tx, now map[string]Resource, fn func(label string, ref keyring.Ref, sealed string) error) error {
+	given := map[keyring.Ref]bool{}
+	return v.versions.Scan(tx, "", "", func(_ string, old Resource) (bool, error) {
+		r := now[old.ID]
+		for field, s := range old.Sealed {
+			ref := old.FieldRef(field)
+			if given[ref] || r.Sealed[field] == s {
+				continue
+			}
+			given[ref] = true
+			if err := fn(cmp.Or(r.Handle, old.Handle)+"."+field, ref, s.Value); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 }
 
