@@ -136,6 +136,9 @@ func (v *Vault) Authenticate(ctx context.Context, token string) (a Agent, err er
 		return found(err, refused)
 	})
 	if err != nil {
+		if fault.CodeOf(err) == fault.Unauthenticated { // of our shape, and nobody's: a removed agent's, or a guess
+			err = v.deny(ctx, Actor{Type: audit.Agent, Name: "unknown"}, audit.AgentLogin, "", "", err)
+		}
 		return Agent{}, err
 	}
 	return a, nil

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -329,6 +330,15 @@ func TestRemovedAgentIsOut(t *testing.T) {
 	wantCode(t, err, fault.Unauthenticated)
 	_, err = h.Authenticate(ctx, token[:len(token)-1]+"x")
 	wantCode(t, err, fault.Unauthenticated)
+	must(t, h.Close(ctx))
+	log, st := h.Audit()
+	must(t, st.View(ctx, func(tx store.Tx) error {
+		rs, _, err := log.List(tx, audit.Filter{Action: audit.AgentLogin})
+		if len(rs) != 1 || rs[0].Outcome != audit.Denied || rs[0].Code != string(fault.Unauthenticated) {
+			t.Errorf("a removed agent's token left %+v", rs)
+		}
+		return err
+	}))
 }
 
 func TestDisabledAndExpired(t *testing.T) {
@@ -402,7 +412,7 @@ func TestEverythingIsAudited(t *testing.T) {
 	_, err = h.Release(ctx, who, a.Lease.ID)
 	must(t, err)
 	v := h.reopen()
-	must(t, h.Vault.Close(ctx)) // flushes what is queued
+	must(t, errors.Join(h.Vault.Close(ctx), v.Close(ctx))) // flushes what is queued
 	log, st := v.Audit()
 	rep, err := log.Verify(ctx, st)
 	must(t, err)
@@ -424,7 +434,7 @@ func TestEverythingIsAudited(t *testing.T) {
 		return err
 	})
 	must(t, err)
-	for _, want := range []audit.Action{audit.VaultInit, audit.ResourceAdd, audit.AgentAdd, audit.LeaseAllocate, audit.LeaseRelease} {
+	for _, want := range []audit.Action{audit.VaultInit, audit.VaultOpen, audit.ResourceAdd, audit.AgentAdd, audit.LeaseAllocate, audit.LeaseRelease} {
 		if count[want] == 0 {
 			t.Errorf("no record of %s", want)
 		}

@@ -66,7 +66,7 @@ type Options struct {
 	Writer  string           // the audit chain's writer; default "main"
 	// RedactionBudget is how many secret values the runs of one lease may print before it ends (threat-model.md 60); default 50.
 	RedactionBudget int
-	Verify          bool // check every record, count and digest before answering: what a daemon does at its start
+	Verify          bool // check every record, count and digest before answering, and record the opening: what a daemon does at its start
 }
 
 // link is a row that points at another record by id.
@@ -153,6 +153,9 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		}
 	}
 	v.reads = newReadLog(v)
+	if o.Verify {
+		return v, v.Note(ctx, audit.Event{Actor: SystemActor("start"), Action: audit.VaultOpen, Outcome: audit.Allowed})
+	}
 	return v, nil
 }
 
