@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
@@ -56,6 +57,12 @@ func (c *client) plain(ctx context.Context, method, path string, in, out any) er
 	return c.once(ctx, method, path, body, out)
 }
 
+// unread tells whether the daemon went away before it had read the request, so that nothing of it has happened: a unix socket that is closed over unread
+// bytes is reset. Handlers act on whole requests only.
+func unread(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
 func encode(in any) ([]byte, error) {
 	if in == nil {
 		return nil, nil
@@ -65,8 +72,8 @@ func encode(in any) ([]byte, error) {
 
 func (c *client) once(ctx context.Context, method, path string, body []byte, out any) error {
 	resp, err := c.send(ctx, method, path, body)
-	if fault.CodeOf(err) == fault.DaemonUnavailable && method == "GET" && ctx.Err() == nil {
-		resp, err = c.send(ctx, method, path, body) // it may have been a daemon at its end; what only reads may be asked again of the next
+	if fault.CodeOf(err) == fault.DaemonUnavailable && (method == "GET" || unread(err)) && ctx.Err() == nil {
+		resp, err = c.send(ctx, method, path, body) // it was a daemon at its end: the next one answers
 	}
 	if err != nil {
 		return err

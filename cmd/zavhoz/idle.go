@@ -11,7 +11,7 @@ import (
 
 // idleness knows how long nobody has been there. A daemon that a door started ends when it is idle without runs or leases.
 type idleness struct {
-	after time.Duration
+	after time.Duration // 0: never
 	mu    sync.Mutex
 	open  int
 	since time.Time
@@ -42,7 +42,7 @@ func (i *idleness) wrap(h http.Handler) http.Handler {
 func (i *idleness) long() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.open == 0 && time.Since(i.since) >= i.after
+	return i.after > 0 && i.open == 0 && time.Since(i.since) >= i.after
 }
 
 // endWhenIdle stops the daemon when it has been idle long enough and holds no runs or leases.

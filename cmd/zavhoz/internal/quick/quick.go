@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 
 	"github.com/zavhoz/zavhoz/run/deliver"
 )
@@ -89,6 +90,9 @@ func attempt(sock string, handles, argv []string, bin string) {
 	here := Look() // while the daemon works
 	status, body, err := c.read()
 	switch {
+	case errors.Is(err, syscall.ECONNRESET): // closed over an unread request: a daemon at its end, and the long way finds the next
+		here.leave()
+		return
 	case err != nil:
 		Broken = err
 	case status != 200:
