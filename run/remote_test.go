@@ -37,6 +37,7 @@ func TestAttack49_NeitherKeyNorAddress(t *testing.T) {
 	for _, args := range [][]string{
 		{"uptime"}, {"env"}, {"echo $SSH_CONNECTION $SSH_CLIENT"}, {"echo", "$SSH_CONNECTION", "|", "rev"}, {"echo $SSH_CONNECTION | base64"}, {"-v", "x"}, {"-L", "8080:localhost:80"},
 		{"cat > " + dir + "/k; cat " + dir + "/k; base64 " + dir + "/k"}, {"ss -tn 2>/dev/null; cat /etc/hosts"}, {"nonsense"}, {"echo 127.0.0.1 >&2; exit 5"},
+		{"cat /proc/net/tcp; echo $SSH_CONNECTION | tr . -"}, {"echo ip-127-0-0-1.compute.example 1.0.0.127.in-addr.arpa"},
 	} {
 		r := remote(args...)
 		r.Stdin = []byte(key)
@@ -45,7 +46,7 @@ func TestAttack49_NeitherKeyNorAddress(t *testing.T) {
 			t.Errorf("%q: %+v %v", args, res, err)
 		}
 		text := res.Stdout + res.Stderr
-		for _, hidden := range []string{"127.0.0.1", "localhost", "1.0.0.721", "MTI3LjAuMC4x", strings.Split(key, "\n")[1]} {
+		for _, hidden := range []string{"127.0.0.1", "localhost", "1.0.0.721", "MTI3LjAuMC4x", "127-0-0-1", "0100007F", "1.0.0.127", strings.Split(key, "\n")[1]} {
 			if strings.Contains(text, hidden) {
 				t.Errorf("%q shows %q:\n%s", args, hidden, text)
 			}

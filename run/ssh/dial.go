@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -135,21 +134,4 @@ func parseKey(s Secrets) (xssh.Signer, error) {
 		return xssh.NewSignerWithAlgorithms(as, []string{xssh.KeyAlgoRSASHA512, xssh.KeyAlgoRSASHA256})
 	}
 	return signer, nil
-}
-
-// hiddenOf lists what would give the server's place away.
-func hiddenOf(host secret.Secret, remote net.Addr) []secret.Secret {
-	hidden := []secret.Secret{host.Clone()}
-	add, err := netip.ParseAddrPort(remote.String())
-	if err != nil {
-		return hidden
-	}
-	ip := add.Addr().Unmap().WithZone("")
-	hidden = append(hidden, secret.FromString(ip.String()))
-	if ip.Is6() {
-		hidden = append(hidden, secret.FromString(ip.StringExpanded()))
-	} else {
-		hidden = append(hidden, secret.FromString("::ffff:"+ip.String()))
-	}
-	return hidden
 }

@@ -301,7 +301,8 @@ func TestAttack49_HiddenHoldsTheAddress(t *testing.T) {
 	for _, h := range s.Hidden() {
 		got = append(got, string(h.Reveal()))
 	}
-	if strings.Join(got, " ") != "localhost 127.0.0.1 ::ffff:127.0.0.1" {
+	want := "localhost 127.0.0.1 ::ffff:127.0.0.1 127-0-0-1 127_0_0_1 1.0.0.127 1-0-0-127 127.000.000.001 2130706433 7f00:1 7f000001 7F000001 0100007f 0100007F"
+	if strings.Join(got, " ") != want {
 		t.Errorf("%q", got)
 	}
 }
