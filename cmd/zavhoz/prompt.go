@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 // minPassphrase is the shortest operator passphrase, in bytes.
 const minPassphrase = 8
 
-// maxAnswer bounds an answer to a question, in bytes.
-const maxAnswer = 256
+// maxTyped is the longest line that a terminal hands over, in bytes.
+const maxTyped = 4096
 
 // person tells whether somebody sits at a terminal who can be asked: standard input and standard error are one.
 func (a *app) person() bool {
@@ -61,7 +62,7 @@ func (a *app) askSecret(ctx context.Context, tty *os.File, prompt string) (secre
 	}
 	answers := make(chan answer, 1)
 	go func() { // it stays behind in a read that nothing can end, until the program does
-		b, err := term.ReadPassword(int(tty.Fd()))
+		b, err := readLine(tty, make([]byte, 0, maxTyped))
 		answers <- answer{b, err}
 	}()
 	select {
@@ -85,7 +86,10 @@ func nothingEntered(err error) error {
 func (a *app) askYes(ctx context.Context, question string) bool {
 	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
 	answers := make(chan string, 1)
-	go func() { answers <- readLine(a.stdin) }()
+	go func() {
+		b, _ := readLine(a.stdin, make([]byte, 0, maxTyped)) // its end is as good as a no
+		answers <- string(b)
+	}()
 	select {
 	case line := <-answers:
 		line = strings.ToLower(strings.TrimSpace(line))
@@ -96,16 +100,22 @@ func (a *app) askYes(ctx context.Context, question string) bool {
 	}
 }
 
-func readLine(r io.Reader) string {
-	var line []byte
-	for b := make([]byte, 1); len(line) < maxAnswer; {
-		if n, err := r.Read(b); n == 0 && err != nil || n == 1 && b[0] == '\n' {
-			break
-		} else if n == 1 {
+// readLine reads into line, which has room for all of it: growing would leave copies behind. It does nothing to the terminal's state, so that it can be left
+// behind in its read.
+func readLine(r io.Reader, line []byte) ([]byte, error) {
+	for b := make([]byte, 1); ; {
+		n, err := r.Read(b)
+		switch {
+		case n == 1 && b[0] == '\n':
+			return bytes.TrimSuffix(line, []byte("\r")), nil
+		case n == 1 && len(line) < cap(line):
 			line = append(line, b[0])
+		case err != nil && len(line) == 0:
+			return nil, err
+		case err != nil:
+			return line, nil
 		}
 	}
-	return string(line)
 }
 
 // provePresence asks for the operator's passphrase and gives it to the daemon, which then remembers this terminal for five minutes. A wrong one may
