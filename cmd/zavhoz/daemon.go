@@ -140,6 +140,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	ctx, d.stop = context.WithCancel(ctx)
 	defer d.stop()
 	defer d.close()
+	changes := d.vault.Changes(ctx) // before the first call: the matcher of all secrets misses none
 	doors, err := d.openDoors()
 	if err != nil {
 		return err
@@ -149,7 +150,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	}
 	d.tasks.Go(func() { d.sync.Run(ctx) })
 	d.tasks.Go(func() { d.sweep(ctx) })
-	d.tasks.Go(func() { d.watch(ctx) })
+	d.tasks.Go(func() { d.watch(changes) })
 	if d.o.autostarted {
 		d.tasks.Go(func() { d.endWhenIdle(ctx) })
 	}
@@ -157,14 +158,23 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	d.log.Info("serving", "version", version(), "listen", d.listen)
 	<-ctx.Done()
 	d.log.Info("stopping")
+	d.endRuns() // first: calls that wait for a run end with it, and the store outlives every run's record
 	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	for _, door := range doors {
 		door.shut(grace)
 	}
-	_ = d.engine.Shutdown(grace)
 	d.tasks.Wait()
 	return nil
+}
+
+// endRuns stops what runs, within a grace of its own.
+func (d *daemon) endRuns() {
+	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	if err := d.engine.Shutdown(grace); err != nil {
+		d.log.Error("runs did not end in time", "cause", fault.Cause(err))
+	}
 }
 
 // close flushes the audit queue, then frees the file and wipes the keys.

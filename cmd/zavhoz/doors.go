@@ -128,7 +128,10 @@ func (d *daemon) operatorDoor(l net.Listener) door {
 	}
 	return door{
 		serve: func(c context.Context) { ctx = c; _ = srv.Serve(userOnly{l}) },
-		shut:  func(ctx context.Context) { _ = srv.Shutdown(ctx) },
+		shut: func(ctx context.Context) {
+			_ = srv.Shutdown(ctx)
+			_ = srv.Close() // a long request does not outlive its grace
+		},
 	}
 }
 

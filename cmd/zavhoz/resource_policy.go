@@ -132,6 +132,9 @@ func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []strin
 		p.MaxUses = f.maxUses
 	}
 	if set("max-ttl") {
+		if f.maxTTL != 0 && f.maxTTL < time.Second {
+			return fault.New(fault.InvalidArgument, "--max-ttl is at least one second; 0 takes the limit away", "")
+		}
 		p.MaxTTL = int(f.maxTTL.Seconds())
 	}
 	if set("approval") {

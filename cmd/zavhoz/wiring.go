@@ -69,8 +69,8 @@ func newEngine(v *vault.Vault, opener *open.Opener, limits home.Limits, log *slo
 }
 
 // watch tells the engine when secrets change: its matcher is made anew, and connections of a changed resource are not used again.
-func (d *daemon) watch(ctx context.Context) {
-	for c := range d.vault.Changes(ctx) {
+func (d *daemon) watch(changes <-chan store.Change) {
+	for c := range changes {
 		switch c.Collection {
 		case vault.ResourceCollection, vault.ServerCollection:
 			if c.Key == "" {

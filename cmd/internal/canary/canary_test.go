@@ -33,7 +33,7 @@ func TestNothingLeaks(t *testing.T) {
 		}
 	}
 	t.Logf("%d bytes from %d places searched", total, len(h.records))
-	for _, must := range []string{"stdio replies", "http replies", "sse replies", "daemon stderr", "file vault.db", "proc environ"} {
+	for _, must := range []string{"stdio replies", "http replies", "sse replies", "daemon stderr", "file vault.db", "proc environ", "door environ"} {
 		if h.records[must] == nil || h.records[must].Len() == 0 {
 			t.Errorf("nothing was recorded of %q", must)
 		}
@@ -64,10 +64,17 @@ func (h *house) drive(d door) (ran int) {
 	d.call("resources/list", nil)
 	for _, handle := range []string{"bot", "key", "zone", "db", "thing", "app", "vps", "nothing"} {
 		d.call("resources/read", map[string]any{"uri": "zavhoz://resources/" + handle})
-		call("allocate_resource", map[string]any{"handle": handle, "purpose": "canary", "idempotency_key": "k" + handle})
+		got := call("allocate_resource", map[string]any{"handle": handle, "purpose": "canary", "idempotency_key": "k" + handle})
+		if _, lease, ok := strings.Cut(got, "lse_"); ok && handle == "zone" && len(lease) >= 26 {
+			if out := call("release_resource", map[string]any{"lease_id": "lse_" + lease[:26]}); !strings.Contains(out, "Released") {
+				h.t.Errorf("release: %.300s", out)
+			}
+		}
 	}
 	call("list_resources", map[string]any{})
-	call("list_managed_servers", map[string]any{})
+	if out := call("list_managed_servers", map[string]any{}); !strings.Contains(out, "srv_") {
+		h.t.Errorf("no managed server is listed: %.300s", out)
+	}
 	call("get_status", map[string]any{})
 	for i, how := range dumps {
 		handles := []string{"bot", "key", "zone", "db", "thing", "app"}
@@ -78,6 +85,9 @@ func (h *house) drive(d door) (ran int) {
 		} else {
 			h.t.Logf("dump %s of %s: %.300s", how, one, reply)
 		}
+	}
+	if out := call("run_with_resource", map[string]any{"resources": []string{"paper"}, "command": []string{"/bin/sh", h.script, "file"}, "timeout_s": 20}); !strings.Contains(out, "redacted:") {
+		h.t.Errorf("the delivered file was not read: %.300s", out)
 	}
 	call("run_with_resource", map[string]any{"resources": []string{"bot"}, "command": []string{"/bin/sh", h.script, "hang"}, "timeout_s": 1})
 	bg := call("run_with_resource", map[string]any{"resources": []string{"key"}, "command": []string{"/bin/sh", h.script, "hang"}, "background": true})
@@ -165,17 +175,22 @@ func (h *house) readBack() {
 			h.t.Error(err)
 		}
 	}
-	proc := fmt.Sprintf("/proc/%d", h.daemon.Process.Pid)
-	for _, name := range []string{"environ", "cmdline", "status", "maps"} {
-		b, err := os.ReadFile(filepath.Join(proc, name))
+	h.recordProcess("proc", h.daemon.Process.Pid)
+}
+
+// recordProcess records what /proc shows of a process.
+func (h *house) recordProcess(name string, pid int) {
+	proc := fmt.Sprintf("/proc/%d", pid)
+	for _, part := range []string{"environ", "cmdline", "status", "maps"} {
+		b, err := os.ReadFile(filepath.Join(proc, part))
 		if err == nil {
-			h.record("proc "+name, b)
+			h.record(name+" "+part, b)
 		}
 	}
 	fds, _ := os.ReadDir(filepath.Join(proc, "fd"))
 	for _, fd := range fds {
 		if to, err := os.Readlink(filepath.Join(proc, "fd", fd.Name())); err == nil {
-			h.record("proc fd", []byte(to+"\n"))
+			h.record(name+" fd", []byte(to+"\n"))
 		}
 	}
 }

@@ -74,6 +74,7 @@ func (d *stdio) call(method string, params any) string {
 }
 
 func (d *stdio) close() {
+	d.h.recordProcess("door", d.cmd.Process.Pid)
 	d.in.Close()
 	if err := d.cmd.Wait(); err != nil {
 		d.h.t.Errorf("the door ended badly: %v", err)

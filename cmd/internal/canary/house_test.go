@@ -18,6 +18,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/cmd/internal/canary"
 	"github.com/zavhoz/zavhoz/run/ssh/sshtest"
+	"github.com/zavhoz/zavhoz/sync/time4vps/time4vpstest"
 )
 
 // house is a whole installation with planted secrets: every byte that anything writes comes together in record.
@@ -172,8 +173,39 @@ func (h *house) plantAll() {
 	h.mustCLI("", "resource", "add", "github_app", "app", "--set", "app_id=12345", "--secret", "private_key="+h.file("app", v["app.private_key"]))
 	h.mustCLI("", "resource", "add", "server", "vps", "--set", "user="+h.sshd.User, "--set", fmt.Sprintf("port=%d", h.sshd.Port), "--set", "host_key="+h.sshd.HostKey,
 		"--secret", "host="+h.file("host", h.sshd.Host), "--secret", "ssh_key="+h.file("ssh", v["vps.ssh_key"]), "--secret", "password="+h.file("pw", v["vps.password"]))
+	h.values["paper.value"] = "p-" + h.random("paper.value")
+	h.mustCLI("", "resource", "add", "generic", "paper", "--secret", "value="+h.file("paper", h.values["paper.value"]))
+	h.mustCLI("", "resource", "policy", "paper", "--agent", "local", "--agent", "hunter", "--delivery", "file", "--pin", "dump", "--", "/bin/sh", h.script, "{how:word}")
+	h.provider()
 	for _, handle := range []string{"bot", "key", "zone", "db", "thing", "app"} {
 		h.mustCLI("", "resource", "policy", handle, "--agent", "local", "--agent", "hunter", "--delivery", "env", "--pin", "dump", "--pin-stdin", "--", "/bin/sh", h.script, "{how:word}")
+	}
+}
+
+// provider starts a simulator of the provider, whose login and whose servers' passwords are hunted too, and names it in the configuration.
+func (h *house) provider() {
+	h.t.Helper()
+	h.values["login.key"] = "t4v-" + h.random("login.key")
+	sim := time4vpstest.New()
+	sim.SetLogin("owner@example.org", h.values["login.key"])
+	sim.Populate(3)
+	for i, p := range sim.Passwords() {
+		h.hunter.Plant(fmt.Sprintf("provider password %d", i), p)
+	}
+	running, err := sim.Start()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(running.Close)
+	h.mustCLI("", "resource", "add", "api_key", "login", "--set", "service=time4vps", "--set", "username=owner@example.org", "--secret", "key="+h.file("login", h.values["login.key"]))
+	conf := filepath.Join(h.home, "config.yaml")
+	b, err := os.ReadFile(conf)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	text := strings.NewReplacer(`resource: ""`, "resource: login", "https://billing.time4vps.com/api", running.URL, "auto_manage: false", "auto_manage: true").Replace(string(b))
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
@@ -197,6 +229,7 @@ func (h *house) serve() {
 		_ = h.daemon.Wait()
 	})
 	h.await()
+	h.mustCLI("", "server", "sync")
 }
 
 // dumpScript prints what it holds in the ways that attacks try first. It is pinned, so it does hold the values.
@@ -215,5 +248,6 @@ fail) all; exit 7 ;;
 cut) i=0; while [ $i -lt 3000 ]; do echo "noise $i $(printenv | head -c 40)"; i=$((i+1)); done; all ;;
 hang) all; sleep 60 ;;
 stdin) cat; all ;;
+file) cat "$SECRET_VALUE_FILE" ;;
 esac
 `
