@@ -98,7 +98,7 @@ func play(t *testing.T, modern bool) string {
 	s.act("run_with_resource", `{"resources":["`+lease+`"],"command":["`+once+`","24"]}`)
 	s.act("run_with_resource", `{"resources":["weather_bot"],"command":["pin:forecast","48"]}`)
 	run := s.act("run_with_resource", `{"resources":["weather_bot"],"command":["pin:serve"],"background":true}`).str("run_id")
-	s.until(`token]\n"`, "get_run", `{"run_id":"`+run+`","offset":0}`)
+	s.until(`"redactions":1`, "get_run", `{"run_id":"`+run+`","offset":0}`)
 	s.act("get_status", `{}`)
 	s.act("stop_run", `{"run_id":"`+run+`"}`)
 	s.act("stop_run", `{"run_id":"`+run+`"}`)

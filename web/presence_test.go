@@ -54,6 +54,8 @@ var widening = []act{
 	{"PATCH", "/resources/bot", `{"labels":{"env":"prod"}}`, audit.ResourceEdit}, // grants go by labels
 	{"PATCH", "/resources/bot", `{"project":"other"}`, audit.ResourceEdit},       // and by projects
 	{"PATCH", "/resources/off", `{"status":"active"}`, audit.ResourceEdit},
+	{"POST", "/resources/bot/rename", `{"handle":"bot9"}`, audit.ResourceRename}, // its handle could be taken by another
+	{"DELETE", "/resources/gen", "", audit.ResourceRemove},                       // its value would no longer be masked
 	{"PUT", "/presence", `{"passphrase":"another passphrase"}`, audit.PresenceSet},
 }
 
@@ -71,11 +73,9 @@ var narrowing = []act{
 	{"PATCH", "/resources/bot", `{"project":"default"}`, ""},
 	{"PATCH", "/resources/bot", `{"status":"disabled"}`, ""},
 	{"PUT", "/resources/bot/policy", `{"policy":{"approval":"always","min_level":"sealed","max_uses":5,"deliveries":["broker"]}}`, ""},
-	{"POST", "/resources/bot/rename", `{"handle":"bot9"}`, ""},
 	{"POST", "/servers/SERVER/manage", `{"intent":"no"}`, ""},
 	{"POST", "/projects", `{"slug":"fourth"}`, ""},
 	{"DELETE", "/agents/ci", "", ""},
-	{"DELETE", "/resources/fresh", "", ""},
 	{"POST", "/servers/sync", "", ""},
 	{"POST", "/daemon/stop", "", ""},
 }

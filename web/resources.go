@@ -19,8 +19,9 @@ func (s *Server) resourceRoutes() {
 	s.handle("POST /api/v1/resources", http.StatusCreated, s.addResource)
 	s.handle("GET /api/v1/resources/{handle}", http.StatusOK, s.getResource)
 	s.handle("PATCH /api/v1/resources/{handle}", http.StatusOK, s.editResource)
-	s.handle("DELETE /api/v1/resources/{handle}", http.StatusOK, s.removeResource)
-	s.handle("POST /api/v1/resources/{handle}/rename", http.StatusOK, s.renameResource)
+	// A removed value is no longer masked in output, and a handle that is given away can be taken by another resource: both are acts of a person.
+	s.guarded("DELETE /api/v1/resources/{handle}", http.StatusOK, audit.ResourceRemove, s.removeResource)
+	s.guarded("POST /api/v1/resources/{handle}/rename", http.StatusOK, audit.ResourceRename, s.renameResource)
 	s.handle("GET /api/v1/resources/{handle}/history", http.StatusOK, s.resourceHistory)
 	s.guarded("POST /api/v1/resources/{handle}/rollback", http.StatusOK, audit.ResourceRollback, s.rollbackResource)
 	s.handle("PUT /api/v1/resources/{handle}/policy", http.StatusOK, s.setPolicy)
