@@ -28,6 +28,12 @@ func TestServersOfAProvider(t *testing.T) {
 	p.configure("base_url: https://billing.time4vps.com/api", "base_url: "+running.URL)
 	p.configure(`schedule: "@every 1m"`, `schedule: "@every 1h"`)
 
+	// the configuration alone does not decide where the login goes: the sealed host rules of its resource do
+	p.run("", "server", "sync")
+	if n := sim.Requests(""); n != 0 {
+		t.Fatalf("the login was sent %d times to a host that its rules do not name", n)
+	}
+	p.ok("resource", "policy", "time4vps", "--host", strings.TrimSuffix(strings.TrimPrefix(running.URL, "http://"), "/api"))
 	if out := p.ok("server", "sync"); out == "" {
 		t.Error("a cycle's report is empty")
 	}

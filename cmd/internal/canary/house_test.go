@@ -198,6 +198,7 @@ func (h *house) provider() {
 	}
 	h.t.Cleanup(running.Close)
 	h.mustCLI("", "resource", "add", "api_key", "login", "--set", "service=time4vps", "--set", "username=owner@example.org", "--secret", "key="+h.file("login", h.values["login.key"]))
+	h.mustCLI("", "resource", "policy", "login", "--host", strings.TrimSuffix(strings.TrimPrefix(running.URL, "http://"), "/api"))
 	conf := filepath.Join(h.home, "config.yaml")
 	b, err := os.ReadFile(conf)
 	if err != nil {

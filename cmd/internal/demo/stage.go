@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/zavhoz/zavhoz/sync/time4vps/time4vpstest"
 )
@@ -71,6 +72,11 @@ func (st *stage) newProvider() error {
 }
 
 // close ends what was started, last things first: while the daemon keeps its connection, a child of sshd lives and holds sshd's log open.
+// providerHost is the simulator's host and port: the login's own rules know only the real provider.
+func (st *stage) providerHost() string {
+	return strings.TrimSuffix(strings.TrimPrefix(st.provider.URL, "http://"), "/api")
+}
+
 func (st *stage) close() error {
 	for _, c := range slices.Backward(st.closers) {
 		c()
@@ -104,6 +110,7 @@ func (st *stage) prepare(ctx context.Context) error {
 		{"", []string{"resource", "add", "server", "prod_vps_1", "--set", "user=" + userName(), "--set", "port=" + strconv.Itoa(st.machine.port), "--secret", "host=@" + host, "--secret", "ssh_key=@" + st.machine.keyFile}},
 		{"", []string{"resource", "edit", "prod_vps_1", "--pin-host-key", "--yes"}},
 		{st.login, []string{"resource", "add", "api_key", "time4vps_login", "--set", "service=time4vps", "--set", "username=owner@example.org", "--secret", "key=-"}},
+		{"", []string{"resource", "policy", "time4vps_login", "--host", st.providerHost()}},
 		{"", []string{"server", "sync"}},
 		{"", []string{"server", "list"}},
 	}
