@@ -67,6 +67,23 @@ for without echo. ` + "`zavhoz resource kinds`" + ` lists the kinds, their field
 	return c
 }
 
+// onlyWay tells whether f is the one to ask for where a kind needs some secret, whichever, and none was given: a generic's value, a server's password.
+func onlyWay(k kind.Kind, f kind.Field, in *fields) bool {
+	hidden := map[string]bool{}
+	for _, other := range k.Fields {
+		if other.Class == kind.Secret && other.Required {
+			return false
+		}
+		hidden[other.Name] = other.Class == kind.Hidden
+	}
+	for given := range in.secrets {
+		if !hidden[given] {
+			return false
+		}
+	}
+	return f.Class == kind.Secret && (f.Name == "value" || f.Name == "password")
+}
+
 // add sends a new resource and says how to go on.
 func (a *app) add(ctx context.Context, where string, body map[string]any) error {
 	cl, err := a.client()
@@ -92,10 +109,10 @@ func (a *app) askMissing(ctx context.Context, k kind.Kind, in *fields) error {
 		return nil
 	}
 	for _, f := range k.Fields {
-		if f.Class == kind.Public || in.has(f.Name) || !f.Required {
+		if f.Class == kind.Public || in.has(f.Name) || !f.Required && !onlyWay(k, f, in) {
 			continue
 		}
-		if f.Multiline {
+		if f.Multiline && f.Required {
 			return fault.New(fault.SecretMissing, "the field "+f.Name+" is missing", "it has several lines: give it with --secret "+f.Name+"=@FILE")
 		}
 		s, err := a.askSecret(ctx, a.stdin, fmt.Sprintf("%s (%s): ", f.Name, f.Help))
