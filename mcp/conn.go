@@ -22,7 +22,7 @@ const maxHello = 4096
 const recheck = time.Second
 
 // ServeConn serves one connection of the agent socket until it ends or ctx does: a greeting, then MCP, one message a line. The listener has
-// checked who may connect at all (PeerUID). It closes conn and leaves no goroutine behind.
+// checked who may connect at all. It closes conn and leaves no goroutine behind.
 func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	defer conn.Close()
 	ctx, cancel := context.WithCancel(ctx)

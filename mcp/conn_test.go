@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -248,40 +246,6 @@ func TestConnectionsAreCounted(t *testing.T) {
 	<-a.done
 	a.done <- nil
 	w.connect("")
-}
-
-func TestPeerUID(t *testing.T) {
-	dir, err := os.MkdirTemp("", "zv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	l, err := net.Listen("unix", filepath.Join(dir, "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c, err := net.Dial("unix", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	s, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	uid, err := mcp.PeerUID(s)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return // a system that cannot tell says so
-	}
-	if err != nil || uid != os.Getuid() {
-		t.Errorf("uid %d %v, want %d", uid, err, os.Getuid())
-	}
-	a, _ := net.Pipe()
-	if _, err := mcp.PeerUID(a); err == nil {
-		t.Error("a pipe has no uid")
-	}
 }
 
 // Arbitrary bytes never panic, hang or come back.
