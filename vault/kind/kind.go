@@ -109,6 +109,8 @@ type Kind struct {
 	Uses func(attrs map[string]string) string
 	// Unsupported says why no stand-in can serve this one; "" where one can. May be nil. See StandIns.
 	Unsupported func(attrs map[string]string) string
+	// Front names the protocol front that serves a stand-in where HTTP does not: "postgres" (run/postgres); "" none. May be nil. See FrontOf.
+	Front func(attrs map[string]string) string
 	// Placeholder declares the shape of a believable stand-in for a sealed field. May be nil: 32 letters and digits.
 	Placeholder func(attrs map[string]string, field string) Shape
 	Deliveries  []policy.Delivery // all it can
@@ -183,6 +185,14 @@ func (k Kind) StandIns(attrs map[string]string) ([]policy.Delivery, string) {
 		return k.StandIn, ""
 	}
 	return nil, why
+}
+
+// FrontOf is Front, for any kind.
+func (k Kind) FrontOf(attrs map[string]string) string {
+	if k.Front == nil {
+		return ""
+	}
+	return k.Front(attrs)
 }
 
 // Rules gives the host rules that hold for a resource: the policy's, else the kind's. What the kind denies on a host (endpoints that make keys)
