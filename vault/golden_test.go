@@ -29,7 +29,7 @@ func goldenRows() []goldenRow {
 			Agents: []string{"local"}, Deliveries: []policy.Delivery{policy.SSH}, Approval: policy.ApprovalAlways, MinLevel: policy.LevelSealed, MaxUses: 9, MaxTTL: 600,
 			Hosts:   []policy.HostRule{{Host: "api.example.org", Port: 8443, Methods: []string{"GET"}, Paths: []string{"/v1/*"}, Deny: []string{"POST:/keys"}, KeyEndpoints: true}},
 			Pins:    []policy.Pin{{Name: "deploy", Argv: []string{"/usr/bin/deploy", "{n:int}"}, SHA256: strings.Repeat("0a", 32), Cwd: "/srv", Env: []string{"STAGE"}, Stdin: true}},
-			Expires: at(2), Resolve: []string{"api.example.org=192.0.2.1"}, Private: true, UpstreamCA: "-----BEGIN CERTIFICATE-----\n", Exec: []string{"uptime"},
+			Expires: at(2), Resolve: []string{"api.example.org=192.0.2.1"}, Private: true, UpstreamCA: "-----BEGIN CERTIFICATE-----\n", Exec: []string{"uptime"}, SFTP: true, SSHAgent: true, PassThrough: []string{"registry.example.org:8443"},
 		},
 	}
 	lease := Lease{
@@ -52,6 +52,7 @@ func goldenRows() []goldenRow {
 		ExitCode: 125, Code: "connection_failed", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
 	}
 	project := Project{Format: 1, ID: fixed(id.Project), Slug: "default", Title: "All", CreatedAt: at(0)}
+	workdir := Workdir{Format: 1, ID: fixed(id.Workdir), Path: "/srv/app", Mode: WorkdirOverlay, Agents: []string{"claude"}, Project: "default", CreatedAt: at(0), CreatedBy: "operator"}
 	to := func(target string) link { return link{target} }
 	return []goldenRow{
 		{string(cResources), res, resource, &Resource{}}, {string(cVersions), versionKey(res, 1), resource, &Resource{}}, {string(cHandles), "prod_vps_1", to(res), &link{}},
@@ -60,7 +61,7 @@ func goldenRows() []goldenRow {
 		{string(cAgents), agt, agent, &Agent{}}, {string(cAgentNames), "claude", to(agt), &link{}}, {string(cTokens), agent.TokenHash, to(agt), &link{}},
 		{string(cProjects), "default", project, &Project{}}, {string(cServers), srv, server, &Server{}}, {string(cServerOf), res, to(srv), &link{}},
 		{string(cSync), "time4vps", SyncState{Body: json.RawMessage(`{"last_success":"2026-08-01T12:00:00Z"}`)}, &SyncState{}},
-		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}},
+		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}}, {string(cWorkdirs), workdirKey("/srv/app"), workdir, &Workdir{}},
 	}
 }
 

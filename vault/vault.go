@@ -43,6 +43,7 @@ const (
 	cSettings   store.Collection = "settings"
 	cSync       store.Collection = "sync_state"
 	cServerOf   store.Collection = "server_of"
+	cWorkdirs   store.Collection = "workdirs"
 )
 
 // The collections that whoever caches opened values watches.
@@ -106,6 +107,7 @@ type Vault struct {
 	liveRuns   *record.Set[link]
 	presence   *record.Set[keyring.Presence]
 	syncState  *record.Set[SyncState]
+	workdirs   *record.Set[Workdir]
 
 	serverLinks *record.Set[link] // res_… → srv_…
 
@@ -144,6 +146,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		liveRuns:   record.NewSet[link](b, cLiveRuns),
 		presence:   record.NewSet[keyring.Presence](b, cSettings),
 		syncState:  record.NewSet[SyncState](b, cSync),
+		workdirs:   record.NewSet[Workdir](b, cWorkdirs),
 
 		serverLinks: record.NewSet[link](b, cServerOf),
 	}

@@ -55,6 +55,8 @@ const (
 	ServerAdopt      Action = "server.adopt"
 	ServerManage     Action = "server.manage"
 	ServerList       Action = "server.list"
+	WorkdirAdd       Action = "workdir.add"
+	WorkdirRemove    Action = "workdir.remove"
 	RunStart         Action = "run.start"
 	RunEnd           Action = "run.end"
 	RunStop          Action = "run.stop"

@@ -31,6 +31,7 @@ const (
 	Approval Kind = "apr"
 	Intake   Kind = "itk"
 	Vault    Kind = "vlt"
+	Workdir  Kind = "wdr"
 )
 
 // TokenKind is the prefix of a bearer token, frozen once public.

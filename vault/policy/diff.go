@@ -38,6 +38,9 @@ var aspects = []aspect{
 	{"allow_private", func(p Policy) string { return yesNo(p.Private) }, func(a, b Policy) bool { return !a.Private && b.Private }},
 	{"upstream_ca", func(p Policy) string { return yesNo(p.UpstreamCA != "") }, func(a, b Policy) bool { return b.UpstreamCA != "" && b.UpstreamCA != a.UpstreamCA }},
 	{"exec", func(p Policy) string { return list(p.Exec, "any") }, func(a, b Policy) bool { return listWider(a.Exec, b.Exec) }},
+	{"sftp", func(p Policy) string { return yesNo(p.SFTP) }, func(a, b Policy) bool { return !a.SFTP && b.SFTP }},
+	{"ssh_agent", func(p Policy) string { return yesNo(p.SSHAgent) }, func(a, b Policy) bool { return !a.SSHAgent && b.SSHAgent }},
+	{"pass_through", func(p Policy) string { return list(p.PassThrough, "none") }, passWider},
 }
 
 // Diff lists what differs, in the order of Policy's fields.

@@ -46,6 +46,11 @@ type Policy struct {
 	Private    bool       `json:"allow_private,omitempty"` // may reach private addresses
 	UpstreamCA string     `json:"upstream_ca,omitempty"`   // PEM certificates to trust for its hosts
 	Exec       []string   `json:"exec,omitempty"`          // ssh: patterns of remote commands allowed; empty: any
+	SFTP       bool       `json:"sftp,omitempty"`          // ssh: sftp, scp and rsync too where Exec names patterns; they write whatever the user may
+	SSHAgent   bool       `json:"ssh_agent,omitempty"`     // ssh: a run may ask a restricted agent to sign, so that its own ssh can jump through this server
+	// PassThrough is hosts, as host[:port], that a run with this resource reaches through a plain tunnel: no credential goes there, nothing is read, who was
+	// spoken to and how much is recorded. A model may send there whatever it knows.
+	PassThrough []string `json:"pass_through,omitempty"`
 }
 
 // HostRule allows requests to a host.

@@ -123,7 +123,8 @@ func TestLevels(t *testing.T) {
 // TestEveryFieldIsCompared: a field that Diff does not know would widen in silence.
 func TestEveryFieldIsCompared(t *testing.T) {
 	changed := policy.Policy{Agents: []string{"a"}, Deliveries: []policy.Delivery{policy.Env}, Hosts: []policy.HostRule{{Host: "a.example"}}, Pins: []policy.Pin{pinned}, Approval: "always", MinLevel: "basic",
-		MaxUses: 1, MaxTTL: 1, Expires: day, Resolve: []string{"a.example=192.0.2.1"}, Private: true, UpstreamCA: "x", Exec: []string{"a"}}
+		MaxUses: 1, MaxTTL: 1, Expires: day, Resolve: []string{"a.example=192.0.2.1"}, Private: true, UpstreamCA: "x", Exec: []string{"a"},
+		SFTP: true, SSHAgent: true, PassThrough: []string{"a.example"}}
 	typ, val := reflect.TypeFor[policy.Policy](), reflect.ValueOf(changed)
 	for i := range typ.NumField() {
 		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
@@ -196,6 +197,13 @@ func TestWidens(t *testing.T) {
 		"private":          {none, policy.Policy{Private: true}, true, false},
 		"ca":               {none, policy.Policy{UpstreamCA: "x"}, true, false},
 		"exec":             {policy.Policy{Exec: []string{"a"}}, none, true, false},
+		"sftp":             {none, policy.Policy{SFTP: true}, true, false},
+		"ssh agent":        {none, policy.Policy{SSHAgent: true}, true, false},
+		"pass through":     {none, policy.Policy{PassThrough: []string{"a.example"}}, true, false},
+		"pass one more":    {policy.Policy{PassThrough: []string{"a.example"}}, policy.Policy{PassThrough: []string{"a.example", "b.example"}}, true, false},
+		"pass a port":      {policy.Policy{PassThrough: []string{"a.example"}}, policy.Policy{PassThrough: []string{"a.example:8443"}}, true, true},
+		"pass wild":        {policy.Policy{PassThrough: []string{"x.a.example"}}, policy.Policy{PassThrough: []string{"*.a.example"}}, true, false},
+		"pass another way": {policy.Policy{PassThrough: []string{"*.a.example", "b.example"}}, policy.Policy{PassThrough: []string{"b.example", "*.a.example"}}, false, false},
 	} {
 		if got := policy.Widens(c.old, c.fresh); got != c.wide {
 			t.Errorf("%s: widens = %v", name, got)

@@ -27,10 +27,13 @@ const ApprovalAlways = "always"
 // Validate checks a policy whole, for a kind that can be delivered as all says, and as standIn says where the policy names nothing. A policy that
 // contradicts itself is refused: a person would believe the half that does not hold. Errors: invalid_argument, delivery_refused.
 func Validate(p Policy, standIn, all []Delivery) error {
-	for _, check := range []func(Policy) error{checkAgents, checkHosts, checkPins, checkLimits, checkResolve, checkCA, checkExec} {
+	for _, check := range []func(Policy) error{checkAgents, checkHosts, checkPins, checkLimits, checkResolve, checkCA, checkExec, checkPassThrough} {
 		if err := check(p); err != nil {
 			return err
 		}
+	}
+	if err := checkSSH(p, all); err != nil {
+		return err
 	}
 	return checkDeliveries(p, standIn, all)
 }
