@@ -37,6 +37,9 @@ type Vault interface {
 	ListAgents(context.Context) ([]vault.Agent, error)
 	AddProject(ctx context.Context, actor vault.Actor, slug, title string) (vault.Project, error)
 	ListProjects(context.Context) ([]vault.Project, error)
+	AddWorkdir(context.Context, vault.Actor, vault.NewWorkdir) (vault.Workdir, error)
+	RemoveWorkdir(ctx context.Context, actor vault.Actor, ref string) (vault.Workdir, error)
+	Workdirs(context.Context) ([]vault.Workdir, error)
 	Servers(context.Context, vault.Actor) ([]vault.ServerView, error)
 	ManageServer(ctx context.Context, actor vault.Actor, ref, intent string) (vault.Server, error)
 	AdoptServer(ctx context.Context, actor vault.Actor, ref string, n vault.NewResource) (vault.Resource, error)
@@ -79,10 +82,12 @@ type Options struct {
 	Sync     Syncer
 	HostKeys HostKeys
 	Audit    Auditor
-	Status   func(context.Context) (api.Status, error)
-	Stop     func()           // ends the daemon; nil: what started it stops it
-	Log      *slog.Logger     // nil: nothing is logged
-	Clock    func() time.Time // nil: time.Now
+	// Folder tells whether a path is a folder of this machine that may be opened to runs; force lets through what is dangerous and still possible. nil: none may.
+	Folder func(path string, force bool) error
+	Status func(context.Context) (api.Status, error)
+	Stop   func()           // ends the daemon; nil: what started it stops it
+	Log    *slog.Logger     // nil: nothing is logged
+	Clock  func() time.Time // nil: time.Now
 }
 
 // Server answers the operator.
@@ -101,7 +106,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux()}
-	for _, part := range []func(){s.resourceRoutes, s.agentRoutes, s.serverRoutes, s.runRoutes, s.auditRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.auditRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

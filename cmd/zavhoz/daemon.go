@@ -127,7 +127,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Status: d.status, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Status: d.status, Folder: folders(d.dir), Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }

@@ -64,7 +64,7 @@ Start here:
 		&cobra.Group{ID: "use", Title: "Using it:"}, &cobra.Group{ID: "watch", Title: "Watching over it:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"start": {newInit(a), newConnect(a), newMCP(a), newServe(a)},
-		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newPresence(a)},
+		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newWorkdir(a), newPresence(a)},
 		"use":   {newRun(a)},
 		"watch": {newStatus(a), newStop(a), newAudit(a), newDoctor(a)},
 	} {

@@ -133,6 +133,29 @@ type NewProject struct {
 	Title string `json:"title,omitempty"`
 }
 
+// NewWorkdir opens a folder to runs.
+type NewWorkdir struct {
+	Path    string   `json:"path"` // absolute, without symbolic links
+	Mode    string   `json:"mode"` // ro, rw, overlay
+	Agents  []string `json:"agents,omitempty"`
+	Project string   `json:"project,omitempty"`
+	Force   bool     `json:"force,omitempty"` // it is a system's or a person's own folder, and meant
+}
+
+// Feature is one part of the isolation that runs get, as it was found by trying it.
+type Feature struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Lost string `json:"lost,omitempty"` // what does not hold without it
+	Fix  string `json:"fix,omitempty"`  // how to get it
+}
+
+// Isolation is what runs of this daemon are isolated by.
+type Isolation struct {
+	Level    string    `json:"level"`
+	Features []Feature `json:"features,omitempty"`
+}
+
 // Server is a provider's machine as the operator sees it. Its address is hidden even here: it is a sealed field.
 type Server struct {
 	ID         string    `json:"id"`
@@ -210,8 +233,9 @@ type Status struct {
 	StartedAt time.Time `json:"started_at"`
 	Listen    string    `json:"listen,omitempty"`
 	Locked    bool      `json:"locked"`
-	Isolation string    `json:"isolation"`
-	Presence  bool      `json:"presence"` // a passphrase is set
+	Isolation string    `json:"isolation"`          // the level that runs get
+	Features  []Feature `json:"features,omitempty"` // what makes it, and what is lost
+	Presence  bool      `json:"presence"`           // a passphrase is set
 	Runs      int       `json:"runs"`
 	Leases    int       `json:"leases"`
 	Sync      SyncInfo  `json:"sync"`
