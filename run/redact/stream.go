@@ -25,6 +25,8 @@ type Stream struct {
 	names   map[uint32]struct{}
 	count   int
 	err     error
+	same    *SameLength // nil: markers or Options.Fill
+	cover   string      // what is left to write of the stand-in of the range at masked
 }
 
 // NewStream redacts into dst by the Matcher that compile gives; it is asked when the first byte comes.
@@ -209,7 +211,9 @@ func (s *Stream) release(text []byte, upTo int) error {
 			}
 			pos = max(pos, sp.lo)
 			s.count++
-			if s.f.m.opts.Fill == 0 {
+			if s.same != nil {
+				s.cover = s.same.standFor(sp)
+			} else if s.f.m.opts.Fill == 0 {
 				if err := s.pass([]byte(s.f.m.marks[sp.p.name])); err != nil {
 					return err
 				}
@@ -230,6 +234,9 @@ func (s *Stream) fillTo(text []byte, pos *int, to int) error {
 	}
 	n := to - *pos
 	*pos = to
+	if s.same != nil {
+		return s.pass(s.coverOf(n))
+	}
 	if c := s.f.m.opts.Fill; c != 0 {
 		return s.pass(bytes.Repeat([]byte{c}, n))
 	}
