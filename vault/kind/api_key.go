@@ -39,7 +39,8 @@ var _ = register(Kind{
 	Check:       checkAPIKey,
 	Env:         apiKeyEnv,
 	Swaps:       apiKeySwaps,
-	Hosts:       apiKeyHosts,
+	Hosts:       func(attrs map[string]string) []policy.HostRule { return apiKeyRules(attrs, false) },
+	Keys:        func(attrs map[string]string) []policy.HostRule { return apiKeyRules(attrs, true) },
 	Uses:        apiKeyUses,
 	Unsupported: func(attrs map[string]string) string { return services()[attrs["service"]].NoStandIn },
 	Placeholder: apiKeyShape,
@@ -100,12 +101,13 @@ func apiKeyEnv(attrs map[string]string) []EnvVar {
 func apiKeySwaps(attrs map[string]string) []Swap {
 	s, known := services()[attrs["service"]]
 	w := Swap{Field: "key", Header: s.Header, Template: s.Template, Basic: s.Basic}
+	also := s.Also
 	switch own := attrs["header"]; {
 	case own == "basic":
-		w.Header, w.Template, w.Basic = auth, "{username}:{value}", true
+		w.Header, w.Template, w.Basic, also = auth, "{username}:{value}", true, nil
 	case own != "":
 		name, template, _ := strings.Cut(own, ": ")
-		w.Header, w.Template, w.Basic = name, template, false
+		w.Header, w.Template, w.Basic, also = name, template, false, nil
 	case !known:
 		w.Header, w.Template = auth, bearer
 	}
@@ -113,18 +115,18 @@ func apiKeySwaps(attrs map[string]string) []Swap {
 		return nil
 	}
 	w.Template = strings.ReplaceAll(w.Template, "{username}", attrs["username"])
-	return []Swap{w}
+	return append([]Swap{w}, also...)
 }
 
-// apiKeyHosts: hosts of one's own replace the service's (a GitLab of one's own), what the service denies stays denied there.
-func apiKeyHosts(attrs map[string]string) []policy.HostRule {
+// apiKeyRules: hosts of one's own replace the service's (a GitLab of one's own), what the service denies stays denied there, unless they lift it and all is false.
+func apiKeyRules(attrs map[string]string, all bool) []policy.HostRule {
 	s := services()[attrs["service"]]
 	own, err := policy.ParseHostRules(attrs["hosts"])
 	if err != nil {
 		return s.Rules()
 	}
 	for i := range own {
-		if own[i].KeyEndpoints {
+		if own[i].KeyEndpoints && !all {
 			continue
 		}
 		for _, r := range s.rules {
@@ -141,7 +143,7 @@ func apiKeyUses(attrs map[string]string) string {
 		return "requests to the " + s.Title + " API (docs: " + s.Doc + ")"
 	}
 	var hosts []string
-	for _, r := range apiKeyHosts(attrs) {
+	for _, r := range apiKeyRules(attrs, false) {
 		hosts = append(hosts, policy.HostRule{Host: r.Host, Port: r.Port}.String())
 	}
 	return "requests to " + strings.Join(slices.Compact(hosts), ", ")

@@ -2,8 +2,8 @@ package kind
 
 var forges = []Service{
 	{Name: "github", Title: "GitHub", Env: []string{"GITHUB_TOKEN", "GH_TOKEN"}, Header: auth, Template: bearer, Key: `^(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})$`, Doc: "https://docs.github.com/en/rest",
-		Hosts: ruleTexts(githubHosts())},
-	{Name: "gitlab", Title: "GitLab", Env: []string{"GITLAB_TOKEN"}, Header: "Private-Token", Template: bare, Key: `^gl[a-z]+-[A-Za-z0-9_.-]{16,}$`, Doc: "https://docs.gitlab.com/api/rest/",
+		Also: githubSwaps("key", "")[1:], Hosts: ruleTexts(githubHosts())},
+	{Name: "gitlab", Title: "GitLab", Env: []string{"GITLAB_TOKEN"}, Header: "Private-Token", Template: bare, Also: []Swap{{Field: "key", Header: auth, Template: bearer}}, Key: `^gl[a-z]+-[A-Za-z0-9_.-]{16,}$`, Doc: "https://docs.gitlab.com/api/rest/",
 		Hosts: []string{"gitlab.com /api/v4/* !/api/v4/personal_access_tokens/* !/api/v4/user/personal_access_tokens/* !/api/v4/users/*/personal_access_tokens/* !/api/v4/users/*/impersonation_tokens/*" +
 			" !/api/v4/projects/*/access_tokens/* !/api/v4/groups/*/access_tokens/* !/api/v4/projects/*/deploy_tokens/* !/api/v4/groups/*/deploy_tokens/* !/api/v4/groups/*/service_accounts/*" +
 			" !/api/v4/projects/*/variables/* !/api/v4/groups/*/variables/* !/api/v4/admin/* !/api/v4/projects/*/triggers/* !POST:/api/v4/user/runners !POST:/api/v4/runners/*" +

@@ -37,7 +37,7 @@ var _ = register(Kind{
 		return vars
 	},
 	Swaps: func(map[string]string) []Swap {
-		return []Swap{{Field: "private_key", Header: "Authorization", Template: "Bearer {value}", Minted: InstallationToken}}
+		return githubSwaps("private_key", InstallationToken)
 	},
 	Hosts: func(map[string]string) []policy.HostRule { return githubHosts() },
 	Uses: func(map[string]string) string {
@@ -47,6 +47,16 @@ var _ = register(Kind{
 	Deliveries:  []policy.Delivery{policy.Broker, policy.None, policy.Env, policy.File},
 	StandIn:     []policy.Delivery{policy.Broker, policy.None},
 })
+
+// githubSwaps is where GitHub takes a token: as a bearer, under its older name, and, for git over https, as the password of any user or as the user.
+func githubSwaps(field, minted string) []Swap {
+	return []Swap{
+		{Field: field, Header: auth, Template: bearer, Minted: minted},
+		{Field: field, Header: auth, Template: "token {value}", Minted: minted},
+		{Field: field, Header: auth, Template: "*:{value}", Basic: true, Minted: minted},
+		{Field: field, Header: auth, Template: "{value}:*", Basic: true, Minted: minted},
+	}
+}
 
 // githubHosts is where GitHub's tokens go: the API, and git over https. What makes or shows credentials is denied: tokens, keys of repositories and
 // accounts, webhooks (they carry what happens elsewhere).

@@ -83,7 +83,8 @@ type EnvVar struct {
 type Swap struct {
 	Field  string
 	Header string // canonical name; "" where it is in the path
-	// Template of the header's value: "Bearer {value}". Under Basic it is user and password before they are encoded: "api:{value}".
+	// Template of the header's value: "Bearer {value}". Under Basic it is user and password before they are encoded: "api:{value}"; "*" as the other half
+	// stands for whatever the request has there. The first Swap of a kind has no "*": zavhoz fills it in by itself.
 	Template string
 	Basic    bool
 	Path     string // "/bot{value}/": the value fills one path segment after this head
@@ -105,6 +106,8 @@ type Kind struct {
 	Swaps func(attrs map[string]string) []Swap
 	// Hosts gives the hosts that it may reach where the policy names none. May be nil. See Rules.
 	Hosts func(attrs map[string]string) []policy.HostRule
+	// Keys is Hosts with all its denials, those that an attribute lifts included. May be nil: Hosts. See Mints.
+	Keys func(attrs map[string]string) []policy.HostRule
 	// Uses is one line for a model: what it can be used for.
 	Uses func(attrs map[string]string) string
 	// Unsupported says why no stand-in can serve this one; "" where one can. May be nil. See StandIns.

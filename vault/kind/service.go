@@ -23,6 +23,7 @@ type Service struct {
 	Header   string
 	Template string
 	Basic    bool
+	Also     []Swap // further places that its clients use
 	// Hosts are rules as policy.ParseHostRule reads them, with what makes or shows keys denied.
 	Hosts []string
 	// Key is the shape of its keys where that is known; a mismatch warns and no more, for shapes change.
