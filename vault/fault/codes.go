@@ -66,6 +66,11 @@ const (
 	UnknownRun          Code = "unknown_run"
 	RunNotYours         Code = "run_not_yours"
 	RunLost             Code = "run_lost"
+	HostNotAllowed      Code = "host_not_allowed"
+	RequestNotAllowed   Code = "request_not_allowed"
+	HTTPSRequired       Code = "https_required"
+	StandInMisplaced    Code = "stand_in_misplaced"
+	ReplyUnreadable     Code = "reply_unreadable"
 	HostKeyUnknown      Code = "host_key_unknown"
 	HostKeyMismatch     Code = "host_key_mismatch"
 	ConnectionFailed    Code = "connection_failed"
@@ -135,6 +140,7 @@ var registry = map[Code]Meaning{
 	NoneAvailable: {404, ExitNotFound, true}, UnknownLease: missing, LeaseExpired: denied, LeaseReleased: denied, LeaseExhausted: denied, LeaseNotYours: denied,
 	IdempotencyMismatch: conflict, DeliveryRefused: denied, CommandNotPinned: denied, CommandMismatch: denied, BinaryChanged: denied, BinaryMissing: {404, ExitRunNotFound, false},
 	WorkdirRefused: denied, IsolationMissing: denied, OutputWithheld: denied, UnknownRun: missing, RunNotYours: denied, RunLost: {410, ExitFailure, false},
+	HostNotAllowed: denied, RequestNotAllowed: denied, HTTPSRequired: denied, StandInMisplaced: usage, ReplyUnreadable: {502, ExitFailure, false},
 	HostKeyUnknown: denied, HostKeyMismatch: denied, ConnectionFailed: away, RemoteAuthFailed: denied,
 	ProviderUnavailable: away, ProviderLogin: denied, ProviderIPDenied: denied, ProviderThrottled: away, ProviderReply: away,
 	SyncNotConfigured: {409, ExitUsage, false}, SyncIncomplete: {500, ExitPartial, true}, SyncShrunk: {409, ExitConflict, true},
