@@ -84,7 +84,7 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.plan(r, uses)
+	p, err := e.plan(ctx, r, uses)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		return nil, err
 	}
 	l := e.newLive(record, r)
-	p, err = e.plan(r, uses) // the resources may have changed since the first look
+	p, err = e.plan(ctx, r, uses) // the resources may have changed since the first look
 	e.mu.Lock()
 	if e.shut && err == nil {
 		err = shuttingDown()

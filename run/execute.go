@@ -31,9 +31,14 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 		return exit{}, err
 	}
 	out, errs := l.mask.to(l.ctx, sink{l, stdout}), l.mask.to(l.ctx, sink{l, stderr})
-	if p.remote != "" {
+	switch {
+	case p.sort == remoteRun:
 		x, err = e.remote(ctx, l, p, r.Stdin, out, errs)
-	} else {
+	case p.sort == brokeredRun:
+		x, err = e.brokered(ctx, l, p, r, out, errs)
+	case p.isolation == string(policy.LevelOpen):
+		x, err = e.unconfined(ctx, l, p, r, out, errs)
+	default:
 		x, err = e.pinned(ctx, l, p, r, out, errs)
 	}
 	_, _ = out.Close(), errs.Close() // a refusal here is a withheld output, which the result tells
@@ -91,8 +96,8 @@ func urlPasswords(s secret.Secret) []secret.Secret {
 	return parts
 }
 
-// pinned runs a command that a person pinned: check the binary, make a private folder, deliver, confine, start.
-func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, errs *masked) (exit, error) {
+// unconfined runs a pinned command on a machine that gives no walls: check the binary, make a private folder, deliver, start.
+func (e *Engine) unconfined(ctx context.Context, l *live, p *plan, r Request, out, errs *masked) (exit, error) {
 	binary, err := process.OpenBinary(process.Want{Path: p.argv[0], SHA256: p.pin.SHA256})
 	if err != nil {
 		return exit{}, err
@@ -107,7 +112,12 @@ func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, e
 	if err != nil {
 		return exit{}, err
 	}
-	parcel, err := e.pack(l, p, r.Env, home)
+	items, err := e.values(l, p)
+	defer wipe(items)
+	if err != nil {
+		return exit{}, err
+	}
+	parcel, err := deliver.Pack(deliver.Options{Home: home, Plain: r.Env}, items)
 	if err != nil {
 		return exit{}, err
 	}
@@ -116,11 +126,6 @@ func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, e
 	if len(r.Stdin) > 0 {
 		spec.Input = r.Stdin
 	}
-	spec, release, err := e.o.Confiner.Confine(ctx, l.record.ID, spec)
-	if err != nil {
-		return exit{}, err
-	}
-	defer release()
 	return supervise(ctx, spec)
 }
 
@@ -142,34 +147,34 @@ func supervise(ctx context.Context, spec process.Spec) (exit, error) {
 	}
 }
 
-// pack opens what is to be delivered, late, and wipes it once it is packed.
-func (e *Engine) pack(l *live, p *plan, plain map[string]string, home string) (*deliver.Parcel, error) {
+// values opens what is to be delivered to a pinned command, late. The caller wipes it once it is packed.
+func (e *Engine) values(l *live, p *plan) (items []deliver.Item, err error) {
 	guarded := redact.NewSet(redact.Options{})
-	var items []deliver.Item
-	defer func() {
-		for _, it := range items {
-			it.Value.Wipe()
-		}
-	}()
 	for _, u := range p.uses {
 		as := policy.Delivery(p.delivered[u.Resource.Handle])
 		own, err := e.items(u.Resource, as == policy.File)
 		items = append(items, own...)
 		if err != nil {
-			return nil, err
+			return items, err
 		}
 		for _, it := range own {
 			if it.Field == "" {
 				continue
 			}
 			if err := guarded.Add(u.Resource.Handle, it.Value); err != nil { // too short to be kept out of the output
-				return nil, fault.New(fault.DeliveryRefused, "a value of "+u.Resource.Handle+" is too short to be kept out of output, so no agent's run gets it",
+				return items, fault.New(fault.DeliveryRefused, "a value of "+u.Resource.Handle+" is too short to be kept out of output, so no agent's run gets it",
 					"a person runs it: `zavhoz run "+u.Resource.Handle+" --open -- COMMAND…`")
 			}
 		}
 	}
 	l.guard(guarded)
-	return deliver.Pack(deliver.Options{Home: home, Plain: plain}, items)
+	return items, nil
+}
+
+func wipe(items []deliver.Item) {
+	for _, it := range items {
+		it.Value.Wipe()
+	}
 }
 
 // items opens what the resource's variables are filled with. Plain ones go in the environment always; what is minted for a moment never here.

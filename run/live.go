@@ -59,6 +59,9 @@ func (l *live) close(e *Engine, x exit, err error) {
 		l.record.State, l.record.Code = vault.RunTimedOut, string(fault.TimedOut)
 	case errors.Is(err, errStopped), errors.Is(err, errShutdown):
 		l.record.State = vault.RunStopped
+	case errors.Is(err, errRevoked):
+		l.record.State, l.record.Code = vault.RunStopped, string(fault.NotPermitted)
+		l.err = fault.New(fault.NotPermitted, "the run was stopped: its lease, its resource or its agent was taken away", "call list_resources to see what you may use")
 	case errors.Is(err, context.Canceled):
 		l.record.State, l.record.Code = vault.RunStopped, string(fault.Canceled)
 		l.err = fault.New(fault.Canceled, "the call was canceled and the run stopped", "").Because(err)
@@ -98,6 +101,12 @@ func (l *live) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
+}
+
+func (l *live) recorded() vault.Run {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.record
 }
 
 func (l *live) endedAt() time.Time {

@@ -104,6 +104,9 @@ type mask struct {
 	once    sync.Once
 	shared  *shared
 	failure error
+
+	ownOnce    sync.Once
+	ownMatcher *redact.Matcher // of own as it was when a reply was first searched
 }
 
 // add takes a value of this run under a public label, before the first byte. Short values are masked raw.
@@ -140,6 +143,81 @@ func (m *mask) to(ctx context.Context, dst io.Writer) *masked {
 	w.inner = m.own.Stream(dst)
 	w.outer = redact.NewStream(w.inner, func() *redact.Matcher { return m.matcher(ctx) })
 	return w
+}
+
+// filler stands for masked bytes where lengths must stay right.
+const filler = '*'
+
+// matchers gives what a reply is searched for: every secret of the vault, then the run's own.
+func (m *mask) matchers(ctx context.Context) []*redact.Matcher {
+	m.ownOnce.Do(func() { m.ownMatcher = m.own.Compile() })
+	return []*redact.Matcher{m.matcher(ctx), m.ownMatcher}
+}
+
+// spend counts matches that somebody else found for this run, and gags it when they are too many.
+func (m *mask) spend(n int) error {
+	if m.count.Add(int64(n)) > m.budget {
+		m.gagged.Store(true)
+	}
+	if m.gagged.Load() {
+		return errGagged
+	}
+	return nil
+}
+
+// sameLength gives a redacting writer in front of dst that puts as many bytes as it takes, for protocols that count them. Close it.
+func (m *mask) sameLength(ctx context.Context, dst io.Writer) io.WriteCloser {
+	w := dst
+	var all counted
+	all.mask = m
+	for _, each := range m.matchers(ctx) {
+		s := each.SameLength(filler).Stream(w)
+		all.streams = append([]*redact.Stream{s}, all.streams...)
+		w = s
+	}
+	return &all
+}
+
+// counted is a row of streams, the outermost first, whose matches the mask is told of.
+type counted struct {
+	mask    *mask
+	streams []*redact.Stream
+	seen    int
+}
+
+func (c *counted) Write(p []byte) (n int, err error) {
+	defer c.guard(&err)
+	if n, err = c.streams[0].Write(p); err != nil {
+		return n, err
+	}
+	return n, c.tally()
+}
+
+// Close lets out what each stream held back, in order.
+func (c *counted) Close() (err error) {
+	defer c.guard(&err)
+	for _, s := range c.streams {
+		err = errors.Join(err, s.Close())
+	}
+	return errors.Join(err, c.tally())
+}
+
+func (c *counted) tally() error {
+	now := 0
+	for _, s := range c.streams {
+		now += s.Report().Redactions
+	}
+	n := now - c.seen
+	c.seen = now
+	return c.mask.spend(n)
+}
+
+// guard turns a panic of the redactor into an error: it must neither pass the bytes nor end the daemon.
+func (c *counted) guard(err *error) {
+	if recover() != nil {
+		c.mask.gagged.Store(true)
+		*err = errGagged
+	}
 }
 
 // done gives the matcher back and erases the run's own values.

@@ -2,11 +2,13 @@ package run
 
 import (
 	"cmp"
+	"context"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -19,10 +21,23 @@ type plan struct {
 	uses      []vault.Use
 	delivered map[string]string // handle → delivery
 	isolation string
-	argv      []string // of a pinned command: complete
+	sort      sort
+	argv      []string // of a command that starts here: complete
 	pin       policy.Pin
-	remote    string // of an ssh run: the line for the server's shell; "" for a pinned command
+	remote    string             // of an ssh run: the line for the server's shell
+	standIns  map[string]StandIn // of a brokered run, by resource id
+	workdirs  []sandbox.Workdir
+	dir       string // where a brokered command starts; "" for its private home
 }
+
+// sort is which of the three sorts of run a plan is.
+type sort int
+
+const (
+	remoteRun   sort = iota + 1 // ["ssh", HANDLE, …], which this process speaks itself
+	pinnedRun                   // a command that a person pinned: it holds true values
+	brokeredRun                 // a command that the caller chose: it holds placeholders, within walls
+)
 
 // Bounds of a request.
 const (
@@ -64,31 +79,37 @@ func (r *Request) check(limit time.Duration) error {
 	return nil
 }
 
-// plan decides what the request is, or refuses it. Deny by default: what is neither of the two sorts is command_not_pinned.
-func (e *Engine) plan(r Request, uses []vault.Use) (*plan, error) {
-	p := &plan{uses: uses, delivered: map[string]string{}}
+// plan decides what the request is, or refuses it. A pin that matches says that the command may hold values; what no pin matches holds none, and starts only
+// within walls.
+func (e *Engine) plan(ctx context.Context, r Request, uses []vault.Use) (*plan, error) {
 	if len(uses) == 0 {
 		return nil, fault.New(fault.InvalidArgument, "a run names at least one resource", "call list_resources")
 	}
-	if r.Command[0] == "ssh" {
+	p := &plan{uses: uses, delivered: map[string]string{}}
+	if spokenHere(r, uses) {
 		return p, e.planRemote(p, r)
 	}
-	return p, e.planPinned(p, r)
+	err := e.planPinned(p, r)
+	if err == nil || !e.mayBroker(r, uses, err) {
+		return p, err
+	}
+	p = &plan{uses: uses, delivered: map[string]string{}}
+	return p, e.planBrokered(ctx, p, r)
 }
 
-// planRemote takes exactly ["ssh", HANDLE, ARG…], for the one resource of the call.
+// spokenHere tells whether the request is exactly ["ssh", HANDLE, ARG…] for the one resource of the call, without anything that a process of its own would
+// be needed for.
+func spokenHere(r Request, uses []vault.Use) bool {
+	return r.Command[0] == "ssh" && len(uses) == 1 && len(r.Command) > 1 && r.Command[1] == uses[0].Resource.Handle && r.Cwd == "" && len(r.Env) == 0
+}
+
+// planRemote plans ["ssh", HANDLE, ARG…].
 func (e *Engine) planRemote(p *plan, r Request) error {
-	const form = `["ssh", HANDLE, ARG…]: no option before the handle; what follows it is the remote command`
-	if len(r.Command) < 2 || len(p.uses) != 1 || r.Command[1] != p.uses[0].Resource.Handle {
-		return fault.New(fault.CommandNotPinned, "an ssh run has the form "+form, "name the handle of the call's one resource right after ssh")
-	}
+	p.sort = remoteRun
 	res := p.uses[0].Resource
 	if !e.o.Rules.Allows(res, policy.SSH) {
 		return fault.New(fault.DeliveryRefused, res.Handle+" cannot be used by ssh: its kind or its policy does not allow it",
 			"a person can allow it for a server: zavhoz resource policy "+res.Handle+" --delivery ssh")
-	}
-	if len(r.Env) > 0 || r.Cwd != "" {
-		return fault.New(fault.InvalidArgument, "an ssh run takes neither env nor cwd", `put them into the remote command: "cd /srv/bot && STAGE=x ./run"`)
 	}
 	line, err := ssh.Line(r.Command[2:])
 	if err != nil {
@@ -104,8 +125,8 @@ func (e *Engine) planRemote(p *plan, r Request) error {
 
 // planPinned wants a pin of every resource: a command that one person trusted with one value is not thereby trusted with another.
 func (e *Engine) planPinned(p *plan, r Request) error {
-	level := e.o.Confiner.Level()
-	p.argv, p.isolation = r.Command, string(level)
+	level := e.level()
+	p.sort, p.argv, p.isolation = pinnedRun, r.Command, string(level)
 	pins := make([]policy.Pin, 0, len(p.uses))
 	for _, u := range p.uses {
 		res := u.Resource
@@ -115,9 +136,8 @@ func (e *Engine) planPinned(p *plan, r Request) error {
 		}
 		p.argv = full
 		pins = append(pins, pin)
-		if !level.Meets(res.Policy.MinLevel) {
-			return fault.Newf(fault.IsolationMissing, "%s demands isolation level %s; this machine gives %s", res.Handle, res.Policy.MinLevel, level).
-				WithNext("zavhoz doctor says what is missing")
+		if err := meets(level, res); err != nil {
+			return err
 		}
 		how, err := e.handOver(u)
 		if err != nil {

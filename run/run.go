@@ -1,12 +1,13 @@
 // Package run turns (resources, command) into one execution, and an execution into what may be told of it.
 //
-// Promise: until walls stand around a process, no process that a model chose starts at all. What runs is a command that a person pinned for
-// every resource in the call, or exactly ["ssh", HANDLE, ARG…], which this process itself speaks; a person's own `run --open` gets a plan
-// and starts in their terminal. The run is authorised, counted and recorded durably before anything is opened; what it holds is gone when it ends; every
-// byte that comes back passes the redactor before anything is cut.
+// Promise: a command that a model chose never holds a true value, and starts only within walls (run/sandbox): it gets placeholders, which the run's own egress
+// proxy swaps on the way to the hosts that the resource allows, an ssh that is authenticated already, a front for its database. A command that a person
+// pinned for every resource in the call may hold the values, within the same walls. ["ssh", HANDLE, ARG…] this process itself speaks; a person's own `run --open`
+// gets a plan and starts in their terminal. The run is authorised, counted and recorded durably before anything is opened; what it holds is gone when it ends;
+// every byte that comes back passes the redactor before anything is cut.
 //
-// The steps, each a small type: authorise (Authority) → plan (plan) → deliver (run/deliver) → confine (Confiner) → start (run/process, run/ssh) → stream
-// (sink) → redact (masks) → report (Result).
+// The steps, each a small type: authorise (Authority) → plan (plan) → fit out (outfit: run/egress, run/ssh, run/postgres; run/deliver) → confine (Walls) → start →
+// stream (sink) → redact (masks) → report (Result).
 //
 // Attacks stopped: threat-model.md 1, 2 (redaction), 5 and 60 (a budget), 23, 24, 26, 27, 51, 61 (a clean start), 47 to 49 and 68 (ssh), 50, 58, 59 (masking
 // before cutting, no timer), 63 and 64 (every call is authorised, every run has an owner).
@@ -20,9 +21,10 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
@@ -98,35 +100,36 @@ type Rules interface {
 	Allows(r vault.Resource, d policy.Delivery) bool
 	// EnvVars gives the variables that the resource fills.
 	EnvVars(r vault.Resource) []kind.EnvVar
+	// StandIn tells how a command uses the resource without holding it.
+	StandIn(r vault.Resource) StandIn
 	// EnvNameAllowed tells whether a caller may set a plain variable of that name.
 	EnvNameAllowed(name string) bool
 }
 
-// Confiner puts walls around a process that is planned and not yet started. The next stage's sandbox is one.
-type Confiner interface {
-	// Level is what it gives here, found by doing.
+// Walls confine what starts here (run/sandbox.Sandbox).
+type Walls interface {
+	// Level is the strongest that it gives here, found by doing.
 	Level() policy.Level
-	// Confine returns the Spec that starts the same command within the walls, and what to do when it has ended.
-	Confine(ctx context.Context, runID string, spec process.Spec) (process.Spec, func(), error)
+	// Open makes the place that one run happens in.
+	Open(ctx context.Context, o sandbox.BoxOptions) (*sandbox.Box, error)
 }
 
-// open is the Confiner of now: no walls, hence pinned commands only.
-type open struct{}
-
-var _ Confiner = open{}
-
-func (open) Level() policy.Level { return policy.LevelOpen }
-
-func (open) Confine(_ context.Context, _ string, s process.Spec) (process.Spec, func(), error) {
-	return s, func() {}, nil
-}
+var _ Walls = (*sandbox.Sandbox)(nil)
 
 // Options wire an Engine.
 type Options struct {
 	Authority Authority
 	Opener    Opener
-	Rules     Rules    // nil: DefaultRules
-	Confiner  Confiner // nil: none
+	Rules     Rules // nil: DefaultRules
+	Sandbox   Walls // nil: none, and then no command that a caller chose starts
+	// Workdirs gives the folders that a person opened for a cwd, the one that holds it first (vault.Vault.WorkdirsFor); workdir_refused otherwise. nil: none.
+	Workdirs func(ctx context.Context, actor vault.Actor, project, path string) ([]sandbox.Workdir, error)
+	// Note records what happens during a run, in order (vault.Vault.Note). When it fails, what it tells of must not happen. nil: nothing is recorded.
+	Note func(ctx context.Context, e audit.Event) error
+	// MayGoOn tells whether a run under way is still allowed (vault.Vault.MayGoOn). nil: once begun it is.
+	MayGoOn func(ctx context.Context, r vault.Run) error
+	// Mint makes a short-lived credential from a resource (kind.Swap.Minted). nil: none can be made.
+	Mint func(ctx context.Context, r vault.Resource, minted string) (secret.Secret, error)
 	// Secrets gives every secret of the vault with its public label (handle.field), one at a time; what it gives is wiped after add. An output may
 	// hold a secret that the run was not given (a server's own .env). nil: only the run's own are masked.
 	Secrets func(ctx context.Context, add func(label string, s secret.Secret)) error
@@ -167,9 +170,6 @@ func (o *Options) setDefaults() {
 	orDefault(&o.ProgressEvery, 5*time.Second)
 	if o.Rules == nil {
 		o.Rules = DefaultRules{}
-	}
-	if o.Confiner == nil {
-		o.Confiner = open{}
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
