@@ -5,11 +5,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/web/api"
 )
 
 var _ = register(getStatus)
@@ -35,6 +38,7 @@ type statusOut struct {
 	Agent     string     `json:"agent"`
 	Locked    bool       `json:"locked"`
 	Isolation string     `json:"isolation"`
+	Lost      []string   `json:"isolation_lost"`
 	Commands  []string   `json:"commands"`
 	Presence  bool       `json:"operator_presence"`
 	SyncAgeS  *int64     `json:"sync_age_s"`
@@ -50,14 +54,14 @@ func getStatus(d Deps) mcp.Tool {
 	return mcp.Tool{
 		Name:  "get_status",
 		Title: "Get status",
-		Description: "Tells who you are here, which sorts of command run, the isolation they get, how old the provider's data is, and your own live leases and runs. " +
+		Description: "Tells who you are here, which sorts of command run, the isolation they get and what is lost of it, how old the provider's data is, and your own live leases and runs. " +
 			"Call it when something is refused and you do not know why. Example: {}",
 		Input: schema(``),
-		Output: schema(`"agent":{"type":"string"},"locked":{"type":"boolean"},"isolation":{"type":"string"},"commands":{"type":"array","items":{"type":"string"}},"operator_presence":{"type":"boolean"},`+
+		Output: schema(`"agent":{"type":"string"},"locked":{"type":"boolean"},"isolation":{"type":"string"},"isolation_lost":{"type":"array","items":{"type":"string"}},"commands":{"type":"array","items":{"type":"string"}},"operator_presence":{"type":"boolean"},`+
 			`"sync_age_s":{"type":["integer","null"]},"sync_ok":{"type":"boolean"},`+
 			`"leases":{"type":"array","items":{"type":"object","properties":{"lease_id":{"type":"string"},"handle":{"type":"string"},"purpose":{"type":"string"},"context":{"type":"string"},"expires_at":{"type":"string"}},"required":["lease_id","handle","purpose","context","expires_at"],"additionalProperties":false}},`+
 			`"runs":{"type":"array","items":{"type":"object","properties":{"run_id":{"type":"string"},"started_at":{"type":"string"}},"required":["run_id","started_at"],"additionalProperties":false}}`,
-			"agent", "locked", "isolation", "commands", "operator_presence", "sync_age_s", "sync_ok", "leases", "runs"),
+			"agent", "locked", "isolation", "isolation_lost", "commands", "operator_presence", "sync_age_s", "sync_ok", "leases", "runs"),
 		Annotations: mcp.Annotations{ReadOnly: true, Idempotent: true},
 		Handle: func(ctx context.Context, c *mcp.Call) (mcp.Result, error) {
 			if _, err := input[statusIn](c); err != nil {
@@ -70,9 +74,10 @@ func getStatus(d Deps) mcp.Tool {
 
 func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	out := statusOut{
-		Agent: who.Name, Isolation: string(d.Isolation()), Leases: []leaseOut{}, Runs: []runBrief{},
+		Agent: who.Name, Lost: []string{}, Leases: []leaseOut{}, Runs: []runBrief{},
 		Commands: []string{`["ssh", HANDLE, COMMAND…]`, "pinned commands (see list_resources)"},
 	}
+	lost := out.isolated(d.Isolation(ctx))
 	info, err := d.Sync(ctx)
 	if err != nil {
 		return mcp.Result{}, err
@@ -99,9 +104,27 @@ func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	for _, r := range runs[:min(len(runs), statusList)] {
 		out.Runs = append(out.Runs, runBrief{RunID: r.ID, StartedAt: r.StartedAt.UTC().Format(time.RFC3339)})
 	}
-	text := fmt.Sprintf("You are %s: %s, %s in progress. Isolation: %s.", out.Agent, plural(len(leases), "lease"), plural(len(runs), "run"), out.Isolation)
+	text := fmt.Sprintf("You are %s: %s, %s in progress. Isolation: %s%s.", out.Agent, plural(len(leases), "lease"), plural(len(runs), "run"), out.Isolation, lost)
 	if max(len(leases), len(runs)) > statusList {
 		text += fmt.Sprintf(" The first %d of each are listed.", statusList)
 	}
 	return mcp.Result{Text: text, Structured: out}, d.Vault.Note(ctx, audit.Event{Actor: who, Action: audit.StatusRead, Outcome: audit.Allowed})
+}
+
+// isolated says what isolation runs get, and gives what is lost of it for the one line of text. How to get it is the operator's affair: zavhoz doctor.
+func (out *statusOut) isolated(i api.Isolation) string {
+	out.Isolation = i.Level
+	if policy.Level(i.Level).Meets(policy.LevelProxied) {
+		out.Commands = append(out.Commands, "any command of yours (what is secret reaches it as a stand-in)")
+	}
+	var names []string
+	for _, f := range i.Features {
+		if !f.OK {
+			out.Lost, names = append(out.Lost, f.Name+": "+f.Lost), append(names, f.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return " (lost: " + strings.Join(names, ", ") + ")"
 }

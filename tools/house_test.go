@@ -48,15 +48,16 @@ var (
 // house is the real vault on a real file, the real engine and the real protocol, with a clock that tests turn.
 type house struct {
 	*vault.Vault
-	t      *testing.T
-	store  store.Store
-	keys   *keyring.Keyring
-	engine *run.Engine
-	srv    *mcp.Server
-	tools  map[string]mcp.Tool
-	mu     sync.Mutex
-	now    time.Time
-	sync   api.SyncInfo
+	t         *testing.T
+	store     store.Store
+	keys      *keyring.Keyring
+	engine    *run.Engine
+	srv       *mcp.Server
+	tools     map[string]mcp.Tool
+	mu        sync.Mutex
+	now       time.Time
+	sync      api.SyncInfo
+	isolation api.Isolation
 }
 
 func (h *house) clock() time.Time {
@@ -112,7 +113,7 @@ func build(t *testing.T, dir string) *house {
 	must(t, err)
 	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(dir, "vault.db")})
 	must(t, err)
-	h := &house{t: t, store: st, keys: k, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), sync: api.SyncInfo{Configured: true}, tools: map[string]mcp.Tool{}}
+	h := &house{t: t, store: st, keys: k, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), sync: api.SyncInfo{Configured: true}, isolation: api.Isolation{Level: "open"}, tools: map[string]mcp.Tool{}}
 	opener := open.New(k)
 	h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: opener, Clock: h.clock})
 	must(t, err)
@@ -127,7 +128,7 @@ func build(t *testing.T, dir string) *house {
 		})
 	}})
 	all := tools.All(tools.Deps{
-		Vault: h.Vault, Runner: h.engine, Presence: h.HasPresence, Clock: h.clock, Isolation: func() policy.Level { return policy.LevelOpen },
+		Vault: h.Vault, Runner: h.engine, Presence: h.HasPresence, Clock: h.clock, Isolation: func(context.Context) api.Isolation { return h.isolation },
 		Sync: func(context.Context) (api.SyncInfo, error) { return h.sync, nil },
 	})
 	for _, x := range all {

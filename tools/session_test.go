@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/web/api"
 )
 
 // transcript writes down a session as a person would read it, with ids numbered by their first appearance.
@@ -99,6 +100,10 @@ func play(t *testing.T, modern bool) string {
 	s.act("run_with_resource", `{"resources":["weather_bot"],"command":["pin:forecast","48"]}`)
 	run := s.act("run_with_resource", `{"resources":["weather_bot"],"command":["pin:serve"],"background":true}`).str("run_id")
 	s.until(`"redactions":1`, "get_run", `{"run_id":"`+run+`","offset":0}`)
+	s.act("get_status", `{}`)
+	h.isolation = api.Isolation{Level: "basic", Features: []api.Feature{
+		{Name: "system call filter", OK: true}, {Name: "namespaces", Lost: "a run shares the network and the processes of its user", Fix: "sysctl -w user.max_user_namespaces=10000"},
+	}}
 	s.act("get_status", `{}`)
 	s.act("stop_run", `{"run_id":"`+run+`"}`)
 	s.act("stop_run", `{"run_id":"`+run+`"}`)

@@ -18,7 +18,6 @@ import (
 	"github.com/zavhoz/zavhoz/run"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
-	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -45,7 +44,7 @@ type Deps struct {
 	Vault     Vault
 	Runner    Runner
 	Sync      func(context.Context) (api.SyncInfo, error)
-	Isolation func() policy.Level // the strongest level that runs get here
+	Isolation func(context.Context) api.Isolation // what runs get here
 	Presence  func(context.Context) (bool, error)
 	Clock     func() time.Time // nil: time.Now
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/tools"
@@ -19,7 +20,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
-	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/web"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -45,15 +45,16 @@ type daemon struct {
 	log     *slog.Logger
 	started time.Time
 
-	store  store.Store
-	ring   *keyring.Keyring
-	vault  *vault.Vault
-	engine *run.Engine
-	mcp    *mcp.Server
-	web    *web.Server
-	sync   *syncer
-	idle   *idleness
-	listen string // the address really bound
+	store   store.Store
+	ring    *keyring.Keyring
+	vault   *vault.Vault
+	engine  *run.Engine
+	sandbox *sandbox.Sandbox // what confines runs; nil: nothing
+	mcp     *mcp.Server
+	web     *web.Server
+	sync    *syncer
+	idle    *idleness
+	listen  string // the address really bound
 
 	stop  context.CancelFunc
 	tasks sync.WaitGroup
@@ -116,7 +117,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 		return err
 	}
 	d.idle = newIdleness(d.cfg.IdleExit())
-	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: isolation, Presence: d.vault.HasPresence}
+	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence}
 	d.mcp, err = mcp.New(mcp.Options{
 		Tools: tools.All(deps), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: identity{d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
 		Limits: mcp.Limits{MessageBytes: int(d.cfg.Limits.Request)},
@@ -131,9 +132,6 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	})
 	return nil
 }
-
-// isolation is the level that runs get here: until the walls stand, none, and so only pinned commands and in-process ssh run.
-func isolation() policy.Level { return policy.LevelOpen }
 
 // serve listens and answers until ctx ends, then closes everything in order.
 func (d *daemon) serve(ctx context.Context, ready *os.File) error {
@@ -223,7 +221,9 @@ func report(ready *os.File, err error) {
 }
 
 func (d *daemon) status(ctx context.Context) (api.Status, error) {
-	s := api.Status{Version: version(), VaultID: d.ring.VaultID(), PID: os.Getpid(), StartedAt: d.started.UTC(), Listen: d.listen, Isolation: string(isolation())}
+	s := api.Status{Version: version(), VaultID: d.ring.VaultID(), PID: os.Getpid(), StartedAt: d.started.UTC(), Listen: d.listen}
+	i := d.isolation(ctx)
+	s.Isolation, s.Features = i.Level, i.Features
 	var err error
 	if s.Presence, err = d.vault.HasPresence(ctx); err != nil {
 		return s, err

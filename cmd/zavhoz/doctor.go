@@ -12,42 +12,37 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
 // check is one thing that doctor looked at.
 type check struct {
-	Name string     `json:"name"`
-	OK   bool       `json:"ok"`
-	Note string     `json:"note,omitempty"`
-	Next string     `json:"next,omitempty"`
-	Code fault.Code `json:"code,omitempty"` // of what is broken
+	Name    string     `json:"name"`
+	OK      bool       `json:"ok"`
+	Warning bool       `json:"warning,omitempty"` // nothing is broken, but something is lost
+	Note    string     `json:"note,omitempty"`
+	Next    string     `json:"next,omitempty"`
+	Code    fault.Code `json:"code,omitempty"` // of what is broken
+}
+
+// findings is all that doctor tells.
+type findings struct {
+	Checks []check `json:"checks"`
+	api.Isolation
 }
 
 func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "Check the installation: files, keys, the vault, the audit chain", Args: cobra.NoArgs,
-		Long:    "Check the installation by doing: read the key file as the daemon would, ask the daemon, follow the audit chain. The exit code is that of the first thing found broken.",
+		Use: "doctor", Short: "Check the installation: files, keys, the vault, the audit chain, the isolation of runs", Args: cobra.NoArgs,
+		Long: `Check the installation by doing: read the key file as the daemon would, ask the daemon, follow the audit chain, try each thing that isolates runs. The daemon tries
+them, for it starts the runs; where none answers, doctor tries them itself. The exit code is that of the first thing found broken; what is lost of the isolation is a
+warning, unless nothing is left that could confine a command.`,
 		Example: "  zavhoz doctor\n  zavhoz doctor --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			checks := a.examine(cmd.Context())
-			err := a.show(map[string]any{"checks": checks, "isolation": string(isolation())}, func(w io.Writer) {
-				for _, c := range checks {
-					mark := "ok  "
-					if !c.OK {
-						mark = "BAD "
-					}
-					note := plain(c.Note)
-					if !c.OK {
-						note += " [" + string(c.Code) + "]"
-					}
-					fmt.Fprintf(w, "%s %-18s %s\n", mark, c.Name, note)
-					if c.Next != "" {
-						fmt.Fprintf(w, "     %-18s next: %s\n", "", c.Next)
-					}
-				}
-			})
-			for _, c := range checks {
+			f := a.examine(cmd.Context())
+			err := a.show(f, f.print)
+			for _, c := range f.Checks {
 				if !c.OK {
 					return errors.Join(err, exitCode(c.Code.Of().Exit))
 				}
@@ -57,51 +52,103 @@ func newDoctor(a *app) *cobra.Command {
 	}
 }
 
-func (a *app) examine(ctx context.Context) (out []check) {
-	add := func(name, note string, err error) bool {
-		c := check{Name: name, OK: err == nil, Note: note}
-		if err != nil {
-			f := fault.Of(err)
-			c.Note, c.Next, c.Code = f.Message, f.Next, f.Code
+func (f *findings) print(w io.Writer) {
+	for _, c := range f.Checks {
+		mark, note := "ok  ", plain(c.Note)
+		switch {
+		case !c.OK:
+			mark, note = "BAD ", note+" ["+string(c.Code)+"]"
+		case c.Warning:
+			mark = "warn"
 		}
-		out = append(out, c)
-		return c.OK
+		fmt.Fprintf(w, "%s %-18s %s\n", mark, c.Name, note)
+		if c.Next != "" {
+			fmt.Fprintf(w, "     %-18s next: %s\n", "", plain(c.Next))
+		}
 	}
+	printIsolation(w, f.Isolation)
+}
+
+func (f *findings) add(name, note string, err error) bool {
+	c := check{Name: name, OK: err == nil, Note: note}
+	if err != nil {
+		e := fault.Of(err)
+		c.Note, c.Next, c.Code = e.Message, e.Next, e.Code
+	}
+	f.Checks = append(f.Checks, c)
+	return c.OK
+}
+
+// examine looks at the files, then at the daemon, then at the isolation: the daemon's, or where it does not answer, what this user would get.
+func (a *app) examine(ctx context.Context) *findings {
+	f := &findings{}
+	var s *api.Status
+	if a.examineFiles(f) {
+		s = a.examineDaemon(ctx, f)
+	}
+	if s != nil {
+		f.Isolation = api.Isolation{Level: s.Isolation, Features: s.Features}
+	} else {
+		f.Isolation = probeHere(ctx)
+	}
+	f.judgeIsolation()
+	return f
+}
+
+// examineFiles tells whether a daemon could start from them.
+func (a *app) examineFiles(f *findings) bool {
 	dir, err := a.dir()
 	if err == nil {
 		err = dir.Check()
 	}
-	if !add("home", dir.Path(), err) {
-		return out
+	if !f.add("home", dir.Path(), err) {
+		return false
 	}
 	_, err = home.LoadIdentities(dir.Identity())
-	if !add("identity", "readable by you alone", err) {
-		return out
+	if !f.add("identity", "readable by you alone", err) {
+		return false
 	}
-	if _, err = home.LoadConfig(dir.Config()); !add("configuration", dir.Config(), err) {
-		return out
+	if _, err = home.LoadConfig(dir.Config()); !f.add("configuration", dir.Config(), err) {
+		return false
 	}
 	if st, serr := os.Stat(dir.Log()); serr == nil {
-		add("log", fmt.Sprintf("%s, %d bytes", dir.Log(), st.Size()), nil)
+		f.add("log", fmt.Sprintf("%s, %d bytes", dir.Log(), st.Size()), nil)
 	}
-	cl, err := a.client()
-	if err != nil {
-		add("daemon", "", err)
-		return out
-	}
+	return true
+}
+
+// examineDaemon asks the daemon; nil where it does not answer.
+func (a *app) examineDaemon(ctx context.Context, f *findings) *api.Status {
 	var s api.Status
-	if err := cl.call(ctx, "GET", path("status"), nil, &s); !add("daemon", fmt.Sprintf("%s, pid %d, vault %s verified at its start", s.Version, s.PID, s.VaultID), err) {
-		return out
+	cl, err := a.client()
+	if err == nil {
+		err = cl.call(ctx, "GET", path("status"), nil, &s)
+	}
+	if !f.add("daemon", fmt.Sprintf("%s, pid %d, vault %s verified at its start", s.Version, s.PID, s.VaultID), err) {
+		return nil
 	}
 	var rep audit.Report
 	err = cl.call(ctx, "POST", path("audit", "verify"), nil, &rep)
-	add("audit chain", fmt.Sprintf("%d records hold", rep.Records), err)
-	add("presence", presenceLine(s.Presence), nil)
-	add("isolation", s.Isolation+": no confinement yet, so no command that a model chose starts: only pinned commands and ssh", nil)
+	f.add("audit chain", fmt.Sprintf("%d records hold", rep.Records), err)
+	f.add("presence", presenceLine(s.Presence), nil)
+	a.examinePolicies(ctx, f)
 	var syncErr error
 	if s.Sync.Failing {
 		syncErr = fault.New(fault.SyncIncomplete, syncLine(s.Sync), "see `zavhoz server sync`")
 	}
-	add("sync", syncLine(s.Sync), syncErr)
-	return out
+	f.add("sync", syncLine(s.Sync), syncErr)
+	return &s
+}
+
+// judgeIsolation comes last: what is broken before it is the first to mend.
+func (f *findings) judgeIsolation() {
+	if err := isolationFault(f.Isolation); err != nil {
+		f.add("isolation", "", err)
+		return
+	}
+	f.add("isolation", f.Level+", lost: "+lostLine(f.Features), nil)
+	if !policy.Level(f.Level).Meets(policy.LevelSealed) {
+		c := &f.Checks[len(f.Checks)-1]
+		c.Warning, c.Next = true, "see what is lost below, and how to get it"
+	}
 }

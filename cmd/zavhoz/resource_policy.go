@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,10 +18,11 @@ import (
 // policyFlags are what `resource policy` changes. Empty ones change nothing.
 type policyFlags struct {
 	agents, noAgents, deliveries, hosts, resolve, exec, pinEnv []string
+	passThrough                                                []string
 	pin, unpin, cwd, hash, approval, minLevel, expires, ca     string
 	maxUses                                                    uint64
 	maxTTL                                                     time.Duration
-	private, pinStdin                                          bool
+	private, pinStdin, sftp, sshAgent                          bool
 	reset                                                      bool
 }
 
@@ -36,6 +38,8 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
   zavhoz resource policy weather_bot --agent local --pin getme -- /usr/local/bin/bot-check --verbose {n:int}
   zavhoz resource policy weather_bot --unpin getme
   zavhoz resource policy prod_vps_1 --exec "systemctl status {unit:slug}" --exec uptime
+  zavhoz resource policy prod_vps_1 --exec uptime --sftp --min-level sealed
+  zavhoz resource policy openai_main --pass-through pypi.org --pass-through "*.pythonhosted.org"
   zavhoz resource policy acme --host "api.acme.example:8443 GET,POST /v1/*" --max-uses 100 --expires 720h`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, r, err := a.resource(cmd.Context(), args[0])
@@ -53,6 +57,7 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 			if err := cl.call(cmd.Context(), "PUT", path("resources", args[0], "policy"), api.SetPolicy{Policy: p, IfVersion: r.Version}, &after); err != nil {
 				return err
 			}
+			a.warnStrangers(cmd.Context(), after)
 			return a.showResource(after)
 		},
 	}
@@ -68,6 +73,9 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 	fl.StringSliceVar(&f.pinEnv, "pin-env", nil, "plain variables that a caller may set for the pinned command")
 	fl.BoolVar(&f.pinStdin, "pin-stdin", false, "the caller may give the pinned command standard input")
 	fl.StringArrayVar(&f.exec, "exec", nil, "servers: patterns of remote commands allowed (default: any)")
+	fl.BoolVar(&f.sftp, "sftp", false, "servers: sftp, scp and rsync too where --exec names patterns; they write any file that the user may")
+	fl.BoolVar(&f.sshAgent, "ssh-agent", false, "servers: a run's own ssh may use a restricted agent, to jump through this server (ProxyJump)")
+	fl.StringArrayVar(&f.passThrough, "pass-through", nil, `hosts that its runs reach through a plain tunnel, without a credential, recorded: "registry.npmjs.org", host:port, "none" (repeatable)`)
 	fl.StringVar(&f.approval, "approval", "", "none, or always: a person approves each run")
 	fl.StringVar(&f.minLevel, "min-level", "", "weakest isolation it is used at: open, proxied, basic, sealed, vaulted")
 	fl.Uint64Var(&f.maxUses, "max-uses", 0, "uses over all leases; 0 for no limit")
@@ -87,7 +95,8 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 
 func changesPolicy(cmd *cobra.Command) bool {
 	changed := false
-	for _, name := range []string{"agent", "no-agent", "delivery", "host", "pin", "unpin", "exec", "approval", "min-level", "max-uses", "max-ttl", "expires", "resolve", "allow-private", "upstream-ca", "reset"} {
+	for _, name := range []string{"agent", "no-agent", "delivery", "host", "pin", "unpin", "exec", "approval", "min-level", "max-uses", "max-ttl", "expires", "resolve", "allow-private", "upstream-ca", "reset",
+		"sftp", "ssh-agent", "pass-through"} {
 		changed = changed || cmd.Flags().Changed(name)
 	}
 	return changed
@@ -118,6 +127,15 @@ func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []strin
 	}
 	if set("exec") {
 		p.Exec = f.exec
+	}
+	if set("sftp") {
+		p.SFTP = f.sftp
+	}
+	if set("ssh-agent") {
+		p.SSHAgent = f.sshAgent
+	}
+	if err := f.applyPassThrough(cmd, p); err != nil {
+		return err
 	}
 	if set("resolve") {
 		p.Resolve = f.resolve
@@ -150,6 +168,25 @@ func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []strin
 		return err
 	}
 	return f.applyPins(p, pinned)
+}
+
+// applyPassThrough replaces the hosts that are passed through, each in its canonical form; "none" names none.
+func (f *policyFlags) applyPassThrough(cmd *cobra.Command, p *policy.Policy) error {
+	if !cmd.Flags().Changed("pass-through") {
+		return nil
+	}
+	p.PassThrough = nil
+	if slices.Equal(f.passThrough, []string{"none"}) {
+		return nil
+	}
+	for _, entry := range f.passThrough {
+		r, err := policy.ParsePassThrough(entry)
+		if err != nil {
+			return err
+		}
+		p.PassThrough = append(p.PassThrough, r.String())
+	}
+	return nil
 }
 
 func (f *policyFlags) applyExpiry(p *policy.Policy) error {
@@ -270,6 +307,13 @@ func policyLines(p policy.Policy) []string {
 	for _, e := range p.Exec {
 		add("exec", e)
 	}
+	if p.SFTP {
+		add("sftp", "allowed")
+	}
+	if p.SSHAgent {
+		add("ssh agent", "restricted")
+	}
+	add("passed through", strings.Join(p.PassThrough, ", "))
 	add("approval", p.Approval)
 	add("min level", string(p.MinLevel))
 	if p.MaxUses > 0 {

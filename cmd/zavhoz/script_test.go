@@ -28,6 +28,7 @@ import (
 //	field PATH VALUE    a field of the JSON that was just printed (stdout); items.0.handle reaches into lists, "-" says that there is no such field
 //	keep NAME PATH      puts such a field into the environment
 //	snapshot            remembers every byte of the home folder
+//	doctor [--json]     runs zavhoz doctor on an installation that is sound: only the isolation may be wanting, and then the exit code says so
 //	unchanged           fails where a byte of it has changed since
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -35,7 +36,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": scriptCode, "field": scriptField, "keep": scriptKeep, "snapshot": scriptSnapshot, "unchanged": scriptUnchanged, "edit": scriptEdit,
+			"code": scriptCode, "field": scriptField, "keep": scriptKeep, "snapshot": scriptSnapshot, "unchanged": scriptUnchanged, "edit": scriptEdit, "doctor": scriptDoctor,
 		},
 	})
 }

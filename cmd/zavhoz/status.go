@@ -25,7 +25,7 @@ func newStatus(a *app) *cobra.Command {
 				fmt.Fprintf(w, "daemon %s, pid %d, up %s\n", s.Version, s.PID, ago(s.StartedAt))
 				fmt.Fprintf(w, "vault %s, %d leases, %d runs\n", s.VaultID, s.Leases, s.Runs)
 				fmt.Fprintf(w, "http: %s\n", dash(s.Listen))
-				fmt.Fprintf(w, "isolation: %s (only pinned commands and ssh run)\n", s.Isolation)
+				fmt.Fprintln(w, plain(isolationLine(s.Isolation, s.Features)))
 				fmt.Fprintln(w, presenceLine(s.Presence))
 				fmt.Fprintln(w, syncLine(s.Sync))
 			})
