@@ -101,6 +101,12 @@ func newHouse(t testing.TB, change ...func(*web.Options)) *house {
 			return api.Status{Version: "1.2.3", Presence: set}, err
 		},
 		Stop: func() { h.runs.note("stop") },
+		Folder: func(path string, force bool) error { // the rule over this machine's files is the program's
+			if strings.HasPrefix(path, "/home") && !force {
+				return fault.New(fault.WorkdirRefused, "a whole home", "")
+			}
+			return nil
+		},
 	}
 	for _, c := range change {
 		c(&o)

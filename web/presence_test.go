@@ -42,6 +42,9 @@ var widening = []act{
 	{"PUT", "/resources/bot/policy", `{"policy":{"deliveries":["env"]}}`, audit.ResourcePolicy},
 	{"PUT", "/resources/bot/policy", `{"policy":{"hosts":[{"host":"attacker.example"}]}}`, audit.ResourcePolicy},
 	{"PUT", "/resources/bot/policy", `{"policy":{"allow_private":true}}`, audit.ResourcePolicy},
+	{"PUT", "/resources/vps/policy", `{"policy":{"ssh_agent":true}}`, audit.ResourcePolicy},
+	{"PUT", "/resources/vps/policy", `{"policy":{"sftp":true}}`, audit.ResourcePolicy},
+	{"PUT", "/resources/bot/policy", `{"policy":{"pass_through":["attacker.example"]}}`, audit.ResourcePolicy},
 	{"PUT", "/resources/tight/policy", `{"policy":{}}`, audit.ResourcePolicy},
 	{"PATCH", "/resources/vps", `{"attrs":{"user":"root"}}`, audit.ResourceEdit},
 	{"PATCH", "/resources/vps", `{"attrs":{"ssh_user":"root"}}`, audit.ResourceEdit},
@@ -56,6 +59,9 @@ var widening = []act{
 	{"PATCH", "/resources/off", `{"status":"active"}`, audit.ResourceEdit},
 	{"POST", "/resources/bot/rename", `{"handle":"bot9"}`, audit.ResourceRename}, // its handle could be taken by another
 	{"DELETE", "/resources/gen", "", audit.ResourceRemove},                       // its value would no longer be masked
+	{"POST", "/workdirs", `{"path":"/srv/mine","mode":"ro"}`, audit.WorkdirAdd},
+	{"POST", "/workdirs", `{"path":"/home/me","mode":"rw","force":true}`, audit.WorkdirAdd},
+	{"DELETE", "/workdirs/%2Fsrv%2Fapp%2Fkeys", "", audit.WorkdirRemove}, // read-only within what can be written
 	{"PUT", "/presence", `{"passphrase":"another passphrase"}`, audit.PresenceSet},
 }
 
@@ -77,6 +83,8 @@ var narrowing = []act{
 	{"POST", "/projects", `{"slug":"fourth"}`, ""},
 	{"DELETE", "/agents/ci", "", ""},
 	{"POST", "/servers/sync", "", ""},
+	{"GET", "/workdirs", "", ""},
+	{"DELETE", "/workdirs/%2Fsrv%2Fdata", "", ""},
 	{"POST", "/daemon/stop", "", ""},
 }
 
@@ -89,6 +97,9 @@ func guardedHouse(t *testing.T, change ...func(*web.Options)) (h *house, server 
 	c.ok("POST", "/resources", `{"kind":"generic","handle":"off","secrets":{"value":"`+canary+`"},"labels":{"env":"prod"}}`)
 	c.ok("PATCH", "/resources/off", `{"status":"disabled"}`)
 	c.ok("POST", "/resources", `{"kind":"generic","handle":"tight","secrets":{"value":"`+canary+`"},"policy":{"approval":"always"}}`)
+	for _, w := range []string{`"/srv/app","mode":"rw"`, `"/srv/app/keys","mode":"ro"`, `"/srv/data","mode":"rw"`} {
+		c.ok("POST", "/workdirs", `{"path":`+w+`}`)
+	}
 	h.setPassphrase(c)
 	return h, server
 }
@@ -96,7 +107,7 @@ func guardedHouse(t *testing.T, change ...func(*web.Options)) (h *house, server 
 // state is all that the API tells, to see that a refused act changed nothing.
 func (h *house) state(c *client) string {
 	var s strings.Builder
-	for _, path := range []string{"/resources", "/agents", "/servers", "/projects", "/leases", "/runs"} {
+	for _, path := range []string{"/resources", "/agents", "/servers", "/projects", "/workdirs", "/leases", "/runs"} {
 		s.WriteString(c.ok("GET", path, "").body)
 	}
 	return s.String()
