@@ -27,8 +27,7 @@ type dialled struct {
 func dial(ctx context.Context, t Target, timeout time.Duration) (*dialled, error) {
 	keys, err := ParseHostKeys(t.HostKey)
 	if err != nil {
-		return nil, fault.New(fault.HostKeyUnknown, t.Handle+": no host key is pinned, so the server cannot be told from an impostor",
-			"a person pins it: zavhoz resource edit "+t.Handle+" --pin-host-key").Because(err)
+		return nil, unpinned(t.Handle, err)
 	}
 	s, err := t.Open()
 	if err != nil {
@@ -90,14 +89,23 @@ func handshake(ctx context.Context, host string, port int, config *xssh.ClientCo
 	return conn, xssh.NewClient(c, chans, reqs), nil
 }
 
+func unpinned(handle string, cause error) error {
+	return fault.New(fault.HostKeyUnknown, handle+": no host key is pinned, so the server cannot be told from an impostor",
+		"a person pins it: zavhoz resource edit "+handle+" --pin-host-key").Because(cause)
+}
+
+func unusable(handle string, cause error) error {
+	return fault.New(fault.RemoteAuthFailed, handle+": its ssh key cannot be used: wrong format or passphrase",
+		"a person gives another: zavhoz resource edit "+handle+" --secret ssh_key=@FILE").Because(cause)
+}
+
 // methods builds the logins: the key first, then the password.
 func methods(t Target, s Secrets) ([]xssh.AuthMethod, error) {
 	var all []xssh.AuthMethod
 	if !s.Key.IsZero() {
 		signer, err := parseKey(s)
 		if err != nil {
-			return nil, fault.New(fault.RemoteAuthFailed, t.Handle+": its ssh key cannot be used: wrong format or passphrase",
-				"a person gives another: zavhoz resource edit "+t.Handle+" --secret ssh_key=@FILE").Because(err)
+			return nil, unusable(t.Handle, err)
 		}
 		all = append(all, xssh.PublicKeys(signer))
 	}

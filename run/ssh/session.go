@@ -72,7 +72,7 @@ func (s *Session) Run(ctx context.Context, c Command) (Exit, error) {
 		s.pool.release(s.link)
 	})
 	ended := make(chan ending, 1)
-	go s.watch(ended)
+	go s.watch(ended, nil)
 	stop := s.stopWith(ctx)
 	ok, err := s.ch.SendRequest("exec", true, xssh.Marshal(struct{ Command string }{c.Line}))
 	if err != nil || !ok {
@@ -113,7 +113,7 @@ func (s *Session) stream(c Command) {
 // drain reads to the end even where the sink refuses: unread output would block the command, and every other session of the connection.
 func drain(to io.Writer, from io.Reader) {
 	if to != nil {
-		if _, err := io.Copy(to, from); err == nil {
+		if _, err := io.Copy(&shown{dst: to}, from); err == nil {
 			return
 		}
 	}
@@ -154,8 +154,9 @@ type ending struct {
 	known bool
 }
 
-// watch answers the server's requests until the session ends.
-func (s *Session) watch(ended chan<- ending) {
+// watch answers the server's requests until the session ends. It waits for nobody: a request that it did not take would stop the other sessions of the
+// connection. eow, if any, hears that the command reads no more.
+func (s *Session) watch(ended chan<- ending, eow chan<- struct{}) {
 	var e ending
 	for r := range s.reqs {
 		switch r.Type {
@@ -177,6 +178,11 @@ func (s *Session) watch(ended chan<- ending) {
 					m.Signal = "unknown" // the server's text is not ours to show
 				}
 				e = ending{Exit{Code: 128 + n, Signal: m.Signal}, true}
+			}
+		case "eow@openssh.com":
+			select {
+			case eow <- struct{}{}:
+			default:
 			}
 		}
 		if r.WantReply {

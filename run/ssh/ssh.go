@@ -59,6 +59,10 @@ var (
 	errNoSecret  = errors.New("ssh: neither key nor password")
 	errNoStatus  = errors.New("ssh: the connection ended without an exit status")
 	errNoSession = errors.New("ssh: the server opened no session in time")
+	errOptions   = errors.New("ssh: a bastion needs a handle, a connection, both masks and a record")
+	errAlias     = errors.New("ssh: an alias cannot be written into a configuration")
+	errAgent     = errors.New("ssh: an agent needs a key and a record")
+	errMask      = errors.New("ssh: the redactor failed")
 )
 
 // Class says why a connection failed, without saying where to.
