@@ -38,6 +38,20 @@ func (m *Matcher) SameLength(fill byte, stands ...StandIn) *SameLength {
 	return v
 }
 
+// With gives the view with one more stand-in.
+func (v *SameLength) With(s StandIn) *SameLength {
+	n := v.m.SameLength(v.fill, s)
+	for off, text := range v.stand {
+		if _, twice := n.stand[off]; !twice {
+			n.stand[off] = text
+		}
+	}
+	return n
+}
+
+// Matcher is what the view is of.
+func (v *SameLength) Matcher() *Matcher { return v.m }
+
 // Knows tells whether the Matcher looks for the value in plain, and so for every form of it that it knows.
 func (m *Matcher) Knows(value secret.Secret) bool {
 	v := value.Reveal()
@@ -117,6 +131,9 @@ func (v *SameLength) each(text []byte, visit func(sp span, from int, fresh bool)
 	v.finders.Put(f)
 	return ranges, nil
 }
+
+// Redactions is how many merged ranges the stream masked so far: Report's number, at no cost.
+func (s *Stream) Redactions() int { return s.count }
 
 // standFor gives the stand-in for a match that is exactly the value, unbroken.
 func (v *SameLength) standFor(sp span) string {
