@@ -31,7 +31,7 @@ func (o *outfit) database(r vault.Resource, s StandIn) error {
 	if err != nil {
 		return err
 	}
-	dial, err := o.e.dialler(r)
+	reach, err := egressResource(r, nil)
 	if err != nil {
 		return err
 	}
@@ -40,9 +40,10 @@ func (o *outfit) database(r vault.Resource, s StandIn) error {
 	if err != nil {
 		return err
 	}
+	o.drawn = append(o.drawn, password)
 	front, err := postgres.New(postgres.Options{
-		Handle: r.Handle, URL: o.e.valueOf(o.l.ctx, r, fieldURL, ""), Placeholder: password, Roots: rootsOf(r),
-		Dial: dial, Mask: func(dst io.Writer) io.WriteCloser { return o.l.mask.sameLength(o.l.ctx, dst) },
+		Handle: r.Handle, URL: o.e.valueOf(o.l.ctx, r, fieldURL, ""), Placeholder: password, Roots: reach.Roots,
+		Dial: reach.Dialer(), Mask: func(dst io.Writer) io.WriteCloser { return o.l.mask.sameLength(o.l.ctx, dst) },
 		Record: func(e postgres.Event) error { return o.e.noteDatabase(o.l, r, e) },
 	})
 	if err != nil {

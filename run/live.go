@@ -122,7 +122,7 @@ func (l *live) result(offset int64, tails bool) Result {
 	running := l.record.State == vault.RunRunning
 	r := ofRecord(l.record)
 	r.StdoutBytes, r.StderrBytes = l.text.totals()
-	r.Redactions = int(l.mask.count.Load())
+	r.Redactions, r.Foreign = int(l.mask.count.Load()), int(l.mask.foreign.Load())
 	if running {
 		r.Duration = l.now().Sub(l.record.StartedAt)
 	}

@@ -105,6 +105,9 @@ type mask struct {
 	shared  *shared
 	failure error
 
+	exempt  func() []string // what only looks like somebody's secret: the run's placeholders; asked when the first byte comes
+	foreign atomic.Int64    // what looked like somebody else's secret, and was masked
+
 	ownOnce    sync.Once
 	ownMatcher *redact.Matcher // of own as it was when a reply was first searched
 }
@@ -139,8 +142,8 @@ func (m *mask) matcher(ctx context.Context) *redact.Matcher {
 
 // to gives the redacting writer in front of dst, for one stream. Close it.
 func (m *mask) to(ctx context.Context, dst io.Writer) *masked {
-	w := &masked{mask: m}
-	w.inner = m.own.Stream(dst)
+	w := &masked{mask: m, last: &strangers{mask: m, dst: dst}}
+	w.inner = m.own.Stream(w.last)
 	w.outer = redact.NewStream(w.inner, func() *redact.Matcher { return m.matcher(ctx) })
 	return w
 }
@@ -232,7 +235,45 @@ func (m *mask) done() {
 type masked struct {
 	mask         *mask
 	outer, inner *redact.Stream
+	last         *strangers
 	seen         int
+}
+
+// strangers masks what looks like a secret that the vault does not know. It begins when the first byte comes: by then the run's placeholders are drawn.
+type strangers struct {
+	mask *mask
+	dst  io.Writer
+	s    *redact.ForeignStream
+	seen int
+}
+
+func (f *strangers) Write(p []byte) (int, error) {
+	if f.s == nil {
+		var o redact.ForeignOptions
+		if f.mask.exempt != nil {
+			o.Exempt = f.mask.exempt()
+		}
+		f.s = redact.Foreign(f.dst, o)
+	}
+	n, err := f.s.Write(p)
+	f.tally()
+	return n, err
+}
+
+// Close lets out what was held back.
+func (f *strangers) Close() error {
+	if f.s == nil {
+		return nil
+	}
+	err := f.s.Close()
+	f.tally()
+	return err
+}
+
+func (f *strangers) tally() {
+	now := f.s.Report().Redactions
+	f.mask.foreign.Add(int64(now - f.seen))
+	f.seen = now
 }
 
 func (w *masked) Write(p []byte) (n int, err error) {
@@ -256,7 +297,7 @@ func (w *masked) guard(err *error) {
 // Close lets out what was held back. A gagged run's is erased: dst refuses it.
 func (w *masked) Close() (err error) {
 	defer w.guard(&err)
-	err = errors.Join(w.outer.Close(), w.inner.Close())
+	err = errors.Join(w.outer.Close(), w.inner.Close(), w.last.Close())
 	w.tally()
 	return err
 }

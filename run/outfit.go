@@ -30,6 +30,7 @@ type outfit struct {
 	box *sandbox.Box
 
 	items   []deliver.Item
+	drawn   []string // placeholders: they look like secrets on purpose
 	extra   []string // variables of the proxy and of trust, complete
 	files   []sandbox.File
 	listen  []sandbox.Listen
@@ -55,6 +56,7 @@ const (
 // outfit makes what the plan's resources need in the box.
 func (e *Engine) outfit(ctx context.Context, l *live, p *plan, box *sandbox.Box) (o *outfit, err error) {
 	o = &outfit{e: e, l: l, box: box, serve: map[string]func(net.Listener) error{}}
+	l.mask.exempt = func() []string { return o.drawn }
 	defer func() {
 		if err != nil {
 			o.close()
@@ -112,6 +114,7 @@ func (o *outfit) api(r vault.Resource, s StandIn) (egress.Resource, error) {
 		if err != nil {
 			return out, err
 		}
+		o.drawn = append(o.drawn, text)
 		out.Swaps = append(out.Swaps, egress.Swap{
 			Placeholder: text, Header: w.Header, Template: w.Template, Basic: w.Basic, Path: w.Path, Value: o.e.valueOf(o.l.ctx, r, w.Field, w.Minted),
 		})

@@ -33,6 +33,8 @@ type resourceOut struct {
 	Labels     map[string]string `json:"labels"`
 	Status     string            `json:"status"`
 	Use        string            `json:"use"`
+	Env        []string          `json:"environment"` // names of the variables that a command of a run finds it under
+	Hosts      []string          `json:"hosts"`       // where its credential goes, and nowhere else
 	Pins       []pinOut          `json:"pinned_commands"`
 }
 
@@ -55,13 +57,14 @@ const (
 	briefAttribute = 120      // characters
 )
 
-const resourceSchema = `{"type":"object","properties":{"handle":{"type":"string"},"kind":{"type":"string"},"project":{"type":"string"},"attributes":{"type":"object","additionalProperties":{"type":"string"}},"labels":{"type":"object","additionalProperties":{"type":"string"}},"status":{"type":"string"},"use":{"type":"string"},"pinned_commands":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"argv":{"type":"array","items":{"type":"string"}}},"required":["name","argv"],"additionalProperties":false}}},"required":["handle","kind","project","attributes","labels","status","use","pinned_commands"],"additionalProperties":false}`
+const resourceSchema = `{"type":"object","properties":{"handle":{"type":"string"},"kind":{"type":"string"},"project":{"type":"string"},"attributes":{"type":"object","additionalProperties":{"type":"string"}},"labels":{"type":"object","additionalProperties":{"type":"string"}},"status":{"type":"string"},"use":{"type":"string"},"environment":{"type":"array","items":{"type":"string"}},"hosts":{"type":"array","items":{"type":"string"}},"pinned_commands":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"argv":{"type":"array","items":{"type":"string"}}},"required":["name","argv"],"additionalProperties":false}}},"required":["handle","kind","project","attributes","labels","status","use","environment","hosts","pinned_commands"],"additionalProperties":false}`
 
 func listResources(d Deps) mcp.Tool {
 	return mcp.Tool{
 		Name:  "list_resources",
 		Title: "List resources",
-		Description: "Lists the credentials and machines you may use, by handle: what each is for and which commands the operator pinned. " +
+		Description: "Lists the credentials and machines you may use, by handle: what each is for, the variables that a command finds it under (environment), the hosts its " +
+			"credential is good for, and which commands the operator pinned. " +
 			"Values are never shown; you use a resource by its handle in run_with_resource. Call this first, and again with next_cursor until that is empty. " +
 			`Example: {"kind":"server"}`,
 		Input: schema(`"kind":{"type":"string","enum":[` + kindEnum() + `],"description":"only this kind"},` +
@@ -159,15 +162,33 @@ func (o resourceOut) brief() resourceOut {
 // resourceView is the one place in which a resource becomes a reply to a model.
 func resourceView(r vault.Resource) resourceOut {
 	out := resourceOut{
-		Handle: r.Handle, Kind: r.Kind, Project: r.Project, Attributes: shown(r.Attrs), Labels: nonNil(r.Labels), Status: string(r.Status), Pins: []pinOut{},
+		Handle: r.Handle, Kind: r.Kind, Project: r.Project, Attributes: shown(r.Attrs), Labels: nonNil(r.Labels), Status: string(r.Status),
+		Env: []string{}, Hosts: []string{}, Pins: []pinOut{},
 	}
-	if k, err := kind.Get(r.Kind); err == nil && k.Uses != nil {
-		out.Use = k.Uses(r.Attrs)
+	if k, err := kind.Get(r.Kind); err == nil {
+		describe(&out, k, r)
 	}
 	for _, p := range r.Policy.Pins {
 		out.Pins = append(out.Pins, pinOut{Name: p.Name, Argv: p.Argv})
 	}
 	return out
+}
+
+// describe says what a model needs to know to use the resource: what for, under which variables, at which hosts.
+func describe(out *resourceOut, k kind.Kind, r vault.Resource) {
+	if k.Uses != nil {
+		out.Use = k.Uses(r.Attrs)
+	}
+	for _, v := range k.EnvVars(r.Attrs) {
+		if !slices.Contains(out.Env, v.Name) {
+			out.Env = append(out.Env, v.Name)
+		}
+	}
+	for _, rule := range k.Rules(r.Attrs, r.Policy) {
+		if h := (policy.HostRule{Host: rule.Host, Port: rule.Port}).String(); !slices.Contains(out.Hosts, h) {
+			out.Hosts = append(out.Hosts, h)
+		}
+	}
 }
 
 // shown leaves out a server's host key: public as it is, scans of the internet find the address by it.
