@@ -25,7 +25,8 @@ type ForeignOptions struct {
 type ForeignStream struct {
 	dst    io.Writer
 	exempt []string // sorted
-	buf    []byte   // text: contextLen bytes at most that were decided before, then what is not decided
+	buf    []byte   // text: some that was decided before, for the rules to look back at, then what is not decided; in own, or in the caller's hands
+	own    []byte
 	base   int64    // offset of buf[0] in the stream
 	pos    int      // offset in buf of the first byte that is not decided
 	scan   int      // offset in buf of the next window to look at; ≤ pos+a literal
@@ -64,10 +65,16 @@ func (s *ForeignStream) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	for rest := p; len(rest) > 0 && s.err == nil; {
-		n := min(len(rest), blockLen)
-		s.grow(n)
-		s.buf = append(s.buf, rest[:n]...)
+	rest := p
+	for n := joinLen; len(rest) > 0 && s.err == nil; n = len(rest) {
+		n = min(n, len(rest))
+		if held := len(s.own); held > 0 && held <= len(p)-len(rest) { // all of it stands in p as well: no need for a copy
+			s.buf = p[len(p)-len(rest)-held : len(p)-len(rest)+n]
+		} else {
+			s.grow(n)
+			s.own = append(s.own, rest[:n]...)
+			s.buf = s.own
+		}
 		rest = rest[n:]
 		s.err = s.process(false)
 	}
@@ -91,8 +98,8 @@ func (s *ForeignStream) Close() error {
 			s.err = ErrClosed
 		}
 	}
-	clear(s.buf[:cap(s.buf)])
-	s.buf, s.pos, s.scan = nil, 0, 0
+	clear(s.own[:cap(s.own)])
+	s.buf, s.own, s.pos, s.scan = nil, nil, 0, 0
 	return quiet(err)
 }
 
@@ -101,14 +108,14 @@ func (s *ForeignStream) Report() Report {
 	return Report{Redactions: s.count, Names: slices.Clone(s.names)}
 }
 
-// grow makes room, and erases the buffer that it leaves.
+// grow makes room in own, and erases what it leaves.
 func (s *ForeignStream) grow(n int) {
-	if len(s.buf)+n <= cap(s.buf) {
+	if len(s.own)+n <= cap(s.own) {
 		return
 	}
-	b := append(make([]byte, 0, max(2*cap(s.buf), len(s.buf)+n, 512)), s.buf...)
-	clear(s.buf)
-	s.buf = b
+	b := append(make([]byte, 0, max(2*cap(s.own), len(s.own)+n, 2*joinLen)), s.own...)
+	clear(s.own[:cap(s.own)])
+	s.own = b
 }
 
 // process decides what can be decided of buf and drops it, but for the context.
@@ -133,7 +140,7 @@ func (s *ForeignStream) process(final bool) error {
 			known = s.exempted(f, final)
 		}
 		if v == unsure || known == unsure {
-			hold = f.from
+			hold = min(f.from, s.tail(final)) // a literal that began before may have its window behind this one's
 			break
 		}
 		if known == yes {
@@ -226,15 +233,17 @@ func (s *ForeignStream) tail(final bool) int {
 	return n
 }
 
-// drop forgets what was decided, but for the context.
+// drop forgets what was decided, but for the context, and keeps the rest in own.
 func (s *ForeignStream) drop() {
-	cut := min(s.pos, s.scan) - contextLen
-	if cut <= 0 {
-		return
+	cut := max(0, min(s.pos, s.scan)-contextLen)
+	kept, old := s.buf[cut:], len(s.own)
+	s.own = s.own[:0]
+	s.grow(len(kept))
+	s.own = append(s.own, kept...)
+	if old > len(s.own) {
+		clear(s.own[len(s.own):old])
 	}
-	n := copy(s.buf, s.buf[cut:])
-	clear(s.buf[n:])
-	s.buf = s.buf[:n]
+	s.buf = s.own
 	s.base += int64(cut)
 	s.pos -= cut
 	s.scan -= cut

@@ -2,7 +2,6 @@ package redact
 
 import (
 	"bytes"
-	"slices"
 	"sync"
 )
 
@@ -35,13 +34,22 @@ type foreignRule struct {
 }
 
 // foreignTable finds the literals of all rules in one pass. Each has a window of three bytes that is rare in text. At every second offset two bytes are looked
-// up in a set of 65536 bits: of a window one pair stands there, whichever offset it has.
+// up: of a window one pair stands there, whichever offset it has.
 type foreignTable struct {
-	pairs   [1 << 16 / 64]uint64
+	pairs   [1 << 16]half        // 64 KiB, of which text touches a fifth
+	keys    [1 << 16 / 64]uint64 // hashes of whole windows: most pairs that stand there by chance end here
 	windows [1 << windowBits][]placed
 	begun   map[string]bool // proper prefixes of literals; of those in any case in lower case
 	longest int             // of the literals, in bytes
 }
+
+// half says which half of a window a pair may be.
+type half uint8
+
+const (
+	firstHalf  half = 1
+	secondHalf half = 2
+)
 
 const windowBits = 12
 
@@ -66,9 +74,10 @@ var foreignRules = sync.OnceValue(func() *foreignTable {
 func (t *foreignTable) add(r *foreignRule) {
 	off := rarest(r.literal)
 	for w := range cases(r.literal[off:off+3], r.fold) {
-		t.mark(w[0], w[1])
-		t.mark(w[1], w[2])
+		t.pairs[uint(w[0])|uint(w[1])<<8] |= firstHalf
+		t.pairs[uint(w[1])|uint(w[2])<<8] |= secondHalf
 		key := windowKey([]byte(w))
+		t.keys[keyBit(key)>>6] |= 1 << (keyBit(key) & 63)
 		slot := &t.windows[windowSlot(key)]
 		*slot = append(*slot, placed{key, off, r})
 	}
@@ -84,9 +93,9 @@ func (t *foreignTable) add(r *foreignRule) {
 // foldMark sets apart, in begun, what is compared in lower case.
 const foldMark = "\x00"
 
-func (t *foreignTable) mark(a, b byte) { v := uint(a) | uint(b)<<8; t.pairs[v>>6] |= 1 << (v & 63) }
-
 func windowKey(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
+
+func keyBit(key uint32) uint32 { return key * 0x9E3779B1 >> 16 }
 
 func windowSlot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - windowBits) }
 
@@ -101,18 +110,13 @@ func rarest(literal string) (best int) {
 	return best
 }
 
-// weight is about how often a byte stands in logs, code and JSON, as far as choosing a window needs it.
-func weight(c byte) int {
-	switch {
-	case bytes.IndexByte([]byte("etaoinsrhlduc "), c) >= 0:
-		return 9
-	case c >= 'a' && c <= 'z', c == '.', c == '-', c == '/', c == '"':
-		return 4
-	case c >= '0' && c <= '9', c == ':', c == '=':
-		return 3
-	}
-	return 1
+// often is about how often a byte stands in logs, code and JSON, as far as choosing a window needs it. What is not in it is rare.
+var often = map[byte]int{
+	'e': 12, 't': 9, 'a': 8, 'o': 8, 'i': 7, 'n': 7, 's': 6, 'r': 6, 'h': 6, 'd': 4, 'l': 4, 'u': 3, 'c': 3, 'm': 3, 'f': 2, 'w': 2, 'g': 2, 'p': 2, 'y': 2, 'b': 2,
+	'0': 6, '1': 6, '2': 6, '3': 6, '4': 6, '5': 6, '6': 6, '7': 6, '8': 6, '9': 6, ' ': 10, '"': 4, '-': 3, '.': 3, ':': 3, '/': 3, '=': 2,
 }
+
+func weight(c byte) int { return max(often[c], 1) }
 
 // cases gives w, or w in every case.
 func cases(w string, fold bool) map[string]bool {
@@ -142,40 +146,36 @@ func (t *foreignTable) begins(b []byte) bool {
 	return t.begun[string(b)] || t.begun[foldMark+string(bytes.ToLower(b))]
 }
 
-// window gives the first offset ≥ from at which a window of some rule stands, or -1.
+// window gives the first offset ≥ from at which a window of some rule may stand, or -1.
 func (t *foreignTable) window(b []byte, from int) int {
 	i, n := from, len(b)
-	for i+8 <= n {
-		v := load(b, i)
-		hit := t.has(v)&1 | t.has(v>>16)&1<<1 | t.has(v>>32)&1<<2 | t.has(v>>48)&1<<3
-		if hit != 0 {
-			for k := range 4 {
-				if hit>>k&1 == 0 {
-					continue
-				}
-				for at := i + 2*k - 1; at <= i+2*k; at++ {
-					if at >= from && at+3 <= n && t.known(b[at:]) {
-						return at
-					}
-				}
+	for ; i+10 <= n; i += 8 { // pairs at i+1, i+3, i+5, i+7: windows from i on
+		v := load(b, i+1)
+		if t.pairs[v&0xffff]|t.pairs[v>>16&0xffff]|t.pairs[v>>32&0xffff]|t.pairs[v>>48] == 0 {
+			continue
+		}
+		for at := i; at < i+8; at, v = at+2, v>>16 {
+			h := t.pairs[v&0xffff]
+			if h&secondHalf != 0 && t.may(b, at) {
+				return at
+			}
+			if h&firstHalf != 0 && t.may(b, at+1) {
+				return at + 1
 			}
 		}
-		i += 8
 	}
-	for at := max(from, i-1); at+3 <= n; at++ {
-		if t.known(b[at:]) {
+	for at := i; at+3 <= n; at++ {
+		if t.may(b, at) {
 			return at
 		}
 	}
 	return -1
 }
 
-// has gives, in its lowest bit, whether the pair in the low 16 bits of v is in the set.
-func (t *foreignTable) has(v uint64) uint64 { return t.pairs[v&0xffff>>6] >> (v & 63) }
-
-func (t *foreignTable) known(b []byte) bool {
-	key := windowKey(b)
-	return slices.ContainsFunc(t.windows[windowSlot(key)], func(p placed) bool { return p.key == key })
+// may tells whether the three bytes at b[at] may be a window.
+func (t *foreignTable) may(b []byte, at int) bool {
+	k := keyBit(uint32(b[at]) | uint32(b[at+1])<<8 | uint32(b[at+2])<<16)
+	return t.keys[k>>6]>>(k&63)&1 != 0
 }
 
 // next finds the first place at or behind scan of which a rule says something, and leaves scan at its window.
