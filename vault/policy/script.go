@@ -32,6 +32,8 @@ var (
 	cmdExe = language{long: []string{"/c", "/k", "/r"}, once: true}
 	other  = language{code: "efc"}
 	launch = language{code: "S", plain: "i0vnEHtrz", long: []string{"--split-string"}, runs: true}
+	fetch  = language{code: "cp", plain: "yq", long: []string{"--call", "--package", "--from", "--with", "--python", "--index-url"}, runs: true}
+	jq     = language{code: "f", module: "L", plain: "acehijMnrRsSC", long: []string{"--from-file", "--library-path", "--expression"}}
 	after1 = language{plain: launch.plain, long: []string{"-c", "--command"}, skip: 1, runs: true}
 )
 
@@ -42,11 +44,15 @@ var languages = map[string]language{
 	"awk": awk, "gawk": awk, "mawk": awk, "nawk": awk, "sed": sed, "gsed": sed, "pwsh": pwsh, "powershell": pwsh, "cmd": cmdExe, "Rscript": other, "tclsh": other, "expect": other, "osascript": other, "groovy": other, "jshell": other,
 	"env": launch, "sudo": launch, "doas": launch, "nice": launch, "nohup": launch, "setsid": launch, "xargs": launch, "busybox": launch, "toybox": launch, "time": launch,
 	"stdbuf": launch, "ionice": launch, "unshare": launch, "nsenter": launch, "setpriv": launch, "systemd-run": launch, "strace": launch,
-	"timeout": after1, "chroot": after1, "flock": after1, "su": after1, "runuser": after1,
+	"timeout": after1, "chroot": after1, "flock": after1, "su": after1, "runuser": after1, "gosu": after1, "su-exec": after1, "setuidgid": after1, "taskset": after1, "chrt": after1,
+	"pkexec": launch, "ssh-agent": launch, "entr": launch, "ltrace": launch, "perf": launch, "valgrind": launch, "fakeroot": launch, "proot": launch, "faketime": launch, "xvfb-run": launch,
+	"dbus-run-session": launch, "torsocks": launch, "proxychains": launch, "numactl": launch, "prlimit": launch, "cgexec": launch, "capsh": launch, "firejail": launch, "bwrap": launch, "unbuffer": launch,
+	"tini": launch, "dumb-init": launch, "start-stop-daemon": launch, "ld-linux-x86-64.so": launch, "ld.so": launch, "npx": fetch, "pnpx": fetch, "bunx": fetch, "uvx": fetch, "jq": jq, "gojq": jq, "yq": jq,
 }
 
 // joiners hand their arguments, put together with blanks, to a shell: a value must not hold what a shell acts on.
-var joiners = map[string]bool{"ssh": true, "watch": true, "parallel": true, "eval": true, "su": true, "runuser": true, "dbclient": true, "sshpass": true, "script": true}
+var joiners = map[string]bool{"ssh": true, "watch": true, "parallel": true, "eval": true, "su": true, "runuser": true, "dbclient": true, "sshpass": true, "script": true,
+	"tmux": true, "screen": true, "mosh": true, "rsh": true, "pdsh": true, "pssh": true, "clush": true, "sg": true, "xterm": true}
 
 // carriers run a command that stands somewhere among their arguments.
 var carriers = map[string]bool{"docker": true, "podman": true, "nerdctl": true, "kubectl": true, "docker-compose": true, "lxc": true, "find": true, "ssh": true, "watch": true,
@@ -61,7 +67,7 @@ func programOf(e element) string {
 	}
 	base := path.Base(strings.ReplaceAll(e.literal, `\`, "/"))
 	base = strings.TrimSuffix(base, ".exe")
-	if _, known := languages[base]; known {
+	if _, known := languages[base]; known || runners[base].opts != "" {
 		return base
 	}
 	return version.ReplaceAllString(base, "")
@@ -77,6 +83,9 @@ func checkScripts(elements []element, stdin bool) error {
 		if program && joiners[name] && looseHole(rest) {
 			return badPin("the program gives its arguments to a shell, so its holes may not be of type text or relpath")
 		}
+		if r, ok := runnerOf(name); ok && program && r.refuses(rest) {
+			return badPin("a hole may not stand where the program runs, loads or expands what fills it, or sends the credential to where it says; write that literally, or give an enum of what is meant")
+		}
 		lang, known := languages[name]
 		if known && program {
 			fixed, ok := lang.walk(rest)
@@ -90,11 +99,24 @@ func checkScripts(elements []element, stdin bool) error {
 		if known && len(rest) > 1 && rest[0].hole == nil && rest[1].hole != nil && lang.takes(rest[0].literal) {
 			return badPin("a hole may not stand in what a shell or an interpreter runs")
 		}
+		if program && (name == "perl" || name == "ruby") && loops(rest) && looseHole(rest) {
+			return badPin("with -n or -p the interpreter opens its arguments, and one that ends in `|` is a command: no hole may be of type text or relpath")
+		}
 		if i == 0 || known {
 			program = program && (lang.runs || carriers[name])
 		}
 	}
 	return nil
+}
+
+// loops tells whether an interpreter is told to read the files that its arguments name.
+func loops(rest []element) bool {
+	for _, e := range rest {
+		if s := e.literal; e.hole == nil && len(s) > 1 && s[0] == '-' && s[1] != '-' && onlyLetters(s[1:]) && strings.ContainsAny(s, "np") {
+			return true
+		}
+	}
+	return false
 }
 
 func looseHole(elements []element) bool {
