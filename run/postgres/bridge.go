@@ -37,7 +37,7 @@ func (s *session) bridge() {
 		var wg sync.WaitGroup
 		wg.Go(s.upstream)
 		err = up.run()
-		s.wind(err, up.torn)
+		s.wind(err, up.gone)
 		wg.Wait()
 	}
 	e := Event{Kind: Closed, Conn: s.n, Sent: s.sent.Load(), Received: s.received.Load()}
@@ -60,7 +60,7 @@ func (s *session) wind(err error, gone bool) {
 		_, err = io.Copy(io.Discard, s.up.conn)
 	}
 	ended := err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-	if !ended && s.busy() {
+	if !ended && s.busy() && !errors.Is(err, errFraming) {
 		s.f.stop([]*session{s}) // a query that nobody waits for
 	}
 	_ = s.child.SetReadDeadline(time.Now())

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -85,10 +86,14 @@ func (f *Front) Serve(l net.Listener) error {
 	defer f.wg.Done()
 	for {
 		c, err := l.Accept()
-		if err != nil {
-			if f.ctx.Err() != nil {
-				return nil
-			}
+		switch {
+		case err == nil:
+		case f.over():
+			return nil
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+			time.Sleep(acceptPause) // the process is out of descriptors, by whatever it does: that passes
+			continue
+		default:
 			return err
 		}
 		if !f.enlist(func() { f.sockets[c] = true }) {
@@ -101,6 +106,15 @@ func (f *Front) Serve(l net.Listener) error {
 			f.answer(c)
 		}()
 	}
+}
+
+// acceptPause is how long accepting rests when the process has no descriptor left.
+const acceptPause = 50 * time.Millisecond
+
+func (f *Front) over() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
 }
 
 // enlist counts a goroutine in, unless the front is closed or holds more sockets than logins and their cancel requests can need.

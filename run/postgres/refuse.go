@@ -78,6 +78,7 @@ const (
 	Full        Class = "full"
 	Starting    Class = "starting"
 	NoDatabase  Class = "database"
+	Setting     Class = "setting"
 	Protocol    Class = "protocol"
 )
 
@@ -92,6 +93,7 @@ var sentences = map[Class]string{
 	Full:        "the database server takes no more connections",
 	Starting:    "the database server is starting up or shutting down",
 	NoDatabase:  "the database in the URL does not exist, or the user may not connect to it",
+	Setting:     "the database server does not take one of the settings with which the connection starts",
 	Protocol:    "the database server ended the login",
 }
 
@@ -99,6 +101,7 @@ var nextSteps = map[Class]string{
 	Address:     "a person may allow it: zavhoz resource policy HANDLE --allow-private",
 	Certificate: "a person checks the server, and gives its certificates: zavhoz resource policy HANDLE --upstream-ca FILE",
 	NoTLS:       "a person checks sslmode in the URL: zavhoz resource edit HANDLE --secret url=-",
+	Setting:     "leave settings out of the connection's URL or options, and SET them once connected",
 	NoDatabase:  "a person checks the URL: zavhoz resource edit HANDLE --secret url=-",
 }
 
@@ -144,13 +147,15 @@ func classify(err error, pg *pgconn.PgError, own fault.Code) Class {
 		return Address
 	case pg != nil && (pg.Code == "3D000" || pg.Code == "42501"):
 		return NoDatabase
+	case pg != nil && (pg.Code == "22023" || pg.Code == "42704"):
+		return Setting
 	case pg != nil && pg.Code == "53300":
 		return Full
 	case pg != nil && pg.Code == "57P03":
 		return Starting
 	case errors.As(err, &certificate), errors.As(err, &authority), errors.As(err, &name), errors.Is(err, errNoCertificate):
 		return Certificate
-	case strings.Contains(err.Error(), "server refused TLS connection"): // the library has no type for it
+	case pg == nil && strings.Contains(err.Error(), "server refused TLS connection"): // the library has no type for it
 		return NoTLS
 	case errors.As(err, &dns):
 		return DNS

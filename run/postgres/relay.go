@@ -20,7 +20,8 @@ type relay struct {
 	mask     func(io.Writer) io.WriteCloser
 	received *atomic.Int64
 	ready    func() // at each ReadyForQuery
-	torn     bool   // dst ended within a message: nothing more can be said on it
+	torn     bool   // dst holds a part of a message: nothing more can be said on it
+	gone     bool   // dst takes nothing any more
 
 	batch []byte // whole messages
 	spans []span // what of batch may hold text
@@ -133,7 +134,9 @@ func (r *relay) flush() error {
 func (r *relay) write(p []byte) error {
 	n, err := r.dst.Write(p)
 	r.received.Add(int64(n))
-	r.torn = r.torn || err != nil
+	if err != nil {
+		r.torn, r.gone = true, true
+	}
 	return err
 }
 
@@ -196,6 +199,7 @@ func (r *relay) through(n int) error {
 	closing := w.Close()
 	switch {
 	case out.err != nil:
+		r.gone = out.err != errMaskLength
 		return out.err
 	case err != nil || closing != nil:
 		return errors.Join(errMask, err, closing)
