@@ -34,6 +34,14 @@ func TestOrdinaryCallsPass(t *testing.T) {
 	})
 }
 
+// A source route or a device would carry the bytes of a connection with the broker to somebody else.
+func TestAttack08_NoOtherWayForPackets(t *testing.T) {
+	under(t, "basic", map[string]string{"source route": "ENOPROTOOPT", "source route 6": "ENOPROTOOPT", "old source route 6": "ENOPROTOOPT",
+		"device":        "ENOPROTOOPT",
+		"device number": "ENOPROTOOPT", "mark": "ENOPROTOOPT", "transparent": "ENOPROTOOPT", "service": "worked", "v6 only": "worked",
+		"keepalive": "worked"})
+}
+
 func TestAttack09_NoDatagrams(t *testing.T) {
 	under(t, "basic", map[string]string{"udp": "EACCES", "udp6": "EACCES", "ping": "EACCES", "udplite": "EACCES"})
 }

@@ -1,6 +1,9 @@
 package seccomp
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // model is the rules as one would say them, call by call and without any program; written apart from the tables' own functions.
 func model(archName string, o Options, d data) uint32 {
@@ -38,7 +41,21 @@ func model(archName string, o Options, d data) uint32 {
 		}
 		return ok
 	case "setsockopt":
-		if arg(1) == 6 && (arg(2) == 19 || arg(2) == 30 || arg(2) == 31 || arg(2) == 34) {
+		good := true
+		switch level, option := arg(1), arg(2); {
+		case level == 6:
+			good = option != 19 && option != 30 && option != 31 && option != 34
+		case !o.DenyUDP, level == 270:
+		case level == 1:
+			good = option != 25 && option != 36 && option != 62
+		case level == 0:
+			good = slices.Contains([]uint32{1, 2, 8, 10, 11, 12, 13, 24}, option)
+		case level == 41:
+			good = slices.Contains([]uint32{16, 23, 24, 25, 26, 49, 66, 67, 72}, option)
+		default:
+			good = false
+		}
+		if !good {
 			return refuse(92)
 		}
 		return ok
@@ -146,7 +163,8 @@ var byNumber = func() map[string]map[uint32]judged {
 }()
 
 // interesting are values near what the rules compare with; the rest is any.
-var interesting = []uint64{0, 1, 2, 3, 5, 6, 8, 10, 16, 17, 19, 29, 30, 31, 33, 34, 35, 40, 58, 132, 136, 255, 256, 262, 0x200, 0x400, 0x600,
+var interesting = []uint64{0, 1, 2, 3, 4, 5, 6, 8, 10, 11, 23, 24, 25, 26, 36, 41, 50, 57, 62, 67, 72, 270, 16, 17, 19, 29, 30, 31, 33, 34, 35,
+	40, 58, 132, 136, 255, 256, 262, 0x200, 0x400, 0x600,
 	0x40600, 0x801, 0x80801, 0x80002,
 	0x5412, 0x541c, 0x541d, 0x5423, 0x20000, 0x20008, 0x40000, 0x10000000, 0x20000000, 0x20004000, 0x40000000, 0x80000000, 0xffffffff}
 

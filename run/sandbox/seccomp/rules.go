@@ -32,9 +32,11 @@ const (
 	netlinkRoute                       = 0 // getaddrinfo and ip(8) ask for addresses by it
 
 	msgFastOpen = 0x20000000
-	levelTCP    = 6
-	tcpRepair, tcpFastOpenConnect, tcpULP,
-	tcpFastOpenNoCookie = 19, 30, 31, 34
+
+	levelIP, levelSocket, levelTCP, levelIP6, levelNetlink = 0, 1, 6, 41, 270
+
+	tcpRepair, tcpFastOpenConnect, tcpULP, tcpFastOpenNoCookie = 19, 30, 31, 34
+	soBindToDevice, soMark, soBindToIfindex                    = 25, 36, 62
 
 	cloneFS, cloneFiles, cloneSysvsem = 0x200, 0x400, 0x40000
 	// mount, cgroup, UTS, IPC, user, process and network namespace. The time namespace's bit is part of the signal here.
@@ -61,7 +63,7 @@ func (v verdict) code(o Options) code {
 	case bySendFlags4:
 		return without(3, msgFastOpen, retNotSupported)
 	case bySockopt:
-		return onlyWhere(1, levelTCP, noneOf(2, retNoProtoOpt, tcpRepair, tcpFastOpenConnect, tcpULP, tcpFastOpenNoCookie))
+		return optionRule(o)
 	case byConnect:
 		return code{give(pick(o.Notify, retNotify, retAllow))}
 	case byListen:
@@ -118,6 +120,28 @@ func pairRule(o Options) code {
 	p := code{low(2), bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 2}}
 	p = append(p, bpf.JumpIf{Cond: bpf.JumpEqual, Val: afUnix, SkipTrue: 1}, give(retProtoUnknown), low(0))
 	return append(append(p, where(afUnix, kind)...), give(retFamily))
+}
+
+// The options of IP and IPv6 that stay without a network namespace: type of service, hops, path MTU, errors and what comes with a packet, and the
+// late choice of a port; of IPv6 also IPV6_V6ONLY and the preference among addresses.
+var (
+	optionsIP  = []uint32{1, 2, 8, 10, 11, 12, 13, 24}
+	optionsIP6 = []uint32{16, 23, 24, 25, 26, 49, 66, 67, 72}
+)
+
+// optionRule: without a network namespace an option must not send packets another way than the address says. A source route (IP_OPTIONS,
+// IPV6_RTHDR) or a device would carry what is written to a connection with the broker to anybody.
+func optionRule(o Options) code {
+	tcp := noneOf(2, retNoProtoOpt, tcpRepair, tcpFastOpenConnect, tcpULP, tcpFastOpenNoCookie)
+	if !o.DenyUDP {
+		return onlyWhere(1, levelTCP, tcp)
+	}
+	p := append(code{low(1)}, where(levelTCP, tcp)...)
+	p = append(p, where(levelSocket, noneOf(2, retNoProtoOpt, soBindToDevice, soMark, soBindToIfindex))...)
+	p = append(p, where(levelIP, oneOf(2, retNoProtoOpt, optionsIP...))...)
+	p = append(p, where(levelIP6, oneOf(2, retNoProtoOpt, optionsIP6...))...)
+	p = append(p, where(levelNetlink, code{give(retAllow)})...)
+	return append(p, give(retNoProtoOpt))
 }
 
 // prlimitRule: process 0 is oneself; of others the limits may be read, not set. The pointer counts with both halves.

@@ -18,7 +18,7 @@ var ruledCalls = []group{
 	{bySendFlags3, []call{
 		{"sendmsg", 46, 211},
 	}},
-	// What makes another protocol of a TCP socket, or defers its connect (attacks 10, 11).
+	// What makes another protocol of a TCP socket, or defers its connect (attacks 10, 11), or sends its packets to others (attack 8).
 	{bySockopt, []call{
 		{"setsockopt", 54, 208},
 	}},

@@ -130,6 +130,21 @@ var attempts = map[string]func() error{
 	"uevent":    socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT),
 	"diag":      socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_SOCK_DIAG),
 	"tipc pair": raw(unix.SYS_SOCKETPAIR, unix.AF_TIPC, unix.SOCK_STREAM, 0, pointer()),
+	// packets that go elsewhere: a source route by way of 192.0.2.1
+	"source route": func() error {
+		return option(unix.AF_INET, unix.IPPROTO_IP, unix.IP_OPTIONS, "\x83\x07\x04\xc0\x00\x02\x01\x01")
+	},
+	"source route 6": func() error {
+		return option(unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RTHDR, string(make([]byte, 24)))
+	},
+	"old source route 6": func() error { return option(unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_2292RTHDR, "\x01\x00\x00\x00") },
+	"device":             func() error { return option(unix.AF_INET, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, "lo") },
+	"device number":      func() error { return option(unix.AF_INET, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, "\x01\x00\x00\x00") },
+	"mark":               func() error { return option(unix.AF_INET, unix.SOL_SOCKET, unix.SO_MARK, "\x01\x00\x00\x00") },
+	"transparent":        func() error { return option(unix.AF_INET, unix.IPPROTO_IP, unix.IP_TRANSPARENT, "\x01\x00\x00\x00") },
+	"service":            func() error { return option(unix.AF_INET, unix.IPPROTO_IP, unix.IP_TOS, "\x08\x00\x00\x00") },
+	"v6 only":            func() error { return option(unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, "\x01\x00\x00\x00") },
+	"keepalive":          func() error { return option(unix.AF_INET, unix.SOL_SOCKET, unix.SO_KEEPALIVE, "\x01\x00\x00\x00") },
 	// data with the first packet
 	"tfo sendto": fastOpen(unix.SYS_SENDTO), "tfo sendmsg": fastOpen(unix.SYS_SENDMSG), "tfo sendmmsg": fastOpen(unix.SYS_SENDMMSG),
 	"tfo connect": onSocket(unix.TCP_FASTOPEN_CONNECT), "tfo no cookie": onSocket(unix.TCP_FASTOPEN_NO_COOKIE),
@@ -211,26 +226,21 @@ func listen() error {
 	return unix.Listen(fd, 1) // without bind: the kernel chooses a port
 }
 
-func onSocket(option int) func() error {
-	return func() error {
-		fd, err := stream()
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, option, 1)
-	}
+func onSocket(name int) func() error {
+	return func() error { return option(unix.AF_INET, unix.IPPROTO_TCP, name, "\x01\x00\x00\x00") }
 }
 
-func onSocketText(option int, value string) func() error {
-	return func() error {
-		fd, err := stream()
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		return unix.SetsockoptString(fd, unix.IPPROTO_TCP, option, value)
+func onSocketText(name int, value string) func() error {
+	return func() error { return option(unix.AF_INET, unix.IPPROTO_TCP, name, value) }
+}
+
+func option(family, level, name int, value string) error {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
 	}
+	defer unix.Close(fd)
+	return unix.SetsockoptString(fd, level, name, value)
 }
 
 // clone would make a process; the child of one that works ends at once.
