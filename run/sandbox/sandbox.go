@@ -18,13 +18,10 @@ type Options struct {
 	Log       *slog.Logger // nil: nowhere
 }
 
-// Sandbox makes boxes. It is safe for concurrent use.
-type Sandbox struct{ o Options }
-
 // BoxOptions name a box.
 type BoxOptions struct {
 	RunID string
-	Level policy.Level // at least this; "": the strongest that holds here
+	Level policy.Level // exactly this; "": the strongest that holds here
 }
 
 // Feature is one thing that confinement rests on here.
@@ -48,21 +45,22 @@ var (
 )
 
 // New gives a Sandbox. Its launcher starts with the first box.
-func New(o Options) (*Sandbox, error) { return &Sandbox{o: o}, nil }
-
-// Probe tries every feature, the first time; later calls give the same report.
-func (s *Sandbox) Probe(context.Context) Report { return Report{Level: policy.LevelOpen} }
+func New(o Options) (*Sandbox, error) { return newSandbox(o) }
 
 // Level is the strongest level that holds here; LevelOpen where none does.
 func (s *Sandbox) Level() policy.Level { return s.Probe(context.Background()).Level }
 
-// Open makes a box. Fault: isolation_unavailable.
-func (s *Sandbox) Open(context.Context, BoxOptions) (*Box, error) {
-	return nil, fault.New(fault.IsolationMissing, "this machine cannot confine a command", "zavhoz doctor tells what is missing")
+// Open makes a box at exactly o.Level, or at the strongest that holds where o.Level is empty. Fault: isolation_unavailable; nothing weaker is
+// ever taken instead.
+func (s *Sandbox) Open(ctx context.Context, o BoxOptions) (*Box, error) {
+	have := s.Level()
+	level := o.Level
+	if level == "" {
+		level = have
+	}
+	if level == policy.LevelOpen || !have.Meets(level) {
+		return nil, fault.Newf(fault.IsolationMissing, "this machine offers the isolation level %s, and the run needs %s", have, level).
+			WithNext("zavhoz doctor tells what is missing and how to get it")
+	}
+	return s.open(o, level)
 }
-
-// Close ends the launcher and with it every box.
-func (s *Sandbox) Close() error { return nil }
-
-// Main makes this process the launcher if that is what it was started as; then it never returns. It is the first line of main and of TestMain.
-func Main() {}

@@ -88,3 +88,14 @@ type Change struct {
 	Dir     bool
 	Bytes   int64
 }
+
+// or fills what is zero from d.
+func (l Limits) or(d Limits) Limits {
+	pick := func(v, d int) int {
+		if v > 0 {
+			return v
+		}
+		return d
+	}
+	return Limits{pick(l.MemoryMB, d.MemoryMB), pick(l.Processes, d.Processes), pick(l.OpenFiles, d.OpenFiles), pick(l.CPUSeconds, d.CPUSeconds), pick(l.FileMB, d.FileMB)}
+}

@@ -1,0 +1,194 @@
+package sandbox
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/policy"
+)
+
+// Box is the place that one run happens in. Processes may be started in it one after another or together; each has a home and memory of its own
+// at sealed, and they share the home at basic.
+type Box struct {
+	s     *Sandbox
+	id    string
+	level policy.Level
+	outer owner // who its processes are, outside
+	home  string
+
+	mu     sync.Mutex
+	dir    string // private folder of ours; "": none yet
+	layers []*layer
+	live   map[*Process]bool
+	closed bool
+}
+
+func (s *Sandbox) newBox(o BoxOptions, level policy.Level) (*Box, error) {
+	outer, ok := s.ids.take()
+	if !ok {
+		return nil, unavailable("the daemon is root and cannot become anybody else: a run is never root")
+	}
+	b := &Box{s: s, id: o.RunID, level: level, outer: outer, home: agentHome, live: map[*Process]bool{}}
+	if !isSealed(level) {
+		if err := b.makeHome(); err != nil {
+			_ = b.Close()
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// makeHome makes the private folder that basic has instead of memory of its own.
+func (b *Box) makeHome() error {
+	dir, err := b.folder()
+	if err != nil {
+		return err
+	}
+	b.home = filepath.Join(dir, "home")
+	for _, p := range []string{b.home, b.Temp()} {
+		if err := os.Mkdir(p, 0o700); err != nil {
+			return internal("make the home", err)
+		}
+		if b.s.ids.choose {
+			if err := os.Chown(p, int(b.outer.uid), int(b.outer.gid)); err != nil {
+				return internal("make the home", err)
+			}
+		}
+	}
+	return nil
+}
+
+// folder gives the box's folder on the disk, made at the first use.
+func (b *Box) folder() (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dir != "" {
+		return b.dir, nil
+	}
+	dir, err := os.MkdirTemp(b.s.o.TempDir, "zavhoz-box-")
+	if err != nil {
+		return "", internal("make a folder", err)
+	}
+	if b.dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", internal("make a folder", err)
+	}
+	if b.s.ids.choose { // the run's own user passes through to its home
+		if err := os.Chmod(b.dir, 0o711); err != nil {
+			return "", internal("make a folder", err)
+		}
+	}
+	return b.dir, nil
+}
+
+// Level is the level that the box has.
+func (b *Box) Level() policy.Level { return b.level }
+
+// Home is the private, writable folder, as the command sees it: empty at the start, gone at the end.
+func (b *Box) Home() string { return b.home }
+
+// Temp is where temporary files go (TMPDIR), as the command sees it. At basic the system's own is out of reach.
+func (b *Box) Temp() string {
+	if b.Named() {
+		return "/tmp"
+	}
+	return filepath.Join(b.home, "tmp")
+}
+
+// Named tells whether system files such as /etc/hosts can be replaced by Files, and ports below 1024 listened on: at sealed and above.
+func (b *Box) Named() bool { return isSealed(b.level) }
+
+// Start makes the process ready; it waits for Run. Faults: invalid_argument, workdir_refused, binary_missing, isolation_unavailable.
+func (b *Box) Start(ctx context.Context, spec Spec) (*Process, error) {
+	b.mu.Lock()
+	closed := b.closed
+	b.mu.Unlock()
+	if closed {
+		return nil, ErrClosed
+	}
+	p, err := b.start(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	b.live[p] = true
+	closed = b.closed
+	b.mu.Unlock()
+	if closed { // meanwhile
+		p.Kill()
+		p.Wait()
+		return nil, ErrClosed
+	}
+	return p, nil
+}
+
+// Close ends what still runs and removes everything, changes of overlays that were not kept included. It may be called more than once.
+func (b *Box) Close() error {
+	b.mu.Lock()
+	first := !b.closed
+	b.closed = true
+	var live []*Process
+	for p := range b.live {
+		live = append(live, p)
+	}
+	b.mu.Unlock()
+	for _, p := range live {
+		p.Kill()
+	}
+	for _, p := range live {
+		p.Wait()
+	}
+	if !first {
+		return nil
+	}
+	b.s.ids.give(b.outer)
+	b.s.forget(b)
+	if b.dir == "" {
+		return nil
+	}
+	return removeAll(b.dir)
+}
+
+// removeAll takes away folders that a command made unreadable, too.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil {
+		return nil
+	}
+	root, rerr := os.OpenRoot(dir)
+	if rerr != nil {
+		return internal("remove a folder", err)
+	}
+	defer root.Close()
+	openUp(root, ".")
+	if err := os.RemoveAll(dir); err != nil {
+		return internal("remove a folder", err)
+	}
+	return nil
+}
+
+// openUp gives us every right to the folders below, without following a link out.
+func openUp(root *os.Root, dir string) {
+	if st, err := root.Lstat(dir); err != nil || !st.IsDir() {
+		return
+	}
+	_ = root.Chmod(dir, 0o700)
+	f, err := root.Open(dir)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	list, _ := f.ReadDir(-1)
+	for _, e := range list {
+		if e.IsDir() {
+			openUp(root, filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// internal hides a system's error from the one who asked; the log's line has it.
+func internal(what string, err error) error {
+	return fault.Newf(fault.Internal, "the sandbox could not %s", what).WithNext("zavhoz doctor checks the installation").Because(err)
+}

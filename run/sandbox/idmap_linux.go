@@ -1,0 +1,65 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// A run that has a user of its own sees the operator's folder as its own, and what it makes there belongs to the folder's owner: an idmapped
+// mount. The map is that of a user namespace, which a child that does nothing else lends.
+
+// mapper holds a namespace that maps inner, as on the disk, to outer, who the run is.
+func (s *Sandbox) mapper(inner, outer owner) (*os.File, error) {
+	ours, theirs, err := pair()
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	r := newRecipe()
+	r.control()
+	control := r.give(theirs)
+	word := r.room(8)
+	r.call("die with the launcher", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	r.call("wait", unix.SYS_READ, control, word, 1)
+	r.call("exit", unix.SYS_EXIT_GROUP, 0)
+	ch, err := s.fork(r, request{flags: unix.CLONE_NEWUSER, inner: inner, outer: outer}, control)
+	if err != nil {
+		return nil, err
+	}
+	defer ch.pidfd.Close()
+	defer ch.gone()
+	defer ch.signal(unix.SIGKILL, 0)
+	return os.Open(fmt.Sprintf("/proc/%d/ns/user", ch.pid))
+}
+
+// detach clones the mount of an open folder, without what is mounted below it.
+func detach(f *os.File) (*os.File, error) {
+	fd, err := unix.OpenTree(int(f.Fd()), "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	runtime.KeepAlive(f)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// mapped is detach with identities translated.
+func (s *Sandbox) mapped(o *opened, outer owner) (*os.File, error) {
+	tree, err := detach(o.file)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := s.mapper(o.ownerOf(), outer)
+	if err == nil {
+		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Userns_fd: uint64(ns.Fd())}
+		err = unix.MountSetattr(int(tree.Fd()), "", unix.AT_EMPTY_PATH, &attr)
+		_ = ns.Close()
+	}
+	if err != nil {
+		_ = tree.Close()
+		return nil, err
+	}
+	return tree, nil
+}

