@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -150,7 +151,7 @@ func egressResource(r vault.Resource, hosts []policy.HostRule) (egress.Resource,
 
 // network opens the proxy, and writes what leads a client to it.
 func (o *outfit) network(p *plan, reach []egress.Resource) error {
-	var through []policy.HostRule
+	through := slices.Clone(p.through)
 	for _, u := range p.uses {
 		through = append(through, u.Resource.Policy.PassThroughRules()...)
 	}

@@ -27,7 +27,8 @@ type plan struct {
 	remote    string             // of an ssh run: the line for the server's shell
 	standIns  map[string]StandIn // of a brokered run, by resource id
 	workdirs  []sandbox.Workdir
-	dir       string // where a brokered command starts; "" for its private home
+	dir       string            // where a brokered command starts; "" for its private home
+	through   []policy.HostRule // what the person who attends the run passes through, beside its resources' policies
 }
 
 // sort is which of the three sorts of run a plan is.

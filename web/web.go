@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -51,8 +52,10 @@ type Vault interface {
 	Note(context.Context, audit.Event) error
 }
 
-// Runs is a person's own open runs (run.Engine). The plan writes itself: this package never holds what is in it.
+// Runs is a person's own runs (run.Engine). The plan of an open one writes itself: this package never holds what is in it.
 type Runs interface {
+	// Attend runs a confined one to its end, on the connection that upgrade gives once it is allowed and on record. An error before that is the answer.
+	Attend(ctx context.Context, actor vault.Actor, in api.AttendRun, upgrade func() (net.Conn, error)) error
 	OpenPlan(ctx context.Context, actor vault.Actor, refs, command []string) (io.WriterTo, error)
 	EndOpen(ctx context.Context, actor vault.Actor, runID string, end api.EndRun) error
 }
@@ -84,10 +87,12 @@ type Options struct {
 	Audit    Auditor
 	// Folder tells whether a path is a folder of this machine that may be opened to runs; force lets through what is dangerous and still possible. nil: none may.
 	Folder func(path string, force bool) error
-	Status func(context.Context) (api.Status, error)
-	Stop   func()           // ends the daemon; nil: what started it stops it
-	Log    *slog.Logger     // nil: nothing is logged
-	Clock  func() time.Time // nil: time.Now
+	// StopRun ends a run of anybody's, waits for it and gives its state. nil: none can be ended from here.
+	StopRun func(ctx context.Context, actor vault.Actor, runID string) (vault.RunState, error)
+	Status  func(context.Context) (api.Status, error)
+	Stop    func()           // ends the daemon; nil: what started it stops it
+	Log     *slog.Logger     // nil: nothing is logged
+	Clock   func() time.Time // nil: time.Now
 }
 
 // Server answers the operator.
@@ -106,7 +111,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux()}
-	for _, part := range []func(){s.resourceRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.auditRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.stopRoutes, s.auditRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault"
@@ -44,10 +45,13 @@ func mcpAgent(a vault.Agent) mcp.Agent {
 	return mcp.Agent{ID: a.ID, Name: a.Name, Attended: a.Attended, PerMinute: a.Rate.PerMinute}
 }
 
+// personRuns is how many runs a person attends at once.
+const personRuns = 64
+
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
-func newEngine(v *vault.Vault, opener *open.Opener, limits home.Limits, log *slog.Logger) *run.Engine {
+func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
-		Authority: v, Opener: opener, Log: log,
+		Authority: v, Opener: opener, Log: log, Sandbox: walls, Note: v.Note, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find,
 		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
@@ -59,6 +63,9 @@ func newEngine(v *vault.Vault, opener *open.Opener, limits home.Limits, log *slo
 			})
 		},
 		PerAgent: func(a vault.Actor) int {
+			if a.Type == audit.Operator { // each attends theirs at a terminal
+				return personRuns
+			}
 			r, err := v.AgentRate(context.Background(), a)
 			if err != nil {
 				return 1
@@ -68,16 +75,36 @@ func newEngine(v *vault.Vault, opener *open.Opener, limits home.Limits, log *slo
 	})
 }
 
-// watch tells the engine when secrets change: its matcher is made anew, and connections of a changed resource are not used again.
-func (d *daemon) watch(changes <-chan store.Change) {
+// openFolders are the working directories that the operator opened.
+type openFolders struct{ v *vault.Vault }
+
+// find gives those that a run at path sees.
+func (o openFolders) find(ctx context.Context, actor vault.Actor, project, path string) ([]sandbox.Workdir, error) {
+	ws, err := o.v.WorkdirsFor(ctx, actor, project, path)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]sandbox.Workdir, len(ws))
+	for i, w := range ws {
+		out[i] = sandbox.Workdir{Path: w.Path, Mode: sandbox.Mode(w.Mode)}
+	}
+	return out, nil
+}
+
+// watch tells the engine when secrets change: its matcher is made anew, and connections of a changed resource are not used again. What a run was allowed by may
+// be gone as well; then the run ends.
+func (d *daemon) watch(ctx context.Context, changes <-chan store.Change) {
 	for c := range changes {
 		switch c.Collection {
+		case vault.AgentCollection, vault.LeaseCollection:
+			d.engine.Recheck(ctx)
 		case vault.ResourceCollection, vault.ServerCollection:
 			if c.Key == "" {
 				d.engine.Changed()
 			} else {
 				d.engine.Changed(c.Key)
 			}
+			d.engine.Recheck(ctx)
 		}
 	}
 }

@@ -58,6 +58,7 @@ const (
 	WorkdirAdd       Action = "workdir.add"
 	WorkdirRemove    Action = "workdir.remove"
 	RunStart         Action = "run.start"
+	RunAttend        Action = "run.attend"
 	RunEnd           Action = "run.end"
 	RunStop          Action = "run.stop"
 	RunRead          Action = "run.read"
