@@ -51,6 +51,11 @@ func noResource() *fault.Error {
 // AddResource validates, seals and stores a resource, in one transaction with its audit record.
 // Errors: invalid_argument, unknown_kind, unknown_field, secret_missing, secret_invalid, handle_taken, unknown_project.
 func (v *Vault) AddResource(ctx context.Context, actor Actor, n NewResource) (Resource, error) {
+	return v.add(ctx, actor, n, func(store.Tx) error { return nil }, nil)
+}
+
+// add stores a new resource if may, asked in the same transaction, has nothing against it.
+func (v *Vault) add(ctx context.Context, actor Actor, n NewResource, may func(store.Tx) error, detail map[string]string) (Resource, error) {
 	defer wipeAll(n.Secrets)
 	r, values, err := v.draft(actor, n)
 	if err != nil {
@@ -61,6 +66,9 @@ func (v *Vault) AddResource(ctx context.Context, actor Actor, n NewResource) (Re
 		return Resource{}, err
 	}
 	err = v.update(ctx, func(tx store.Tx) error {
+		if err := may(tx); err != nil {
+			return err
+		}
 		if err := v.projectExists(tx, r.Project); err != nil {
 			return err
 		}
@@ -70,7 +78,7 @@ func (v *Vault) AddResource(ctx context.Context, actor Actor, n NewResource) (Re
 		if err := v.resources.Put(tx, r.ID, r); err != nil {
 			return err
 		}
-		return v.audit.Append(tx, resourceEvent(actor, audit.ResourceAdd, r, nil))
+		return v.audit.Append(tx, resourceEvent(actor, audit.ResourceAdd, r, detail))
 	})
 	return r, err
 }
@@ -127,11 +135,15 @@ func (r Resource) FieldRef(field string) keyring.Ref {
 func (v *Vault) claimHandle(tx store.Tx, handle, rid string) error {
 	switch _, err := v.handles.Get(tx, handle); {
 	case err == nil:
-		return fault.New(fault.HandleTaken, "the handle "+handle+" is taken", "choose another, or change that resource with `zavhoz resource edit "+handle+"`")
+		return handleTaken(handle)
 	case !errors.Is(err, store.ErrNotFound):
 		return err
 	}
 	return v.handles.Put(tx, handle, link{rid})
+}
+
+func handleTaken(handle string) error {
+	return fault.New(fault.HandleTaken, "the handle "+handle+" is taken", "choose another, or change that resource with `zavhoz resource edit "+handle+"`")
 }
 
 // byHandle finds a resource by handle or id.

@@ -1,0 +1,206 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// Bounds of a place.
+const (
+	maxPlace  = 256 // bytes
+	maxTokens = 16  // of a pointer
+	maxInst   = 512 // instructions of a compiled pattern: times MaxReply is the work of the worst one
+)
+
+// place reads where a field stands.
+func (f Field) place(name string) (place, error) {
+	const next = `write a JSON pointer to a string, such as "/data/token", or "regex:" and a pattern with one group, such as "regex:token=(\\S+)"`
+	p := place{name: name}
+	switch {
+	case (f.JSONPointer == "") == (f.Pattern == ""), len(f.JSONPointer) > maxPlace, len(f.Pattern) > maxPlace:
+		return p, bad("a field has either a pointer or a pattern, of at most 256 bytes", next)
+	case f.Pattern == "":
+		tokens, ok := pointer(f.JSONPointer)
+		if !ok {
+			return p, bad("a JSON pointer begins with `/`, has at most 16 parts, and `~` only as ~0 or ~1", next)
+		}
+		p.pointer = tokens
+		return p, nil
+	}
+	re, err := syntax.Parse(f.Pattern, syntax.Perl)
+	if err != nil || re.MaxCap() != 1 {
+		return p, bad("a pattern is an RE2 expression with exactly one group in round brackets", next)
+	}
+	prog, err := syntax.Compile(re.Simplify())
+	if err != nil || len(prog.Inst) > maxInst {
+		return p, bad("a pattern is too large once its repetitions are written out", "name what stands before the value, and take it as (\\S+)")
+	}
+	p.pattern, err = regexp.Compile(f.Pattern)
+	if err != nil {
+		return p, bad("a pattern cannot be read", next)
+	}
+	return p, nil
+}
+
+// pointer splits an RFC 6901 pointer into its tokens.
+func pointer(text string) ([]string, bool) {
+	if text[0] != '/' || strings.Count(text, "/") > maxTokens {
+		return nil, false
+	}
+	tokens := strings.Split(text[1:], "/")
+	for i, t := range tokens {
+		bare := strings.ReplaceAll(strings.ReplaceAll(t, "~0", ""), "~1", "")
+		if strings.Contains(bare, "~") {
+			return nil, false
+		}
+		tokens[i] = strings.ReplaceAll(strings.ReplaceAll(t, "~1", "/"), "~0", "~")
+	}
+	return tokens, true
+}
+
+// withheld is the refusal of a reply from which a field could not be cut.
+func withheld(field, why string) *fault.Error {
+	return fault.New(fault.OutputWithheld, "nothing was captured: field "+field+" "+why+". The reply is not shown, for it may hold the secret elsewhere",
+		"if a key was made, delete it at the service; then ask again with the place where the value stands").With("field", field)
+}
+
+// cut gives the value of every field, or refuses. The caller wipes them.
+func (p *Plan) cut(reply []byte) (values map[string]secret.Secret, err error) {
+	values = map[string]secret.Secret{}
+	defer func() {
+		if err != nil {
+			for _, v := range values {
+				v.Wipe()
+			}
+			values = nil
+		}
+	}()
+	if len(reply) > MaxReply {
+		return values, withheld(p.fields[0].name, "stands in a reply that is too long to be searched")
+	}
+	for _, f := range p.fields {
+		v, why := f.find(reply)
+		if why == "" {
+			why = p.unfit(v)
+		}
+		if why != "" {
+			clear(v)
+			return values, withheld(f.name, why)
+		}
+		values[f.name] = secret.New(v)
+	}
+	return values, nil
+}
+
+// find gives a copy of the value, or why there is none, in words that hold nothing of the reply.
+func (f place) find(reply []byte) (value []byte, why string) {
+	if f.pattern == nil {
+		return walk(reply, f.pointer)
+	}
+	found := f.pattern.FindAllSubmatchIndex(reply, 64)
+	for _, m := range found {
+		if m[2] < 0 {
+			continue
+		}
+		v := reply[m[2]:m[3]]
+		if value != nil && !bytes.Equal(value, v) {
+			clear(value)
+			return nil, "stands in the reply more than once, each time with another value"
+		}
+		if value == nil {
+			value = bytes.Clone(v)
+		}
+	}
+	if value == nil {
+		return nil, "is not in the reply: the pattern matches nothing"
+	}
+	return value, ""
+}
+
+// walk follows a pointer to a string.
+func walk(raw json.RawMessage, tokens []string) ([]byte, string) {
+	if !json.Valid(raw) {
+		return nil, "is not in the reply: it is no JSON"
+	}
+	for i, t := range tokens {
+		raw = bytes.TrimSpace(raw)
+		next := step(raw, t)
+		if next == nil {
+			return nil, "is not in the reply: nothing stands at part " + strconv.Itoa(i+1) + " of the pointer"
+		}
+		raw = next
+	}
+	var s string
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+		return nil, "is no string in the reply"
+	}
+	return []byte(s), ""
+}
+
+// step gives the member or element that a token names; nil for none. A name that stands twice is none: readers differ in which one they take.
+func step(raw json.RawMessage, token string) json.RawMessage {
+	switch {
+	case len(raw) == 0:
+		return nil
+	case raw[0] == '[':
+		var all []json.RawMessage
+		n, err := strconv.Atoi(token)
+		if err != nil || strconv.Itoa(n) != token || json.Unmarshal(raw, &all) != nil || n < 0 || n >= len(all) {
+			return nil
+		}
+		return all[n]
+	case raw[0] == '{':
+		return member(raw, token)
+	}
+	return nil
+}
+
+func member(raw json.RawMessage, name string) (found json.RawMessage) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := d.Token(); err != nil {
+		return nil
+	}
+	for d.More() {
+		key, err := d.Token()
+		var v json.RawMessage
+		if err != nil || d.Decode(&v) != nil {
+			return nil
+		}
+		if key != name {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = v
+	}
+	return found
+}
+
+// unfit says why a value is no secret; "" where it may be one.
+func (p *Plan) unfit(v []byte) string {
+	different := map[byte]bool{}
+	for _, c := range v {
+		different[c] = true
+	}
+	switch {
+	case len(v) < leastValue:
+		return "is shorter than 8 bytes, too short to be kept out of output"
+	case len(v) > kind.MaxField:
+		return "is longer than a secret may be"
+	case len(different) < fewest:
+		return "is a few characters repeated, or was masked: it is a secret that the vault has already, or none"
+	case slices.ContainsFunc(p.public, func(s string) bool { return strings.EqualFold(s, string(v)) }):
+		return "is what anybody can read, and no secret"
+	}
+	return ""
+}
