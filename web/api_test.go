@@ -62,6 +62,7 @@ func TestEveryRoute(t *testing.T) {
 		{"GET", "/leases", "", 200, `{"items":[]}`},
 		{"GET", "/runs", "", 200, `{"items":[]}`},
 		{"POST", "/runs/open", `{"refs":["vps"],"command":["env"]}`, 200, planValue},
+		{"POST", "/runs/run_aaaaaaaaaaaaaaaaaaaaaaaaaa/stop", "", 200, `"state":"stopped"`},
 		{"POST", "/runs/run_x/end", `{"state":"exited","exit_code":3}`, 200, `{}`},
 		{"GET", "/audit?limit=5", "", 200, `"action":"`},
 		{"GET", "/audit?action=resource.rollback&outcome=allowed&since=2026-01-01T00:00:00Z", "", 200, `"to":"1"`},
@@ -138,6 +139,8 @@ func TestFailuresAreProblems(t *testing.T) {
 		{"POST", "/servers/" + server + "/manage", `{"intent":"perhaps"}`, fault.InvalidArgument},
 		{"POST", "/servers/nothing/adopt", `{"handle":"x"}`, fault.UnknownServer},
 		{"POST", "/runs/x/end", `{"state":"exited"}`, fault.UnknownRun},
+		{"POST", "/runs/x/stop", "", fault.UnknownRun},
+		{"POST", "/runs/run_bbbbbbbbbbbbbbbbbbbbbbbbbb/stop", "", fault.UnknownRun},
 		{"GET", "/audit?limit=0", "", fault.InvalidArgument},
 		{"GET", "/audit?since=yesterday", "", fault.InvalidArgument},
 		{"POST", "/presence", `{"passphrase":"x"}`, fault.InvalidArgument}, // none is set

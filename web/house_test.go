@@ -101,6 +101,12 @@ func newHouse(t testing.TB, change ...func(*web.Options)) *house {
 			return api.Status{Version: "1.2.3", Presence: set}, err
 		},
 		Stop: func() { h.runs.note("stop") },
+		StopRun: func(_ context.Context, _ vault.Actor, runID string) (vault.RunState, error) {
+			if runID != "run_aaaaaaaaaaaaaaaaaaaaaaaaaa" {
+				return "", fault.New(fault.UnknownRun, "there is no such run", "")
+			}
+			return vault.RunStopped, nil
+		},
 		Folder: func(path string, force bool) error { // the rule over this machine's files is the program's
 			if strings.HasPrefix(path, "/home") && !force {
 				return fault.New(fault.WorkdirRefused, "a whole home", "")

@@ -83,6 +83,7 @@ var narrowing = []act{
 	{"POST", "/projects", `{"slug":"fourth"}`, ""},
 	{"DELETE", "/agents/ci", "", ""},
 	{"POST", "/servers/sync", "", ""},
+	{"POST", "/runs/run_aaaaaaaaaaaaaaaaaaaaaaaaaa/stop", "", ""},
 	{"GET", "/workdirs", "", ""},
 	{"DELETE", "/workdirs/%2Fsrv%2Fdata", "", ""},
 	{"POST", "/daemon/stop", "", ""},

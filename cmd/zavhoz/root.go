@@ -65,7 +65,7 @@ Start here:
 	for group, cmds := range map[string][]*cobra.Command{
 		"start": {newInit(a), newConnect(a), newMCP(a), newServe(a)},
 		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newWorkdir(a), newPresence(a)},
-		"use":   {newRun(a)},
+		"use":   {newRun(a), newRuns(a)},
 		"watch": {newStatus(a), newStop(a), newAudit(a), newDoctor(a)},
 	} {
 		for _, c := range cmds {

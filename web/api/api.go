@@ -220,6 +220,12 @@ type EndRun struct {
 	OutBytes   int64  `json:"output_bytes"`
 }
 
+// StoppedRun tells how a run ended that was stopped.
+type StoppedRun struct {
+	RunID string `json:"run_id"`
+	State string `json:"state"`
+}
+
 // Presence proves a person.
 type Presence struct {
 	Passphrase Value `json:"passphrase"`
