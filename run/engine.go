@@ -88,6 +88,9 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 	if err != nil {
 		return nil, err
 	}
+	if err := e.prepareCapture(ctx, &r, uses); err != nil {
+		return nil, err
+	}
 	command, err := e.maskCommand(ctx, r.Command)
 	if err != nil {
 		return nil, err

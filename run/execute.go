@@ -31,6 +31,9 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 		return exit{}, err
 	}
 	out, errs := l.mask.to(l.ctx, sink{l, stdout}), l.mask.to(l.ctx, sink{l, stderr})
+	if r.capture != nil {
+		out.hold, errs.hold = &held{}, &held{}
+	}
 	switch {
 	case p.sort == remoteRun:
 		x, err = e.remote(ctx, l, p, r.Stdin, out, errs)
@@ -40,6 +43,9 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 		x, err = e.unconfined(ctx, l, p, r, out, errs)
 	default:
 		x, err = e.pinned(ctx, l, p, r, out, errs)
+	}
+	if r.capture != nil {
+		err = e.captureOutput(ctx, l, r, x, err, out, errs)
 	}
 	_, _ = out.Close(), errs.Close() // a refusal here is a withheld output, which the result tells
 	return x, err

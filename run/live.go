@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zavhoz/zavhoz/run/capture"
 	"github.com/zavhoz/zavhoz/run/redact"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -22,12 +23,13 @@ type live struct {
 	text   *transcript
 	mask   *mask
 
-	mu      sync.Mutex
-	record  vault.Run // ID and StartedAt never change
-	err     error
-	guarded *redact.Set // delivered values, for the alarm; nil where none was handed over
-	alarm   *redact.Detector
-	alarmed bool
+	mu       sync.Mutex
+	captured *capture.Kept
+	record   vault.Run // ID and StartedAt never change
+	err      error
+	guarded  *redact.Set // delivered values, for the alarm; nil where none was handed over
+	alarm    *redact.Detector
+	alarmed  bool
 }
 
 // exit is how a run's command ended.
@@ -122,6 +124,7 @@ func (l *live) result(offset int64, tails bool) Result {
 	running := l.record.State == vault.RunRunning
 	r := ofRecord(l.record)
 	r.StdoutBytes, r.StderrBytes = l.text.totals()
+	r.Captured = l.captured
 	r.Redactions, r.Foreign = int(l.mask.count.Load()), int(l.mask.foreign.Load())
 	if running {
 		r.Duration = l.now().Sub(l.record.StartedAt)

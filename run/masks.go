@@ -236,6 +236,7 @@ type masked struct {
 	mask         *mask
 	outer, inner *redact.Stream
 	last         *strangers
+	hold         *held // what waits here until something was captured; nil: nothing waits
 	seen         int
 }
 
@@ -279,6 +280,9 @@ func (f *strangers) tally() {
 func (w *masked) Write(p []byte) (n int, err error) {
 	if w.mask.gagged.Load() {
 		return 0, errGagged
+	}
+	if w.hold != nil {
+		return w.hold.Write(p)
 	}
 	defer w.guard(&err)
 	n, err = w.outer.Write(p)

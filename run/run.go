@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/zavhoz/zavhoz/run/capture"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/vault"
@@ -42,6 +43,9 @@ type Request struct {
 	Timeout    time.Duration // 0: 60 s; at most 1 h, in the background 24 h
 	Background bool          // answer at once; the run outlives the caller
 	Progress   func(Progress)
+	Capture    *capture.Spec // what becomes a new resource of the standard output, which is then not shown; nil: nothing
+
+	capture *capture.Plan // of Capture, checked
 }
 
 // Progress is what may be told of a run under way: no content.
@@ -67,7 +71,8 @@ type Result struct {
 	Delivered   map[string]string // handle → policy.Delivery
 	NextOffset  int64             // for Get: where the next output begins; counts redacted bytes of both streams in the order in which they came
 	Duration    time.Duration
-	Withheld    bool // output_withheld: it seems to hold a disguised secret, or held too many
+	Captured    *capture.Kept // what the standard output became; it is not shown
+	Withheld    bool          // output_withheld: it seems to hold a disguised secret, or held too many
 }
 
 // InProcess is the isolation of a run for which no process starts here.
@@ -121,8 +126,9 @@ var _ Walls = (*sandbox.Sandbox)(nil)
 type Options struct {
 	Authority Authority
 	Opener    Opener
-	Rules     Rules // nil: DefaultRules
-	Sandbox   Walls // nil: none, and then no command that a caller chose starts
+	Keeper    capture.Keeper // takes what runs and requests capture (vault.Vault); nil: nothing can be captured
+	Rules     Rules          // nil: DefaultRules
+	Sandbox   Walls          // nil: none, and then no command that a caller chose starts
 	// Workdirs gives the folders that a person opened for a cwd, the one that holds it first (vault.Vault.WorkdirsFor); workdir_refused otherwise. nil: none.
 	Workdirs func(ctx context.Context, actor vault.Actor, project, path string) ([]sandbox.Workdir, error)
 	// Note records what happens during a run, in order (vault.Vault.Note). When it fails, what it tells of must not happen. nil: nothing is recorded.

@@ -189,7 +189,8 @@ func (p *Plan) rehearse() error {
 }
 
 // Keep cuts the fields out of the reply and stores them. Where the handle was taken meanwhile, a generated one is used: what was minted is not lost. known is told
-// of every value, with its public label, before it is stored: from then on nothing that is shown may hold it.
+// of every value, with its public label, before it is stored, and of every word of the reply that a value is a piece of: from then on nothing that is shown may
+// hold one.
 func (p *Plan) Keep(ctx context.Context, k Keeper, reply []byte, runID string, known func(label string, v secret.Secret)) (Kept, vault.Resource, error) {
 	values, err := p.cut(reply)
 	if err != nil {
@@ -202,7 +203,12 @@ func (p *Plan) Keep(ctx context.Context, k Keeper, reply []byte, runID string, k
 	}()
 	kept := Kept{Kind: p.draft.Kind, Fields: map[string]string{}}
 	for name, v := range values {
-		known(p.draft.Handle+"."+name, v)
+		label := p.draft.Handle + "." + name
+		known(label, v)
+		for _, whole := range around(reply, v.Reveal()) {
+			known(label, whole)
+			whole.Wipe()
+		}
 		kept.Fields[name] = v.LengthClass()
 	}
 	n := p.draft

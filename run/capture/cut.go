@@ -126,6 +126,35 @@ func (f place) find(reply []byte) (value []byte, why string) {
 	return value, ""
 }
 
+// Bounds of the words that a value is a piece of.
+const (
+	maxAround = 4 << 10 // bytes
+	maxWords  = 64
+)
+
+// around gives the words of the reply that hold v and more: a pattern may have taken a part of a token, and the rest of it is as secret.
+func around(reply, v []byte) (words []secret.Secret) {
+	ends := func(c byte) bool { return c <= ' ' || bytes.IndexByte([]byte("\"'`,;<>(){}[]"), c) >= 0 }
+	for at := 0; len(words) < maxWords; {
+		i := bytes.Index(reply[at:], v)
+		if i < 0 {
+			break
+		}
+		lo, hi := at+i, at+i+len(v)
+		at = hi
+		for lo > 0 && at-lo < maxAround && !ends(reply[lo-1]) {
+			lo--
+		}
+		for hi < len(reply) && hi-lo < maxAround && !ends(reply[hi]) {
+			hi++
+		}
+		if hi-lo > len(v) {
+			words = append(words, secret.New(bytes.Clone(reply[lo:hi])))
+		}
+	}
+	return words
+}
+
 // walk follows a pointer to a string.
 func walk(raw json.RawMessage, tokens []string) ([]byte, string) {
 	if !json.Valid(raw) {

@@ -1,0 +1,82 @@
+package run
+
+import (
+	"context"
+
+	"github.com/zavhoz/zavhoz/run/capture"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// keep captures from a reply. What was captured is known to the run's redactor before it is stored, and to that of every later run before anybody is told.
+func (e *Engine) keep(ctx context.Context, l *live, p *capture.Plan, reply []byte) (*capture.Kept, error) {
+	kept, r, err := p.Keep(context.WithoutCancel(ctx), e.o.Keeper, reply, l.record.ID, func(label string, v secret.Secret) { addWithParts(l.mask.add, label, v) })
+	if err != nil {
+		return nil, err
+	}
+	e.Changed(r.ID)
+	l.mu.Lock()
+	l.captured = &kept
+	l.mu.Unlock()
+	return &kept, nil
+}
+
+// prepareCapture checks what a run is to capture from its standard output.
+func (e *Engine) prepareCapture(ctx context.Context, r *Request, uses []vault.Use) (err error) {
+	if r.Capture == nil {
+		return nil
+	}
+	var src capture.Source
+	for _, u := range uses {
+		src.Resources = append(src.Resources, u.Resource)
+	}
+	r.capture, err = r.Capture.Prepare(ctx, e.o.Keeper, r.Actor, src)
+	return err
+}
+
+// held is an output that waits for the end of its command.
+type held struct {
+	b    []byte
+	over bool // longer than may be searched
+}
+
+func (h *held) Write(p []byte) (int, error) {
+	n := min(len(p), capture.MaxReply-len(h.b))
+	if n < len(p) {
+		h.over = true
+	}
+	if len(h.b)+n > cap(h.b) {
+		grown := append(make([]byte, 0, max(2*cap(h.b), len(h.b)+n, 4<<10)), h.b...)
+		clear(h.b)
+		h.b = grown
+	}
+	h.b = append(h.b, p[:n]...)
+	return len(p), nil
+}
+
+func (h *held) wipe() {
+	clear(h.b[:cap(h.b)])
+	h.b = nil
+}
+
+// captureOutput captures from the standard output of a command that ended well, and lets its other output go. The standard output is never shown; the other is
+// not either where the capture failed, for the secret may stand there.
+func (e *Engine) captureOutput(ctx context.Context, l *live, r Request, x exit, ran error, out, errs *masked) error {
+	defer out.hold.wipe()
+	if x.code == 0 && ran == nil {
+		if out.hold.over {
+			errs.hold.wipe()
+			return fault.New(fault.OutputWithheld, "nothing was captured: the output is too long to be searched. It is not shown, for it holds the secret", "have the command print less")
+		}
+		if _, err := e.keep(ctx, l, r.capture, out.hold.b); err != nil {
+			errs.hold.wipe()
+			return err
+		}
+	}
+	text := errs.hold.b
+	errs.hold = nil // what comes now goes through
+	_, _ = errs.Write(text)
+	clear(text)
+	return ran
+}
