@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/run/redact"
 	"github.com/zavhoz/zavhoz/run/ssh"
@@ -185,4 +186,52 @@ func TestSSH(t *testing.T) {
 	if n := b.server.Logins(); n != 1 {
 		t.Errorf("%d logins for one server", n)
 	}
+}
+
+// await looks until ok, or the test's own deadline.
+func (b *bed) await(t *testing.T, ok func() bool) {
+	t.Helper()
+	for !ok() {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("it never came")
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// transcript is what a command has printed, to be waited on.
+type transcript struct {
+	mu   sync.Mutex
+	more *sync.Cond
+	buf  bytes.Buffer
+}
+
+func newTranscript() *transcript {
+	w := &transcript{}
+	w.more = sync.NewCond(&w.mu)
+	return w
+}
+
+func (w *transcript) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.more.Broadcast()
+	return w.buf.Write(p)
+}
+
+// await blocks until text has come; a test that waits for ever is stopped by go test, with this line in its stacks.
+func (w *transcript) await(t *testing.T, text string) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for !strings.Contains(w.buf.String(), text) {
+		w.more.Wait()
+	}
+}
+
+func (w *transcript) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
 }

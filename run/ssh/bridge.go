@@ -26,6 +26,7 @@ type bridge struct {
 	sizes   chan size   // the newest
 	signals chan string // the oldest few
 	resume  func()      // the client's input is being read from now on
+	reading bool        // by input
 	work    sync.WaitGroup
 	said    sync.Mutex  // on stderr
 	changed atomic.Bool // a mask of a fixed length had something to do

@@ -14,15 +14,18 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// run does what the session is for, tells the client how it ended, and then reads on until the client has gone: what it still sends must not pile up.
+// run does what the session is for, and tells the client how it ended. One goroutine reads the client's input until the client has gone, as what it still
+// sends must not pile up: two would hear of the end only once.
 func (b *bridge) run(a ask, err error) {
 	exit, err := b.guarded(a, err)
 	b.finish(exit, err)
 	if b.unkept.Load() {
 		b.c.b.halt()
 	}
-	b.resume()
-	_, _ = io.Copy(io.Discard, b.ch)
+	if !b.reading {
+		b.resume()
+		_, _ = io.Copy(io.Discard, b.ch)
+	}
 }
 
 // guarded keeps one session's defect from ending the daemon; the text of a panic could hold anything.
@@ -122,6 +125,7 @@ func (b *bridge) carry(s *Session, a ask) (Exit, error) {
 		return Exit{Code: 255}, err
 	}
 	side.Go(func() { b.steer(s, eow, over) })
+	b.reading = true
 	b.work.Go(func() { b.input(s) })
 	var out sync.WaitGroup
 	var refusal atomic.Pointer[fault.Error]
@@ -185,27 +189,26 @@ func (b *bridge) steer(s *Session, eow <-chan struct{}, over <-chan struct{}) {
 	}
 }
 
-// input carries the client's input until it ends or the server takes no more.
+// input carries the client's input to the server, which may take no more of it before it ends.
 func (b *bridge) input(s *Session) {
 	buf := make([]byte, 32<<10)
 	b.resume()
+	refused := false
 	for {
 		n, err := b.ch.Read(buf)
-		if n > 0 {
+		if n > 0 && !refused {
 			b.c.conn.took(n)
 			resume := b.c.conn.stall()
 			_, werr := s.ch.Write(buf[:n])
 			resume()
 			b.sent.Add(int64(n))
-			if werr != nil {
-				return // run reads on
-			}
+			refused = werr != nil
 		}
 		if err != nil {
-			_ = s.ch.CloseWrite()
-			return
+			break
 		}
 	}
+	_ = s.ch.CloseWrite()
 }
 
 // say writes a line of ours on the client's stderr.
