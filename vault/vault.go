@@ -46,10 +46,12 @@ const (
 	cWorkdirs   store.Collection = "workdirs"
 )
 
-// The collections that whoever caches opened values watches.
+// The collections that are watched: by whoever caches opened values, and by whoever must end what is no longer allowed.
 const (
 	ResourceCollection = cResources
 	ServerCollection   = cServers
+	AgentCollection    = cAgents
+	LeaseCollection    = cLeases
 )
 
 // Opener opens sealed fields (vault/open.Opener). The vault needs it where an edit must check new fields against kept ones and where

@@ -112,7 +112,10 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	if _, err := d.vault.MarkLost(ctx); err != nil {
 		return err
 	}
-	d.engine = newEngine(d.vault, opener, d.cfg.Limits, d.log)
+	if d.sandbox, err = sandbox.New(sandbox.Options{Protected: []string{d.dir.Path()}, Log: d.log}); err != nil {
+		return err
+	}
+	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.log)
 	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.log); err != nil {
 		return err
 	}
@@ -128,7 +131,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Status: d.status, Folder: folders(d.dir), Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }
@@ -148,7 +151,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	}
 	d.tasks.Go(func() { d.sync.Run(ctx) })
 	d.tasks.Go(func() { d.sweep(ctx) })
-	d.tasks.Go(func() { d.watch(changes) })
+	d.tasks.Go(func() { d.watch(ctx, changes) })
 	if d.o.autostarted {
 		d.tasks.Go(func() { d.endWhenIdle(ctx) })
 	}
@@ -182,6 +185,9 @@ func (d *daemon) close() {
 		grace, cancel := context.WithTimeout(context.Background(), stopGrace)
 		defer cancel()
 		err = d.vault.Close(grace)
+	}
+	if d.sandbox != nil {
+		err = errors.Join(err, d.sandbox.Close())
 	}
 	err = errors.Join(err, d.store.Close())
 	d.ring.Close()

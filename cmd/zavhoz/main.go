@@ -9,9 +9,14 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/zavhoz/zavhoz/run/sandbox"
 )
 
-func main() { os.Exit(Main()) }
+func main() {
+	sandbox.Main() // where this process was started to confine others, it does nothing else
+	os.Exit(Main())
+}
 
 // wantsJSON finds --json before the flags are read, for what goes wrong before that.
 func wantsJSON(args []string) bool {
