@@ -22,6 +22,7 @@ type Box struct {
 	mu     sync.Mutex
 	dir    string // private folder of ours; "": none yet
 	layers []*layer
+	made   int // layers, ever
 	live   map[*Process]bool
 	closed bool
 }

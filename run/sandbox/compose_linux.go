@@ -25,7 +25,6 @@ type composer struct {
 	execs   int // the writing end of a pipe that closes when the command is executed
 	image   int // argv and environment
 	imaged  int // bytes of image
-	content int // of Files
 	std     [3]int
 	inherit []int
 	program *process.Parts
@@ -108,9 +107,8 @@ func (c *composer) seal(dirs []*opened, detached map[*opened]*os.File) error {
 		}
 		c.listeners = append(c.listeners, fd)
 	}
-	files := merge(systemFiles(), c.spec.Files)
 	size := 0
-	for _, f := range files {
+	for _, f := range c.spec.Files {
 		size += len(f.Data) + 4096
 	}
 	c.begin(size)
@@ -124,12 +122,8 @@ func (c *composer) seal(dirs []*opened, detached map[*opened]*os.File) error {
 		}
 		c.show(o, detached[o])
 	}
-	contents, err := memoryFile("zavhoz-files")
-	if err != nil {
-		return err
-	}
-	c.content = c.give(contents)
-	if err := c.files(files, contents, c.content); err != nil {
+	c.own(unnamed(systemFiles(), c.spec.Files))
+	if err := c.given(); err != nil {
 		return err
 	}
 	c.finish()
@@ -146,6 +140,21 @@ func (c *composer) seal(dirs []*opened, detached map[*opened]*os.File) error {
 		l.allow(toDevice, true, "/dev/pts")
 	}
 	c.finishLandlock(l, dirs)
+	return nil
+}
+
+// given brings in the Spec's files.
+func (c *composer) given() error {
+	if len(c.spec.Files) == 0 {
+		return nil
+	}
+	contents, err := memoryFile("zavhoz-files")
+	if err != nil {
+		return internal("make a memory file", err)
+	}
+	if err := c.files(c.spec.Files, contents, c.give(contents)); err != nil {
+		return internal("write a memory file", err)
+	}
 	return nil
 }
 
@@ -206,6 +215,12 @@ func (c *composer) command() error {
 	}
 	none := c.room(8)
 	c.call("unblock the signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, none, 0, 8)
+	if c.spec.try != nil {
+		c.call("dumpable, as a command is", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0) // the connect broker reads addresses
+		c.spec.try(c)
+		c.call("exit", unix.SYS_EXIT_GROUP, 0)
+		return nil
+	}
 	c.execute(which, paths)
 	return nil
 }
@@ -220,7 +235,7 @@ func (c *composer) dir() string {
 
 // lookup finds the program as a shell would, in the command's own view, before the word is given: what is missing is known early.
 func (c *composer) lookup() (which cell, paths []string, err error) {
-	if c.program != nil {
+	if c.program != nil || c.spec.try != nil {
 		return 0, nil, nil
 	}
 	name := c.spec.Argv[0]

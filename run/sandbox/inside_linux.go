@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +15,7 @@ import (
 )
 
 // systemFiles are the box's own.
-func systemFiles() []File {
+func systemFiles() []File { // no secrets: they travel in the recipe
 	return []File{
 		{Path: "/etc/passwd", Data: fmt.Appendf(nil, "root:x:0:0:root:/:/usr/sbin/nologin\n%s:x:%d:%d::%s:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n", agentName, agent.uid, agent.gid, agentHome)},
 		{Path: "/etc/group", Data: fmt.Appendf(nil, "root:x:0:\n%s:x:%d:\nnogroup:x:65534:\n", agentName, agent.gid)},
@@ -26,19 +27,14 @@ func systemFiles() []File {
 	}
 }
 
-// merge lets a Spec's file take the place of the system's.
-func merge(system, given []File) []File {
-	named := map[string]bool{}
-	for _, f := range given {
-		named[f.Path] = true
-	}
-	all := make([]File, 0, len(system)+len(given))
+// unnamed leaves out what a Spec has its own file for.
+func unnamed(system, given []File) (rest []File) {
 	for _, f := range system {
-		if !named[f.Path] {
-			all = append(all, f)
+		if !slices.ContainsFunc(given, func(g File) bool { return g.Path == f.Path }) {
+			rest = append(rest, f)
 		}
 	}
-	return append(all, given...)
+	return rest
 }
 
 func badFile(p, why string) error {
@@ -69,7 +65,16 @@ func checkFiles(files []File, dirs []Workdir) error {
 	return nil
 }
 
-// files puts contents into the root. They travel in a memory file and are copied by the kernel: no process of ours maps them. A file of the
+// own puts the box's own files into the skeleton.
+func (b *builder) own(list []File) {
+	for _, f := range list {
+		fd := b.create(f.Path, f)
+		b.call("fill "+f.Path, unix.SYS_WRITE, fd, b.bytes(f.Data), len(f.Data)).must(len(f.Data))
+		b.call("close "+f.Path, unix.SYS_CLOSE, fd)
+	}
+}
+
+// files puts contents into the root. They may hold true values of a pinned command, so they travel in a memory file and are copied by the kernel: no process of ours maps them. A file of the
 // skeleton is read-only with it; elsewhere it is mounted over its place, so that a command which owns the folder cannot replace it.
 func (b *builder) files(list []File, contents *os.File, from int) (err error) {
 	at := int64(0)
@@ -95,8 +100,8 @@ func (b *builder) files(list []File, contents *os.File, from int) (err error) {
 
 func scratchFile(i int) string { return "/.file" + itoa(i) }
 
-// file creates p and fills it from the contents' place.
-func (b *builder) file(p string, f File, at int64, from int) {
+// create makes the file p with f's mode.
+func (b *builder) create(p string, f File) cell {
 	mode := f.Mode & fs.ModePerm &^ 0o222
 	if f.Mode == 0 {
 		mode = 0o444
@@ -104,12 +109,18 @@ func (b *builder) file(p string, f File, at int64, from int) {
 	b.folder(path.Dir(p))
 	fd := b.cell()
 	b.call("make "+f.Path, unix.SYS_OPENAT, unix.AT_FDCWD, b.str(p), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, int(mode)).into(fd)
+	b.call("open "+f.Path, unix.SYS_FCHMOD, fd, int(mode)) // whatever the umask
+	return fd
+}
+
+// file makes p and fills it from the contents' place.
+func (b *builder) file(p string, f File, at int64, from int) {
+	fd := b.create(p, f)
 	if len(f.Data) > 0 {
 		off := b.room(8)
 		b.at(off, 0, at)
 		b.call("fill "+f.Path, unix.SYS_SENDFILE, fd, from, off, len(f.Data)).must(len(f.Data))
 	}
-	b.call("open "+f.Path, unix.SYS_FCHMOD, fd, int(mode)) // whatever the umask
 	b.call("close "+f.Path, unix.SYS_CLOSE, fd)
 }
 
@@ -137,11 +148,20 @@ func (r *recipe) loopback() {
 	r.call("close", unix.SYS_CLOSE, fd)
 }
 
+// loopbackOf reads where a listener is to be.
+func loopbackOf(l Listen) (netip.AddrPort, error) {
+	at, err := netip.ParseAddrPort(l.Addr)
+	if err != nil || !at.Addr().IsLoopback() || at.Addr().Is4In6() || at.Addr().Zone() != "" || at.Port() == 0 {
+		return at, fault.Newf(fault.InvalidArgument, "a listener needs a loopback address and a port, not %s", quoted(l.Addr))
+	}
+	return at, nil
+}
+
 // listen makes a listener in the child's network namespace.
 func (r *recipe) listen(l Listen) (cell, error) {
-	at, err := netip.ParseAddrPort(l.Addr)
-	if err != nil || !at.Addr().IsLoopback() || at.Addr().Zone() != "" || at.Port() == 0 {
-		return 0, fault.Newf(fault.InvalidArgument, "a listener needs a loopback address and a port, not %s", quoted(l.Addr))
+	at, err := loopbackOf(l)
+	if err != nil {
+		return 0, err
 	}
 	family, size := unix.AF_INET, 16
 	sa, fd, one := r.room(28), r.cell(), r.room(4)

@@ -9,8 +9,9 @@ import (
 
 // layer is where the changes to one overlay working directory go: a private folder on the disk, which outlives the process and dies with the box.
 type layer struct {
-	path string // of the working directory
-	dir  string // holds upper and work
+	Workdir
+	dir string // holds upper and work
+	st  unix.Stat_t
 }
 
 func (l *layer) upper() string { return filepath.Join(l.dir, "upper") }
@@ -20,7 +21,7 @@ func (b *Box) layer(p string) *layer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, l := range b.layers {
-		if l.path == p {
+		if l.Path == p {
 			return l
 		}
 	}
@@ -38,7 +39,8 @@ func (b *Box) newLayer(o *opened) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := &layer{o.Path, filepath.Join(dir, "layer"+itoa(len(b.layers)))}
+	b.made++
+	l := &layer{o.Workdir, filepath.Join(dir, "layer"+itoa(b.made)), o.st}
 	for _, p := range []string{l.dir, l.upper(), filepath.Join(l.dir, "work")} {
 		if err := os.Mkdir(p, 0o700); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/run/sandbox/connect"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
@@ -29,6 +31,7 @@ type Process struct {
 	streams   *streams
 	listeners map[string]net.Listener
 	tty       *os.File
+	broker    *connect.Broker // at basic
 
 	mu     sync.Mutex
 	let    bool
@@ -36,6 +39,7 @@ type Process struct {
 
 	done chan struct{}
 	exit process.Exit
+	late error // a step that failed after the word
 }
 
 func unixConn(f *os.File) (*net.UnixConn, error) {
@@ -196,6 +200,9 @@ func (p *Process) release() {
 	for _, l := range p.listeners {
 		_ = l.Close()
 	}
+	if p.broker != nil {
+		_ = p.broker.Close()
+	}
 	if p.ctl != nil {
 		_ = p.ctl.Close()
 	}
@@ -247,8 +254,11 @@ func (p *Process) live() {
 		if err != nil {
 			break
 		}
-		if m.kind == noteEnded {
+		switch m.kind {
+		case noteEnded:
 			p.exit = exitOf(syscall.WaitStatus(m.a))
+		case noteFailed:
+			p.late = p.failure(m)
 		}
 	}
 	p.shim.gone()
@@ -328,8 +338,31 @@ func (p *Process) end() {
 	_ = p.shim.signal(sig, 0)
 }
 
-// virtual takes basic's filter listener.
+// virtual has a broker answer for the network that basic does not have: connections to Listen's addresses come to us, and no others go anywhere.
 func (p *Process) virtual(fds []int) error {
-	closeFDs(fds)
+	if p.box.Named() && len(fds) == 0 {
+		return nil
+	}
+	if p.box.Named() || len(fds) != 1 {
+		closeFDs(fds)
+		return internal("take over the descriptors", errWire)
+	}
+	routes := map[netip.AddrPort]string{}
+	for _, l := range p.spec.Listen {
+		at, err := loopbackOf(l)
+		if err != nil {
+			closeFDs(fds)
+			return err
+		}
+		routes[at] = l.Name
+	}
+	broker, err := connect.New(os.NewFile(uintptr(fds[0]), "filter"), connect.Options{Route: func(a netip.AddrPort) string { return routes[a] }})
+	if err != nil {
+		return unavailable("nothing answers for the network").Because(err)
+	}
+	p.broker = broker
+	for _, l := range p.spec.Listen {
+		p.listeners[l.Name] = broker.Listener(l.Name)
+	}
 	return nil
 }

@@ -36,8 +36,8 @@ type builder struct {
 // begin turns the process into one whose root is an empty file system in memory, with the old one below it. Everything is private from here on.
 func (b *builder) begin(bytes int) {
 	b.call("make mounts private", unix.SYS_MOUNT, 0, b.str("/"), 0, unix.MS_REC|unix.MS_PRIVATE, 0)
-	at := mountPoint()
-	b.scratch = old + at
+	at := firstFolder("/tmp", "/run", "/var", "/mnt")
+	b.scratch = old + firstFolder("/sys", "/run", "/boot") // nothing there is needed, nor may be a working directory
 	opts := "mode=0755,nr_inodes=16384,size=" + itoa(bytes+(8<<20))
 	b.call("mount a root", unix.SYS_MOUNT, b.str("zavhoz"), b.str(at), b.str("tmpfs"), unix.MS_NOSUID|unix.MS_NODEV, b.str(opts))
 	b.call("make the place of the old root", unix.SYS_MKDIRAT, unix.AT_FDCWD, b.str(at+old), 0o700)
@@ -45,14 +45,14 @@ func (b *builder) begin(bytes int) {
 	b.call("enter the root", unix.SYS_CHDIR, b.str("/"))
 }
 
-// mountPoint is any folder: what is mounted on it covers it for a moment, in the child's own view.
-func mountPoint() string {
-	for _, p := range []string{"/tmp", "/run", "/var", "/mnt", "/usr"} {
+// firstFolder is one to mount on: what is covered for a moment is so in the child's own view.
+func firstFolder(candidates ...string) string {
+	for _, p := range candidates {
 		if st, err := os.Lstat(p); err == nil && st.IsDir() {
 			return p
 		}
 	}
-	return "/"
+	return "/usr"
 }
 
 // finish takes the old root away and makes the skeleton read-only.

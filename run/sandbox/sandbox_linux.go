@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"sync"
@@ -96,6 +95,3 @@ func (s *Sandbox) scratchBytes() int { return max(64, min(2048, machineMB()/4)) 
 func (s *Sandbox) defaults() Limits {
 	return Limits{MemoryMB: max(512, min(8192, machineMB()*3/4)), Processes: 1024, OpenFiles: 1024, FileMB: 4096}
 }
-
-// Probe tries every feature, the first time; later calls give the same report.
-func (s *Sandbox) Probe(ctx context.Context) Report { return Report{Level: policy.LevelSealed} }

@@ -23,6 +23,7 @@ const (
 type Workdir struct {
 	Path string // absolute, no symbolic link in it
 	Mode Mode
+	ours bool // Probe's own: it lies where no operator's may
 }
 
 // File is a file that the command sees and cannot change.
@@ -66,8 +67,9 @@ type Spec struct {
 	Stderr    io.Writer
 	Terminal  *Terminal
 	Limits    Limits
-	Grace     time.Duration // between TERM and KILL; default 2 s
-	WaitDelay time.Duration // how long the pipes may stay open after the end; default 1 s
+	try       func(*composer) // Probe's: done in the command's place
+	Grace     time.Duration   // between TERM and KILL; default 2 s
+	WaitDelay time.Duration   // how long the pipes may stay open after the end; default 1 s
 }
 
 // ChangeKind is what happened to a path of an overlay.

@@ -74,8 +74,10 @@ func (s *Sandbox) checkWorkdir(w Workdir) error {
 
 // openWorkdir opens a folder without following any symbolic link on the way.
 func (s *Sandbox) openWorkdir(w Workdir) (*opened, error) {
-	if err := s.checkWorkdir(w); err != nil {
-		return nil, err
+	if !w.ours {
+		if err := s.checkWorkdir(w); err != nil {
+			return nil, err
+		}
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err := unix.Openat2(unix.AT_FDCWD, w.Path, &how)
