@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -100,7 +101,7 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		return nil, err
 	}
 	l := e.newLive(record, r)
-	p, err = e.plan(ctx, r, uses) // the resources may have changed since the first look
+	p, err = e.again(ctx, p, r, uses)
 	e.mu.Lock()
 	if e.shut && err == nil {
 		err = shuttingDown()
@@ -125,6 +126,19 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		close(l.done)
 	}()
 	return l, nil
+}
+
+// again plans with what the recording transaction saw: the resources may have changed since the first look. What was recorded is what happens, or nothing: a
+// pin that came in between must not hand over what the record calls a placeholder.
+func (e *Engine) again(ctx context.Context, first *plan, r Request, uses []vault.Use) (*plan, error) {
+	p, err := e.plan(ctx, r, uses)
+	if err != nil {
+		return nil, err
+	}
+	if p.sort != first.sort || p.isolation != first.isolation || !maps.Equal(p.delivered, first.delivered) {
+		return nil, fault.New(fault.VersionConflict, "a resource was changed at this moment", "try again")
+	}
+	return p, nil
 }
 
 // follow waits for the run's end, tells of its progress, and stops it when ctx ends.

@@ -28,15 +28,16 @@ func meets(level policy.Level, r vault.Resource) error {
 		WithNext("zavhoz doctor says what is missing")
 }
 
-// mayBroker tells whether a request that no pin covers is to be planned as a brokered run: always, but where the caller named a pin, or where nothing of what it
-// asked for has a stand-in. There the sentence that says how to pin is the better answer.
+// mayBroker tells whether a request that no pin covers is to be planned as a brokered run: always, but where the caller named a pin, where nothing of what it
+// asked for has a stand-in, or where there are pins and no walls. There the sentence that says how to pin is the better answer.
 func (e *Engine) mayBroker(r Request, uses []vault.Use, why error) bool {
 	switch fault.CodeOf(why) {
 	case fault.CommandNotPinned, fault.CommandMismatch, fault.DeliveryRefused, fault.InvalidArgument, fault.WorkdirRefused:
 	default:
 		return false
 	}
-	if strings.HasPrefix(r.Command[0], "pin:") {
+	pinned := func(u vault.Use) bool { return len(u.Resource.Policy.Pins) > 0 }
+	if strings.HasPrefix(r.Command[0], "pin:") || e.level().Less(policy.LevelProxied) && slices.ContainsFunc(uses, pinned) {
 		return false
 	}
 	return slices.ContainsFunc(uses, func(u vault.Use) bool {

@@ -19,7 +19,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
-// Nothing that a model chose starts: every other form is refused with the way to a pin, and leaves no trace of a run.
+// Where there are no walls nothing that a model chose starts: every other form is refused with the way on, and leaves no trace of a run.
 func TestOnlyPinnedCommandsAndSSHRun(t *testing.T) {
 	h, tool := botHouse(t, "echo ran")
 	h.add("other", map[string]string{"key": "another-canary-8812"}, policy.Policy{}, nil)
@@ -40,15 +40,15 @@ func TestOnlyPinnedCommandsAndSSHRun(t *testing.T) {
 		"pinned for one only":  {refs: []string{"bot", "other"}, command: []string{tool}, code: fault.CommandNotPinned},
 		"pinned, not by value": {refs: []string{"only_named"}, command: []string{tool}, code: fault.DeliveryRefused},
 		"walls demanded":       {refs: []string{"walled"}, command: []string{tool}, code: fault.IsolationMissing},
-		"ssh option":           {refs: []string{"server"}, command: []string{"ssh", "-v", "server", "id"}, code: fault.CommandNotPinned},
-		"ssh dashes":           {refs: []string{"server"}, command: []string{"ssh", "--", "server", "id"}, code: fault.CommandNotPinned},
-		"ssh to another":       {refs: []string{"server"}, command: []string{"ssh", "bot", "id"}, code: fault.CommandNotPinned},
-		"ssh as a user":        {refs: []string{"server"}, command: []string{"ssh", "root@server", "id"}, code: fault.CommandNotPinned},
-		"ssh alone":            {refs: []string{"server"}, command: []string{"ssh"}, code: fault.CommandNotPinned},
+		"ssh option":           {refs: []string{"server"}, command: []string{"ssh", "-v", "server", "id"}, code: fault.IsolationMissing},
+		"ssh dashes":           {refs: []string{"server"}, command: []string{"ssh", "--", "server", "id"}, code: fault.IsolationMissing},
+		"ssh to another":       {refs: []string{"server"}, command: []string{"ssh", "bot", "id"}, code: fault.IsolationMissing},
+		"ssh as a user":        {refs: []string{"server"}, command: []string{"ssh", "root@server", "id"}, code: fault.IsolationMissing},
+		"ssh alone":            {refs: []string{"server"}, command: []string{"ssh"}, code: fault.IsolationMissing},
 		"ssh without command":  {refs: []string{"server"}, command: []string{"ssh", "server"}, code: fault.InvalidArgument},
-		"ssh and more":         {refs: []string{"server", "other"}, command: []string{"ssh", "server", "id"}, code: fault.CommandNotPinned},
-		"ssh by path":          {refs: []string{"server"}, command: []string{"/usr/bin/ssh", "server", "id"}, code: fault.CommandNotPinned},
-		"ssh with env":         {refs: []string{"server"}, command: []string{"ssh", "server", "id"}, edit: func(r *run.Request) { r.Env = map[string]string{"A": "b"} }, code: fault.InvalidArgument},
+		"ssh and more":         {refs: []string{"server", "other"}, command: []string{"ssh", "server", "id"}, code: fault.IsolationMissing},
+		"ssh by path":          {refs: []string{"server"}, command: []string{"/usr/bin/ssh", "server", "id"}, code: fault.IsolationMissing},
+		"ssh with env":         {refs: []string{"server"}, command: []string{"ssh", "server", "id"}, edit: func(r *run.Request) { r.Env = map[string]string{"A": "b"} }, code: fault.IsolationMissing},
 		"no command":           {command: nil, code: fault.InvalidArgument},
 		"zero byte":            {command: []string{tool + "\x00"}, code: fault.InvalidArgument},
 		"stdin not pinned":     {command: []string{tool}, edit: func(r *run.Request) { r.Stdin = []byte("x") }, code: fault.InvalidArgument},
@@ -212,7 +212,7 @@ func TestTheSecondLookDecides(t *testing.T) {
 	h, tool := botHouse(t, `echo ran > /dev/stderr`)
 	h.onStart = func() { h.edit("bot", func(r *vault.Resource) { r.Policy.Pins = nil }) }
 	res, err := newEngine(t, h, nil).Run(t.Context(), request(tool))
-	if fault.CodeOf(err) != fault.CommandNotPinned || res.Stderr != "" {
+	if fault.CodeOf(err) != fault.IsolationMissing || res.Stderr != "" {
 		t.Errorf("%+v %v", res, err)
 	}
 	if got := h.happened(); !slices.Contains(got, "end failed") || slices.Contains(got, "open res_bot.token") {
