@@ -51,7 +51,7 @@ type NewWorkdir struct {
 // Limits of working directories.
 const (
 	maxWorkdirs      = 256
-	maxWorkdirPath   = 4095 // bytes: PATH_MAX without its zero
+	maxWorkdirPath   = 3000 // bytes: room below it within PATH_MAX
 	maxWorkdirAgents = 256
 	maxWorkdirsNamed = 8 // in a refusal's next step
 )
@@ -89,6 +89,9 @@ func (v *Vault) AddWorkdir(ctx context.Context, actor Actor, n NewWorkdir) (w Wo
 	}
 	if n.Mode != WorkdirRead && n.Mode != WorkdirWrite && n.Mode != WorkdirOverlay {
 		return w, fault.New(fault.InvalidArgument, "a working directory's mode is ro, rw or overlay", "overlay lets a command write without touching the folder until the changes are kept")
+	}
+	if n.Mode == WorkdirOverlay && strings.ContainsAny(n.Path, `,:\`) {
+		return w, fault.New(fault.InvalidArgument, "an overlay's path has no `,`, `:` or `\\`: the kernel takes its paths as a list", "open it as ro or rw, or under another name")
 	}
 	if len(n.Agents) > maxWorkdirAgents {
 		return w, fault.New(fault.InvalidArgument, "too many agents are named", "name none for every agent")

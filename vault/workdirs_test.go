@@ -51,7 +51,8 @@ func TestWorkdirs(t *testing.T) {
 		"another way":     {vault.NewWorkdir{Path: "/srv/\u202ex", Mode: "ro"}, fault.InvalidArgument},
 		"no text":         {vault.NewWorkdir{Path: "/srv/\xff", Mode: "ro"}, fault.InvalidArgument},
 		"a zero":          {vault.NewWorkdir{Path: "/srv/\x00", Mode: "ro"}, fault.InvalidArgument},
-		"too long":        {vault.NewWorkdir{Path: "/" + strings.Repeat("a", 4095), Mode: "ro"}, fault.InvalidArgument},
+		"a list":          {vault.NewWorkdir{Path: "/srv/a:b", Mode: "overlay"}, fault.InvalidArgument},
+		"too long":        {vault.NewWorkdir{Path: "/" + strings.Repeat("a", 3000), Mode: "ro"}, fault.InvalidArgument},
 	} {
 		if _, err := h.AddWorkdir(ctx, operator, n.NewWorkdir); fault.CodeOf(err) != n.code {
 			t.Errorf("%s: %v, want %s", name, err, n.code)

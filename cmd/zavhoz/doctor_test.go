@@ -108,7 +108,7 @@ func TestIsolationIsJudged(t *testing.T) {
 		{sandbox.Report{Level: policy.LevelSealed, Features: []sandbox.Feature{filter}}, true, false, "sealed, lost: nothing", "ok   system call filter", "isolation: sealed"},
 		{sandbox.Report{Level: policy.LevelVaulted}, true, false, "vaulted, lost: nothing", "", "isolation: vaulted"},
 		{sandbox.Report{Level: policy.LevelBasic, Features: []sandbox.Feature{filter, spaces}}, true, true, "basic, lost: namespaces", "get it: sysctl", "isolation: basic; lost: namespaces (see zavhoz doctor)"},
-		{sandbox.Report{Level: policy.LevelOpen, Features: []sandbox.Feature{spaces}}, false, false, "confines no command", "LOST namespaces         a run shares·the network", "isolation: open (only pinned commands and ssh run; see zavhoz doctor)"},
+		{sandbox.Report{Level: policy.LevelOpen, Features: []sandbox.Feature{spaces}}, false, false, "confines no command", "LOST namespaces           a run shares·the network", "isolation: open (only pinned commands and ssh run; see zavhoz doctor)"},
 		{sandbox.Report{Level: policy.LevelOpen}, false, false, "confines no command", "Isolation: open", "isolation: open (only"},
 	} {
 		f := &findings{Isolation: isolationOf(c.report)}

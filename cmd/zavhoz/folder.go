@@ -11,17 +11,20 @@ import (
 )
 
 // Folders that no run sees, with all that is in them: what the kernel shows there is the machine itself, and /run holds the sockets of whoever serves it (docker, ssh
-// agents, D-Bus), each a way out of any sandbox. Removable media are mounted below /run/media.
+// agents, D-Bus), each a way out of any sandbox.
 var neverOpened = []string{"/proc", "/sys", "/dev", "/run", "/var/run", "/private/var/run"}
 
-// Folders of the system, with all that is in them: who writes there is root by the next boot, and some of it is keys.
-var systemFolders = []string{
-	"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/efi", "/snap", "/var/lib", "/var/log", "/var/spool", "/var/backups",
-	"/private/etc", "/private/var/db", "/System", "/Library", "/Applications", "/opt/homebrew",
+// Folders of the system, with all that is in them, which run/sandbox refuses too: who writes there is root by the next boot, some of it is keys, and what a run needs of
+// them it sees already.
+var systemFolders = []string{"/bin", "/boot", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/nix", "/sbin", "/usr", "/private/etc", "/System"}
+
+// Folders that hold other people's, or other programs', work side by side. One in them may be opened.
+var sharedFolders = []string{
+	"/home", "/root", "/media", "/mnt", "/opt", "/srv", "/tmp", "/var", "/var/lib", "/var/tmp", "/private", "/private/var", "/private/tmp", "/Users", "/Volumes", "/var/home",
 }
 
-// Folders that hold other people's, or other programs', work side by side.
-var sharedFolders = []string{"/var", "/opt", "/srv", "/home", "/root", "/mnt", "/media", "/tmp", "/var/tmp", "/private", "/private/var", "/private/tmp", "/Users", "/Volumes"}
+// Folders in which programs keep what they live on: opened only where it is meant.
+var programFolders = []string{"/var/lib", "/var/log", "/var/spool", "/var/backups", "/var/db", "/snap", "/private/var/db", "/Library", "/Applications", "/opt/homebrew"}
 
 // folders gives the rule of which folders may be opened to runs: what web.Options.Folder is. path is absolute and clean.
 func folders(dir home.Dir) func(path string, force bool) error {
@@ -41,8 +44,8 @@ func folders(dir home.Dir) func(path string, force bool) error {
 				return fault.New(fault.WorkdirRefused, "the folder holds zavhoz's own home, or lies in it: a run would see the vault and the sockets", "open a folder elsewhere, or one further down")
 			}
 		}
-		if slices.ContainsFunc(neverOpened, within(path)) && !within(path)("/run/media") {
-			return fault.New(fault.WorkdirRefused, "the folder is the kernel's, or holds the sockets of this machine's services, each a way out of a sandbox", "copy what the run needs to a folder of its own")
+		if why := forbidden(path); why != "" {
+			return fault.New(fault.WorkdirRefused, why, "open the one folder that the work is in, or copy what the run needs to a folder of its own")
 		}
 		if why := danger(path); why != "" && !force {
 			return fault.New(fault.WorkdirRefused, why, "open the one folder that the work is in; --force opens this one all the same")
@@ -82,13 +85,23 @@ func above(outer, inner string) bool {
 	}
 }
 
-// danger says why nobody should want to open a folder to runs; "" where nothing speaks against it.
-func danger(path string) string {
+// forbidden says why a folder is never opened to runs; "" where it may be.
+func forbidden(path string) string {
 	switch {
+	case slices.ContainsFunc(neverOpened, within(path)):
+		return "the folder is the kernel's, or holds the sockets of this machine's services, each a way out of a sandbox"
 	case slices.ContainsFunc(systemFolders, within(path)):
-		return "the folder belongs to the system: keys lie there, and who writes there owns the machine"
+		return "the folder belongs to the system: keys lie there, who writes there owns the machine, and what a run needs of it it sees already"
 	case slices.Contains(sharedFolders, path):
 		return "the folder holds the work of many programs and people side by side"
+	}
+	return ""
+}
+
+// danger says why nobody should want to open a folder to runs; "" where nothing speaks against it.
+func danger(path string) string {
+	if slices.ContainsFunc(programFolders, within(path)) {
+		return "programs keep there what they live on: their data, their logs, their queues"
 	}
 	for _, h := range homes(path) {
 		switch rest, inside := strings.CutPrefix(path, h+"/"); {

@@ -58,8 +58,8 @@ func TestFoldersThatMayBeOpened(t *testing.T) {
 		me + "/.ssh/deep":    {plain: fault.WorkdirRefused},
 		me:                   {plain: fault.WorkdirRefused},
 		root + "/people":     {plain: fault.WorkdirRefused},
-		"/usr":               {plain: fault.WorkdirRefused},
-		"/etc":               {plain: fault.WorkdirRefused},
+		"/usr":               {fault.WorkdirRefused, fault.WorkdirRefused},
+		"/etc":               {fault.WorkdirRefused, fault.WorkdirRefused},
 		own:                  {fault.WorkdirRefused, fault.WorkdirRefused},
 		own + "/run":         {fault.WorkdirRefused, fault.WorkdirRefused},
 		root + "/data":       {fault.WorkdirRefused, fault.WorkdirRefused},
@@ -110,15 +110,19 @@ func TestTheHomeUnderAnotherName(t *testing.T) {
 func TestDanger(t *testing.T) {
 	t.Setenv("HOME", "/home/me")
 	for _, path := range []string{
-		"/etc", "/etc/ssh", "/usr/local", "/boot", "/var", "/var/lib/docker", "/home", "/root", "/root/.ssh", "/tmp", "/srv", "/home/me", "/home/you", "/home/me/.aws", "/home/you/.config/x",
-		"/Users", "/Users/me", "/Users/me/.ssh", "/private/etc", "/Library", "/mnt", "/var/tmp",
+		"/etc", "/etc/ssh", "/usr/local", "/boot", "/var", "/var/lib", "/home", "/root", "/tmp", "/srv", "/Users", "/private/etc", "/mnt", "/var/tmp", "/run/docker", "/proc/self", "/nix/store", "/var/run",
 	} {
-		if danger(path) == "" {
-			t.Errorf("%s is opened without a word", path)
+		if forbidden(path) == "" {
+			t.Errorf("%s may be opened", path)
+		}
+	}
+	for _, path := range []string{"/root/.ssh", "/var/lib/docker", "/var/log", "/home/me", "/home/you", "/home/me/.aws", "/home/you/.config/x", "/Users/me", "/Users/me/.ssh", "/Library", "/snap/x"} {
+		if why := forbidden(path); why != "" || danger(path) == "" {
+			t.Errorf("%s is opened without a word, or never: %s", path, why)
 		}
 	}
 	for _, path := range []string{"/home/me/src", "/home/you/src/.git", "/root/work", "/srv/app", "/opt/app", "/tmp/x", "/var/www", "/etcetera", "/usrlocal", "/data", "/Users/me/src", "/homes/x", "/mnt/disk"} {
-		if why := danger(path); why != "" {
+		if why := forbidden(path) + danger(path); why != "" {
 			t.Errorf("%s is refused: %s", path, why)
 		}
 	}

@@ -93,12 +93,12 @@ func printIsolation(w io.Writer, i api.Isolation) {
 	fmt.Fprintf(w, "\nIsolation: %s\n", i.Level)
 	for _, f := range i.Features {
 		if f.OK {
-			fmt.Fprintf(w, "ok   %-18s\n", plain(f.Name))
+			fmt.Fprintf(w, "ok   %s\n", plain(f.Name))
 			continue
 		}
-		fmt.Fprintf(w, "LOST %-18s %s\n", plain(f.Name), plain(f.Lost))
+		fmt.Fprintf(w, "LOST %-20s %s\n", plain(f.Name), plain(f.Lost))
 		if f.Fix != "" {
-			fmt.Fprintf(w, "     %-18s get it: %s\n", "", plain(f.Fix))
+			fmt.Fprintf(w, "     %-20s get it: %s\n", "", plain(f.Fix))
 		}
 	}
 }

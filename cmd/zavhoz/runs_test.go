@@ -33,7 +33,7 @@ func TestOperatorStopsAnAgentsRun(t *testing.T) {
 	if len(page.Items) != 1 || page.Items[0].ID != run.RunID || page.Items[0].Actor.Name != "local" {
 		t.Errorf("under way: %+v", page.Items)
 	}
-	if out := p.ok("runs", "list"); !strings.Contains(out, run.RunID) || !strings.Contains(out, "/bin/sleep 100000") {
+	if out := p.ok("runs", "list"); !strings.Contains(out, run.RunID) || !strings.Contains(out, "pin:wait") {
 		t.Errorf("runs list said %s", out)
 	}
 	if out := p.ok("__complete", "runs", "stop", ""); !strings.Contains(out, run.RunID+"\tlocal: job") {

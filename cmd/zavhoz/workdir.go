@@ -32,8 +32,9 @@ passphrase where one is set.
   overlay  runs write beside it: the folder stays as it is until the changes are kept
   rw       runs write in it. What you run there later (a Makefile, .git/hooks, .envrc) may then have been written by a model, and runs unconfined
 
-Where folders lie in one another, the innermost decides on what is in it. A path over a symbolic link is opened as what it leads to. Folders of the system, a whole
-home and its hidden folders (.ssh, .aws, .config) are refused unless --force says that they are meant; the home of zavhoz, what holds it, and the kernel's folders always.`,
+Where folders lie in one another, the innermost decides on what is in it. A path over a symbolic link is opened as what it leads to. A whole home, its hidden
+folders (.ssh, .aws, .config) and where programs keep their data are refused unless --force says that they are meant; the folders of the system and of the kernel, what many
+people share (/tmp, /srv) and the home of zavhoz always.`,
 		Example: `  zavhoz workdir add ~/src/weather-bot --mode overlay
   zavhoz workdir add . --mode rw --agent ci --project web
   zavhoz workdir add /srv/data`,
@@ -65,7 +66,7 @@ home and its hidden folders (.ssh, .aws, .config) are refused unless --force say
 	c.Flags().StringVar(&in.Mode, "mode", string(vault.WorkdirRead), "ro, rw or overlay")
 	c.Flags().StringArrayVar(&in.Agents, "agent", nil, "only to this agent (repeatable; default: every agent)")
 	c.Flags().StringVar(&in.Project, "project", "", "only to runs of this project")
-	c.Flags().BoolVar(&in.Force, "force", false, "it is a folder of the system or of a person, and meant")
+	c.Flags().BoolVar(&in.Force, "force", false, "it is a person's home or a program's folder, and meant")
 	_ = c.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"ro\tread", "rw\twrite in place", "overlay\twrite beside it"}, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(c, "agent", a.agentNames)
 	completeFlag(c, "project", a.projectSlugs)

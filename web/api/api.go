@@ -139,7 +139,7 @@ type NewWorkdir struct {
 	Mode    string   `json:"mode"` // ro, rw, overlay
 	Agents  []string `json:"agents,omitempty"`
 	Project string   `json:"project,omitempty"`
-	Force   bool     `json:"force,omitempty"` // it is a system's or a person's own folder, and meant
+	Force   bool     `json:"force,omitempty"` // it is a person's home or a program's folder, and meant
 }
 
 // Feature is one part of the isolation that runs get, as it was found by trying it.
