@@ -1,11 +1,17 @@
 package run
 
-import "github.com/zavhoz/zavhoz/run/sandbox"
+import (
+	"syscall"
+
+	"github.com/zavhoz/zavhoz/run/sandbox"
+)
+
+// signals are those that a person's side may pass on, by the names of the wire.
+var signals = map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT}
 
 // signalTo passes a signal on to the command.
 func signalTo(proc *sandbox.Process, name string) {
-	switch name {
-	case "INT", "QUIT", "TERM", "HUP":
-		proc.Stop()
+	if s, ok := signals[name]; ok {
+		proc.Signal(s)
 	}
 }

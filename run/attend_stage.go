@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"slices"
@@ -126,11 +125,11 @@ func (s *stage) see(ctx context.Context, o *outfit, spec sandbox.Spec, began Sta
 	if err != nil {
 		return exit{}, err
 	}
-	s.take(proc)
-	o.start(proc)
-	if err = s.seat.Started(began); err != nil {
-		err = errors.Join(errGone, err)
-	} else {
+	if err = s.take(proc); err == nil {
+		o.start(proc)
+		err = s.seat.Started(began)
+	}
+	if err == nil {
 		err = proc.Run()
 	}
 	if err != nil {
@@ -166,13 +165,21 @@ func (s *stage) connect(spec *sandbox.Spec) error {
 }
 
 // take takes the terminal of a process that was made ready.
-func (s *stage) take(proc *sandbox.Process) {
+func (s *stage) take(proc *sandbox.Process) error {
 	if s.terminal == nil {
-		return
+		return nil
 	}
-	master, resize := proc.Terminal()
+	theirs, resize := proc.Terminal()
+	if theirs == nil {
+		return fault.New(fault.NotSupported, "no terminal can be made within the walls here", "run it without one: its input and output from pipes")
+	}
+	master, err := own(theirs)
+	if err != nil {
+		return err
+	}
 	s.near, s.in, s.resize = append(s.near, master), keptOpen{master}, resize
 	s.outs = []out{{master, s.view.show(s.l, stdout, s.seat.Stdout, true)}}
+	return nil
 }
 
 // keptOpen is a terminal as something to write to: the end of what is typed is not its end.

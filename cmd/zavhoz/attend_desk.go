@@ -163,7 +163,10 @@ func (d *desk) seat() *run.Seat {
 	return &run.Seat{
 		Stdin: typing{d.in}, Stdout: d.out.Stream(frames.Stdout), Stderr: d.out.Stream(frames.Stderr), Acts: d.acts,
 		Started: func(s run.Started) error {
-			return d.out.Control(frames.Started, frames.Start{RunID: s.RunID, Isolation: string(s.Isolation), Delivered: s.Delivered})
+			if d.out.Control(frames.Started, frames.Start{RunID: s.RunID, Isolation: string(s.Isolation), Delivered: s.Delivered}) != nil {
+				return fault.New(fault.Canceled, "nobody attends the run any more", "")
+			}
+			return nil
 		},
 		Keep: d.keep, Ended: d.ended, Cut: func() { _ = d.conn.Close() },
 	}

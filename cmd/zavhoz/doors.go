@@ -119,7 +119,7 @@ func (d *daemon) operatorDoor(l net.Listener) door {
 	srv := &http.Server{
 		Handler: d.idle.wrap(d.web), ConnContext: cs.connContext,
 		ConnState: func(c net.Conn, s http.ConnState) {
-			if s == http.StateClosed && ctx.Err() == nil { // at the daemon's own end the next one records them as lost
+			if (s == http.StateClosed || s == http.StateHijacked) && ctx.Err() == nil { // at the daemon's own end the next one records them as lost
 				runs.abandon(context.WithoutCancel(ctx), cs.closed(c))
 			}
 		},

@@ -19,26 +19,42 @@ import (
 )
 
 func newRun(a *app) *cobra.Command {
-	var open, tty bool
+	var open bool
+	var f attendFlags
 	c := &cobra.Command{
-		Use: "run HANDLE… --open -- COMMAND…", Short: "Run a command of your own with resources in its environment", Args: cobra.ArbitraryArgs, ValidArgsFunction: completeOne(true, a.handles),
-		Long: `Run a command of your own with the true values of resources in its environment, and their values kept out of its output. There is no confinement:
---open says that you know. It asks for the operator's passphrase where one is set. The exit code is the command's; 124 after a timeout, 125 where it
-never started, 127 where there is no such command.`,
-		Example: "  zavhoz run openai_main --open -- python3 summarize.py\n  zavhoz run weather_bot shop_db --open -- docker compose up -d",
+		Use: "run [HANDLE…] [--open | --agent-session] -- COMMAND…", Short: "Run a command of your own with resources, confined or with their true values",
+		Args: cobra.ArbitraryArgs, ValidArgsFunction: completeOne(true, a.handles),
+		Long: "Run a command of your own with resources.\n\n" + runHelp() + `
+
+With --open there is no confinement: the command gets the true values in its environment, and they are kept out of its output.
+
+It asks for the operator's passphrase where one is set. The exit code is the command's; 124 after a timeout, 125 where it never started or the daemon went away,
+127 where there is no such command.`,
+		Example: `  zavhoz run openai_main -- python3 summarize.py
+  zavhoz run prod_vps_1 --rw . -- rsync -a site/ prod_vps_1:/srv/site/
+  zavhoz run github_main --tty --pass-through registry.npmjs.org -- npm publish
+  zavhoz run openai_main prod_vps_1 --agent-session --agent-home ~/.zavhoz-claude -- claude
+  zavhoz run --agent-session --overlay . -- codex
+  zavhoz run weather_bot shop_db --open -- docker compose up -d`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n := cmd.ArgsLenAtDash()
-			if n < 1 || n == len(args) {
-				return fault.New(fault.InvalidArgument, "name the resources, then -- and the command", "for example: zavhoz run openai_main --open -- env")
+			if n < 0 || n == len(args) || n == 0 && !f.session {
+				return fault.New(fault.InvalidArgument, "name the resources, then -- and the command", "for example: zavhoz run openai_main -- env; an agent may use none: --agent-session")
 			}
 			if !open {
-				return refused(a, fault.New(fault.IsolationMissing, "a confined run is not there yet on this command", "give --open to run it without confinement, as your own act"))
+				return a.runConfined(cmd.Context(), args[:n], args[n:], f)
 			}
-			return a.runOpen(cmd.Context(), args[:n], args[n:], tty)
+			for _, name := range confinedOnly {
+				if cmd.Flags().Changed(name) {
+					return errUsage{errors.New("if any flags in the group [open " + name + "] are set none of the others can be")}
+				}
+			}
+			return a.runOpen(cmd.Context(), args[:n], args[n:], f.tty)
 		},
 	}
-	c.Flags().BoolVar(&open, "open", false, "without confinement, as your own act")
-	c.Flags().BoolVar(&tty, "tty", false, "give the command your terminal as it is: its output is not redacted")
+	c.Flags().BoolVar(&open, "open", false, "without confinement and with true values, as your own act")
+	c.Flags().BoolVar(&f.tty, "tty", false, "give the command a terminal: one made inside; with --open yours as it is, and its output is then not redacted")
+	f.register(c)
 	return c
 }
 
