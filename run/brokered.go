@@ -3,6 +3,8 @@ package run
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/zavhoz/zavhoz/run/deliver"
 	"github.com/zavhoz/zavhoz/run/process"
@@ -56,6 +58,9 @@ func (e *Engine) closeBox(l *live, box *sandbox.Box) {
 // spec packs the environment: what every command gets, what leads to the proxy, what stands for the resources.
 func (o *outfit) spec(w within) (sandbox.Spec, error) {
 	base := append(deliver.BaseEnv(o.box.Home()), o.extra...)
+	if o.first != "" {
+		base = append(slices.DeleteFunc(base, func(v string) bool { return strings.HasPrefix(v, "PATH=") }), "PATH="+o.first+":"+deliver.SafePath)
+	}
 	parcel, err := deliver.Pack(deliver.Options{Home: o.box.Home(), Plain: w.plain, Base: base}, w.items)
 	if err != nil {
 		return sandbox.Spec{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type live struct {
 	guarded  *redact.Set // delivered values, for the alarm; nil where none was handed over
 	alarm    *redact.Detector
 	alarmed  bool
+	refusals []Denial
 }
 
 // exit is how a run's command ended.
@@ -125,6 +127,7 @@ func (l *live) result(offset int64, tails bool) Result {
 	r := ofRecord(l.record)
 	r.StdoutBytes, r.StderrBytes = l.text.totals()
 	r.Captured = l.captured
+	r.Denials = slices.Clone(l.refusals)
 	r.Redactions, r.Foreign = int(l.mask.count.Load()), int(l.mask.foreign.Load())
 	if running {
 		r.Duration = l.now().Sub(l.record.StartedAt)

@@ -51,7 +51,8 @@ func (e *Engine) planBrokered(ctx context.Context, p *plan, r Request) error {
 	p.sort, p.argv, p.isolation, p.standIns = brokeredRun, r.Command, string(level), map[string]StandIn{}
 	if level.Less(policy.LevelProxied) {
 		return fault.New(fault.IsolationMissing, "a command of your own choice needs walls around it, and this machine gives none",
-			"a person looks: zavhoz doctor; a pinned command, or [\"ssh\", HANDLE, COMMAND…], works without")
+			"zavhoz doctor says what is missing; without walls a server takes [\"ssh\", HANDLE, COMMAND…] right after the handle, and else "+
+				strings.ReplaceAll(policy.HowToPin, "HANDLE", p.uses[0].Resource.Handle))
 	}
 	for _, u := range p.uses {
 		res := u.Resource

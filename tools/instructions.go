@@ -6,7 +6,8 @@ const Instructions = `Zavhoz keeps credentials and servers and lets you use them
 Order of calls:
 1. list_resources: what you may use, what each is for, which commands are pinned.
 2. allocate_resource {handle or kind, purpose}: a lease (lease_id, expiry). A bare handle also works for a single call.
-3. run_with_resource {resources, command}: command is argv. ["ssh", HANDLE, COMMAND…] runs on a server; a pinned command runs as written with its {holes} filled, or as ["pin:NAME", VALUE…].
+3. run_with_resource {resources, command}: command is argv. It runs in a sandbox where each resource's variables hold a placeholder; the true value takes its place only on the way to that resource's hosts, and other hosts are refused (denials). Use curl, git, python, node, ssh HANDLE, psql "$DATABASE_URL" as usual.
+   http_request_with_resource makes one request without any command.
 4. release_resource {lease_id} when the work is done.
 
 Long work: background:true, then get_run with next_offset, or stop_run.

@@ -73,7 +73,7 @@ func TestAttack64_OnlyOnesOwnRuns(t *testing.T) {
 	}
 }
 
-// What policy refuses names the command that a person would type, and is on record.
+// What policy refuses names the command that a person would type, and is on record. No walls stand here.
 func TestPoliciesOfRuns(t *testing.T) {
 	h := newHouse(t)
 	tool := script(t, "true")
@@ -99,8 +99,8 @@ func TestPoliciesOfRuns(t *testing.T) {
 		want    fault.Code
 		next    string
 	}{
-		{ci, "plain", []string{tool}, fault.CommandNotPinned, "`zavhoz resource policy plain --pin NAME -- /absolute/program arg {n:int}`"},
-		{ci, "plain", []string{"sh", "-c", "env"}, fault.CommandNotPinned, "--pin"},
+		{ci, "plain", []string{tool}, fault.IsolationMissing, "`zavhoz resource policy plain --pin NAME -- /absolute/program arg {n:int}`"},
+		{ci, "plain", []string{"sh", "-c", "env"}, fault.IsolationMissing, "--pin"},
 		{ci, "pinned", []string{tool, "more"}, fault.CommandMismatch, "list_resources"},
 		{ci, "pinned", []string{"pin:nothing"}, fault.CommandNotPinned, ""},
 		{ci, "no_env", []string{tool}, fault.DeliveryRefused, "zavhoz resource policy no_env --delivery env"},
@@ -108,9 +108,9 @@ func TestPoliciesOfRuns(t *testing.T) {
 		{ci, "walled", []string{tool}, fault.IsolationMissing, "zavhoz doctor"},
 		{ci, "over", []string{tool}, fault.ResourceExpired, "`zavhoz resource policy over --expires …`"},
 		{ci, "pinned", []string{"ssh", "pinned", "id"}, fault.DeliveryRefused, "--delivery ssh"},
-		{ci, "s", []string{"ssh", "-v", "s"}, fault.CommandNotPinned, "handle"},
+		{ci, "s", []string{"ssh", "-v", "s"}, fault.IsolationMissing, "handle"},
 		{ci, "s", []string{"ssh", "s", "id"}, fault.HostKeyUnknown, "zavhoz resource edit s --pin-host-key"},
-		{ci, "s", []string{"uptime"}, fault.CommandNotPinned, ""},
+		{ci, "s", []string{"uptime"}, fault.IsolationMissing, "zavhoz doctor"},
 		{local, "pinned", []string{tool}, fault.DeliveryRefused, "`zavhoz resource policy pinned --agent local`"},
 		{local, "pinned", []string{"pin:tool"}, fault.DeliveryRefused, "`zavhoz resource policy pinned --agent local`"},
 	} {

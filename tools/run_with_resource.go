@@ -42,32 +42,44 @@ type runOut struct {
 	Stderr     string            `json:"stderr"`
 	Truncated  bool              `json:"truncated"`
 	Redactions int               `json:"redactions"`
+	Foreign    int               `json:"foreign_secrets"` // what looked like a secret of somebody else's, and was masked
+	Denials    []denialOut       `json:"denials"`
 	Isolation  string            `json:"isolation"`
 	Delivered  map[string]string `json:"delivered"`
 	NextOffset int64             `json:"next_offset"`
 	DurationMS int64             `json:"duration_ms"`
 }
 
+// denialOut is what the run's proxy refused to let out.
+type denialOut struct {
+	Request string `json:"request"` // method, host and path; "" where the command held values
+	Code    string `json:"code"`
+	Count   int    `json:"count"`
+}
+
 const runOutProperties = `"run_id":{"type":"string"},"state":{"type":"string","enum":["running","exited","stopped","timed_out","failed","lost"]},"exit_code":{"type":["integer","null"]},` +
-	`"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"type":"boolean"},"redactions":{"type":"integer"},"isolation":{"type":"string"},` +
+	`"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"type":"boolean"},"redactions":{"type":"integer"},"foreign_secrets":{"type":"integer"},` +
+	`"denials":{"type":"array","items":{"type":"object","properties":{"request":{"type":"string"},"code":{"type":"string"},"count":{"type":"integer"}},"required":["request","code","count"],"additionalProperties":false}},` +
+	`"isolation":{"type":"string"},` +
 	`"delivered":{"type":"object","additionalProperties":{"type":"string"}},"next_offset":{"type":"integer"},"duration_ms":{"type":"integer"}`
 
-var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "isolation", "delivered", "next_offset", "duration_ms"}
+var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "denials", "isolation", "delivered", "next_offset", "duration_ms"}
 
 func runWithResource(d Deps) mcp.Tool {
 	return mcp.Tool{
 		Name:  "run_with_resource",
 		Title: "Run a command with resources",
-		Description: "Runs one command with resources delivered out of your sight, and gives its exit code and redacted output. command is argv, no shell. " +
-			`Two sorts run: ["ssh", HANDLE, COMMAND…] on a server resource, and a command that the operator pinned for the resource (pinned_commands in list_resources), ` +
-			`as it is written there with its {holes} filled, or as ["pin:NAME", VALUE…]. Anything else is refused with what the operator would type to pin it. ` +
-			"background:true returns at once with a run_id for get_run and stop_run. " +
-			`Example: {"resources":["prod_vps_1"],"command":["ssh","prod_vps_1","uptime"]}`,
+		Description: "Runs one command with resources and gives its exit code and redacted output. command is argv, no shell unless you name one. Any command runs, in a sandbox: " +
+			"for each resource its variables (environment in list_resources) hold a placeholder of the same shape, which turns into the true value only in requests to the hosts of that resource. " +
+			"There is no other network. A server is reached as ssh HANDLE, a database by its URL variable. " +
+			`["ssh", HANDLE, COMMAND…] alone is quickest for one command on a server. A command that the operator pinned (pinned_commands) is run as it is written there with its {holes} filled, ` +
+			`or as ["pin:NAME", VALUE…], and may hold the value itself. background:true returns at once with a run_id for get_run and stop_run. ` +
+			`Example: {"resources":["openai_main"],"command":["sh","-c","curl -sS https://api.openai.com/v1/models -H \"Authorization: Bearer $OPENAI_API_KEY\""]}`,
 		Input: schema(`"resources":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"string","maxLength":64},"description":"handles or lease ids"},`+
 			`"command":{"type":"array","minItems":1,"maxItems":256,"items":{"type":"string","maxLength":32768},"description":"argv"},`+
 			`"stdin":{"type":"string","maxLength":1048576},`+
 			`"cwd":{"type":"string","maxLength":4096,"description":"a folder that the operator allowed; default a private temporary one"},`+
-			`"env":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":32768},"description":"plain variables that the pinned command takes"},`+
+			`"env":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":32768},"description":"plain variables"},`+
 			`"timeout_s":{"type":"integer","minimum":1,"maximum":86400,"description":"default 60; at most 3600, in the background 86400"},`+
 			`"background":{"type":"boolean"}`, "resources", "command"),
 		Output:      schema(runOutProperties, runOutRequired...),
@@ -147,12 +159,15 @@ func end(s string) (string, bool) {
 // runView is the one place in which a run becomes a reply to a model. tail says that it shows the end of the output, and not the page from an offset on.
 func runView(r run.Result, tail bool) mcp.Result {
 	out := runOut{
-		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions,
+		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions, Foreign: r.Foreign, Denials: []denialOut{},
 		Isolation: r.Isolation, Delivered: nonNil(r.Delivered), NextOffset: r.NextOffset, DurationMS: r.Duration.Milliseconds(),
 	}
 	text, cut := "", "Output before this is gone."
 	if tail {
 		cut = "The output is cut, its end is here: get_run with offset 0 reads what is kept of it."
+	}
+	for _, d := range r.Denials {
+		out.Denials = append(out.Denials, denialOut{d.Where, d.Code, d.Count})
 	}
 	switch r.State {
 	case vault.RunRunning:
@@ -177,6 +192,9 @@ func runView(r run.Result, tail bool) mcp.Result {
 	}
 	if !tail && r.NextOffset < r.StdoutBytes+r.StderrBytes {
 		text += " More with next_offset."
+	}
+	if len(r.Denials) > 0 {
+		text += " Requests were refused: see denials."
 	}
 	if r.Redactions > 0 {
 		text += fmt.Sprintf(" %s redacted.", plural(r.Redactions, "secret"))

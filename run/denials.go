@@ -1,0 +1,48 @@
+package run
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/zavhoz/zavhoz/run/egress"
+)
+
+// Denial is one refusal of a run's proxy, told with the run's result: many clients throw the proxy's own words away (curl shows "403" of a CONNECT and no
+// more), and a model that does not know why tries the same again.
+type Denial struct {
+	Where string // "POST api.acme.example/v1/keys", or "example.org:8443"; "" of a command that holds values: it could be one
+	Code  string
+	Count int
+}
+
+// maxDenials is how many different ones are kept of a run.
+const maxDenials = 16
+
+// denied keeps what was refused. What it tells passes the run's redactor first, as everything that a command chose.
+func (l *live) denied(e egress.Event) {
+	if e.Decision != egress.Denied {
+		return
+	}
+	where := e.Host
+	if e.Port != 443 && e.Port != 0 && where != "" {
+		where += ":" + strconv.Itoa(e.Port)
+	}
+	if e.Method != "" && e.Method != "CONNECT" {
+		where = e.Method + " " + where + e.Path
+	}
+	for _, m := range l.mask.matchers(l.ctx) {
+		text, _ := m.Mask([]byte(where))
+		where = string(text)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.guarded != nil {
+		where = ""
+	}
+	d := Denial{Where: where, Code: string(e.Code)}
+	if i := slices.IndexFunc(l.refusals, func(o Denial) bool { return o.Where == d.Where && o.Code == d.Code }); i >= 0 {
+		l.refusals[i].Count++
+	} else if d.Count = 1; len(l.refusals) < maxDenials {
+		l.refusals = append(l.refusals, d)
+	}
+}
