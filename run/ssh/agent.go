@@ -106,28 +106,41 @@ func (a *Agent) Serve(l net.Listener) error {
 	}
 	a.from[l] = struct{}{}
 	a.mu.Unlock()
+	defer func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.from, l)
+	}()
 	for {
 		conn, err := l.Accept()
-		a.mu.Lock()
-		switch {
-		case a.shut:
-			err = ErrClosed
-		case err == nil && len(a.conns) < a.o.Connections:
-			a.conns[conn] = struct{}{}
-			a.wait.Go(func() { a.answer(conn) })
-			conn = nil
-		}
-		if err != nil {
-			delete(a.from, l)
-		}
-		a.mu.Unlock()
-		if conn != nil {
+		if err == nil && !a.admit(conn) {
 			_ = conn.Close()
+		}
+		if a.closed() {
+			return ErrClosed
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// admit answers a connection, unless there are too many.
+func (a *Agent) admit(conn net.Conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.shut || len(a.conns) >= a.o.Connections {
+		return false
+	}
+	a.conns[conn] = struct{}{}
+	a.wait.Go(func() { a.answer(conn) })
+	return true
+}
+
+func (a *Agent) closed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.shut
 }
 
 func (a *Agent) answer(conn net.Conn) {

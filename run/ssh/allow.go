@@ -6,10 +6,14 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// allow decides on what a session is for, and gives what goes to the server: under patterns that is exactly what was compared.
-func (o *BastionOptions) allow(a ask) (ask, error) {
+// allow decides on what a session is for, and gives what goes to the server: under patterns that is exactly what was compared. There is no terminal then,
+// as a pager on a terminal is a shell.
+func (o *BastionOptions) allow(a ask, terminal bool) (ask, error) {
 	if o.Exec == nil {
 		return a, nil
+	}
+	if terminal && a.kind != KindShell {
+		return a, o.commandsOnly("a terminal", "leave out -t")
 	}
 	switch a.kind {
 	case KindShell:

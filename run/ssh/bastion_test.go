@@ -49,6 +49,7 @@ type bedOptions struct {
 
 func newBed(t testing.TB, o bedOptions) *bed {
 	t.Helper()
+	o.server.Host = "127.0.0.2" // not where the bastion is
 	b := &bed{server: sshtest.Start(t, o.server), dir: t.TempDir()}
 	pool := ssh.NewPool(o.pool)
 	t.Cleanup(pool.Close)

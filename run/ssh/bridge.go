@@ -109,14 +109,10 @@ func (b *bridge) control(r *xssh.Request) bool {
 	return false
 }
 
-// terminal takes a pty-req, where commands are not limited: under patterns, a pager on a terminal is a shell.
+// terminal takes a pty-req. Where the policy has none to give, that is told once the client says what for: one that insists hears no reason for a bare no.
 func (b *bridge) terminal(r *xssh.Request) bool {
 	t, ok := parseTerminal(r.Payload)
 	if !ok || b.asked || b.term != nil {
-		return false
-	}
-	if b.o.Exec != nil {
-		b.c.denied("terminal", b.o.Handle+" takes certain commands only, so there is no terminal for them: leave out -t")
 		return false
 	}
 	b.term = &t

@@ -42,7 +42,7 @@ func (b *bridge) guarded(a ask, err error) (exit Exit, _ error) {
 // decide asks the policy, connects, and records on both sides of what is carried.
 func (b *bridge) decide(a ask, err error) (Exit, error) {
 	if err == nil {
-		a, err = b.o.allow(a)
+		a, err = b.o.allow(a, b.term != nil)
 	}
 	if err != nil {
 		return b.refused(a, string(a.kind), err)

@@ -8,10 +8,12 @@ package sshtest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -29,13 +31,14 @@ import (
 
 // Options of Start. The zero value is a plain server.
 type Options struct {
+	Host   string   // where to listen; "": 127.0.0.1
 	Port   int      // to come back on the port of a server that was stopped; 0: a free one
 	Config []string // more lines of sshd_config
 }
 
 // Server is a running sshd.
 type Server struct {
-	Host       string // 127.0.0.1
+	Host       string
 	Port       int
 	User       string
 	Key        []byte // the user's private key, PEM, not encrypted
@@ -43,6 +46,7 @@ type Server struct {
 	Passphrase string // of EncryptedKey
 	EncKey     []byte // Key, encrypted
 
+	dir  string
 	cmd  *exec.Cmd
 	mu   sync.Mutex
 	more *sync.Cond // the log has grown, or ended
@@ -61,12 +65,13 @@ func Start(t testing.TB, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Host: "127.0.0.1", Port: o.Port, User: me.Username, Passphrase: "open sesame 417"}
+	s := &Server{Host: cmp.Or(o.Host, "127.0.0.1"), Port: o.Port, User: me.Username, Passphrase: "open sesame 417"}
 	s.more = sync.NewCond(&s.mu)
 	if s.Port == 0 {
-		s.Port = freePort(t)
+		s.Port = freePort(t, s.Host)
 	}
 	dir := t.TempDir()
+	s.dir = dir
 	s.makeKeys(t, dir)
 	config := filepath.Join(dir, "sshd_config")
 	write(t, config, []byte(strings.Join(append(s.config(dir), o.Config...), "\n")+"\n"))
@@ -92,8 +97,8 @@ func find() (string, error) {
 	return "", fmt.Errorf("these tests need a real OpenSSH server: install it (apt-get install openssh-server); the service need not run")
 }
 
-func freePort(t testing.TB) int {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+func freePort(t testing.TB, host string) int {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +188,16 @@ func (s *Server) follow(r io.Reader) {
 	s.over = true
 	s.more.Broadcast()
 	s.mu.Unlock()
+}
+
+// Authorize lets one more key in.
+func (s *Server) Authorize(key ssh.PublicKey) error {
+	f, err := os.OpenFile(filepath.Join(s.dir, "authorized"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(ssh.MarshalAuthorizedKey(key))
+	return errors.Join(err, f.Close())
 }
 
 // Await blocks until the server's log holds text.
