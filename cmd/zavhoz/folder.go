@@ -56,7 +56,9 @@ func folders(dir home.Dir) func(path string, force bool) error {
 
 // within gives the question whether path is a folder or lies in it.
 func within(path string) func(string) bool {
-	return func(folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+	return func(folder string) bool {
+		return path == folder || strings.HasPrefix(path, folder+string(filepath.Separator))
+	}
 }
 
 // meet tells whether one folder is the other or lies in it, by name, or as the same folder under another name (bind mounts, letters' case).

@@ -29,29 +29,39 @@ func (a *app) warnStrangers(ctx context.Context, r api.Resource) {
 	}
 }
 
-// examinePolicies looks for policies that name agents who do not exist.
+// examinePolicies looks for policies and working directories that name agents who do not exist.
 func (a *app) examinePolicies(ctx context.Context, f *findings) {
-	known, err := a.knownAgents(ctx)
-	if err != nil {
-		f.add("policies", "", err)
-		return
-	}
-	all, err := a.resources(ctx, vault.Filter{})
-	if err != nil {
-		f.add("policies", "", err)
-		return
-	}
-	var named []string
-	for _, r := range all {
-		for _, name := range strangers(r.Policy, known) {
-			named = append(named, r.Handle+" ("+name+")")
-		}
-	}
-	if len(named) == 0 {
-		f.add("policies", "every agent that a policy names exists", nil)
+	named, err := a.namingStrangers(ctx)
+	if err != nil || len(named) == 0 {
+		f.add("policies", "every agent that a policy or a working directory names exists", err)
 		return
 	}
 	f.add("policies", "agents that do not exist are named by "+strings.Join(named, ", "), nil)
 	c := &f.Checks[len(f.Checks)-1]
 	c.Warning, c.Next = true, "make them (`zavhoz agent add`), or `zavhoz resource policy HANDLE --no-agent NAME`"
+}
+
+// namingStrangers lists what names agents who do not exist, each with the name.
+func (a *app) namingStrangers(ctx context.Context) (out []string, err error) {
+	known, err := a.knownAgents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	add := func(what string, p policy.Policy) {
+		for _, name := range strangers(p, known) {
+			out = append(out, what+" ("+name+")")
+		}
+	}
+	all, err := a.resources(ctx, vault.Filter{})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		add(r.Handle, r.Policy)
+	}
+	ws, err := a.workdirs(ctx)
+	for _, w := range ws {
+		add(w.Path, policy.Policy{Agents: w.Agents})
+	}
+	return out, err
 }
