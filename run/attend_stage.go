@@ -39,7 +39,7 @@ func (e *Engine) attend(ctx context.Context, l *live, p *plan, r AttendRequest, 
 	if err != nil {
 		return exit{}, err
 	}
-	spec.Workdirs, spec.Env = p.workdirs, furnish(spec.Env, r)
+	spec.Workdirs, spec.Env = p.workdirs, furnish(spec.Env, box.Home(), r)
 	s := &stage{l: l, seat: seat, view: l.mask.view(), terminal: r.Terminal}
 	if x, err = s.see(ctx, o, spec, Started{RunID: l.record.ID, Isolation: box.Level(), Delivered: p.delivered}); err != nil || !p.overlays() {
 		return x, err
@@ -57,8 +57,8 @@ func keepChanges(ctx context.Context, box *sandbox.Box, seat *Seat) error {
 }
 
 // furnish puts the person's own choices into the environment: the home that stays, where programs are, what the terminal is. What leads a program to the run's own
-// files (its certificates, its ssh) is left as it is.
-func furnish(env []string, r AttendRequest) []string {
+// files (its certificates, its ssh, which lie in the private home) comes before them.
+func furnish(env []string, private string, r AttendRequest) []string {
 	set := func(name string, change func(old string) string) {
 		for i, kv := range env {
 			if old, ok := strings.CutPrefix(kv, name+"="); ok {
@@ -73,7 +73,14 @@ func furnish(env []string, r AttendRequest) []string {
 		set("HOME", func(string) string { return r.Home })
 	}
 	if len(r.Path) > 0 {
-		set("PATH", func(old string) string { return strings.TrimSuffix(strings.Join(r.Path, ":")+":"+old, ":") })
+		set("PATH", func(old string) string {
+			all := slices.DeleteFunc(strings.Split(old, ":"), func(d string) bool { return d == "" })
+			own := 0
+			for own < len(all) && strings.HasPrefix(all[own], private+"/") {
+				own++
+			}
+			return strings.Join(slices.Insert(all, own, r.Path...), ":")
+		})
 	}
 	if r.Terminal != nil {
 		set("TERM", func(string) string { return r.Term })
