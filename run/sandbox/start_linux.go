@@ -73,6 +73,11 @@ func (b *Box) start(ctx context.Context, spec Spec) (*Process, error) {
 		return nil, err
 	}
 	defer closeAll(dirs)
+	if !b.Named() {
+		if err := b.plant(spec.Files); err != nil {
+			return nil, err
+		}
+	}
 	p := &Process{box: b, spec: spec, done: make(chan struct{}), listeners: map[string]net.Listener{}}
 	if err := p.prepare(dirs); err != nil {
 		p.release()
