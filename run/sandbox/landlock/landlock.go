@@ -9,8 +9,9 @@
 // process's environment and memory (17, 18, 19), signals to the broker (28).
 //
 // Limits: Landlock judges neither a file's metadata (chmod, chown, times, extended attributes of what the user owns) nor stat, chdir and access;
-// where a path leads can be seen, not read. A process that keeps CAP_PERFMON sees the memory of others all the same: drop the capabilities first. TCP is judged by port, not by address, and listening without bind not at all: packages seccomp and
-// connect close that. Descriptors that are already open keep what they can do.
+// where a path leads can be seen, not read. A process that keeps CAP_PERFMON sees the memory of others all the same: drop the capabilities first.
+// TCP is judged by port, not by address, and listening without bind not at all: packages seccomp and connect close that. Descriptors that are
+// already open keep what they can do.
 package landlock
 
 import "errors"
