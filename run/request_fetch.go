@@ -79,6 +79,9 @@ func (e *Engine) requester(l *live, q *errand) (*egress.Proxy, error) {
 		if err != nil {
 			return nil, err
 		}
+		if q.plan != nil {
+			q.plan.Exclude(text)
+		}
 		reach.Swaps = append(reach.Swaps, egress.Swap{
 			Placeholder: text, Header: w.Header, Template: w.Template, Basic: w.Basic, Path: w.Path, Value: e.valueOf(l.ctx, q.use.Resource, w.Field, w.Minted),
 		})

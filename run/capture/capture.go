@@ -188,6 +188,9 @@ func (p *Plan) rehearse() error {
 	return err
 }
 
+// Exclude names more of what is no secret: the placeholders that stand in the reply where it held the credential that asked.
+func (p *Plan) Exclude(texts ...string) { p.public = append(p.public, texts...) }
+
 // Keep cuts the fields out of the reply and stores them. Where the handle was taken meanwhile, a generated one is used: what was minted is not lost. known is told
 // of every value, with its public label, before it is stored, and of every word of the reply that a value is a piece of: from then on nothing that is shown may
 // hold one.
