@@ -28,8 +28,12 @@ func (x *exchange) relay(w io.Writer, flush func() error, body io.Reader, length
 	}()
 	out := &countedWriter{w: w}
 	defer func() { x.event.Down += out.n }()
+	dst := io.Writer(out)
+	if x.trim != nil {
+		x.trim.w, dst = out, x.trim
+	}
 	n, err := body.Read(buf[:])
-	if int64(n) == length && (err == nil || err == io.EOF) { // all at once
+	if x.trim == nil && int64(n) == length && err == io.EOF { // all at once
 		found, err := mask(x.views, buf[:n])
 		if err == nil && !x.count(found) {
 			err = errCut
@@ -39,7 +43,7 @@ func (x *exchange) relay(w io.Writer, flush func() error, body io.Reader, length
 		}
 		return err
 	}
-	s := newStreams(x.views, out)
+	s := newStreams(x.views, dst)
 	for {
 		if n > 0 {
 			if werr := x.pass(s, buf[:n]); werr != nil {

@@ -34,6 +34,7 @@ type passage struct {
 	query    string // with its "?"
 	shown    string // path for the record
 	websocks bool
+	window   *window // of a range request; nil: none
 }
 
 // fill is a value to put in.

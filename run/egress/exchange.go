@@ -16,6 +16,7 @@ type exchange struct {
 	t     target
 	event Event
 	views []*redact.SameLength
+	trim  *trim // of a partial reply; nil: all of the body is wanted
 	up    atomic.Int64
 	done  bool
 }

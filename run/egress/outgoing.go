@@ -33,6 +33,12 @@ func (p *Proxy) outgoing(ctx context.Context, r *http.Request, t target, g *pass
 		}
 	}
 	h["Accept-Encoding"] = acceptEncoding(r.Header)
+	if asked := h["Range"]; asked != nil {
+		delete(h, "Range")
+		if g.window, asked = widen(asked); g.window != nil && r.Method != http.MethodHead {
+			h["Range"] = asked
+		}
+	}
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = nil // else the library writes its own
 	}

@@ -178,7 +178,7 @@ func (p *Proxy) newServer() *http.Server {
 		Handler: http.HandlerFunc(p.serve), ErrorLog: log.New(io.Discard, "", 0), // it would print what panics and peers say
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: keepAlive, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true,
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: 4 << 20, MaxReceiveBufferPerStream: 1 << 20},
-		BaseContext: func(net.Listener) context.Context { return p.flow },
+		BaseContext: func(net.Listener) context.Context { return p.ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if t, ok := c.(*tls.Conn); ok {
 				return context.WithValue(ctx, connKey{}, t.NetConn())

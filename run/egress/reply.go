@@ -42,6 +42,16 @@ func (x *exchange) clean(r *http.Request, g *passage, resp *http.Response) *refu
 	} else if no := unpack(r, resp); no != nil {
 		return no
 	}
+	if resp.StatusCode == http.StatusPartialContent {
+		if g.window == nil {
+			return refusedRange
+		}
+		var no *refusal
+		if x.trim, no = g.window.narrow(resp); no != nil {
+			return no
+		}
+		x.event.Status = resp.StatusCode
+	}
 	n, err := maskHeader(x.views, h)
 	switch {
 	case err != nil:

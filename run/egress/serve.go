@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -39,7 +40,10 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		_ = http.NewResponseController(w).EnableFullDuplex() // a host may answer before it has read everything
 	}
-	g, resp, no := x.send(r.Context(), r, false, nil)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(p.flow, cancel)()
+	g, resp, no := x.send(ctx, r, false, nil)
 	if no != nil {
 		no.serve(w)
 		return
@@ -129,6 +133,9 @@ func (x *exchange) trailers(h http.Header, resp *http.Response) error {
 		return err
 	}
 	for name, values := range t {
+		if len(values) == 0 { // announced and not sent
+			continue
+		}
 		if announced == len(t) {
 			h[name] = values
 		} else {
