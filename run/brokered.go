@@ -30,7 +30,12 @@ func (e *Engine) brokered(ctx context.Context, l *live, p *plan, r Request, out,
 	if err != nil {
 		return exit{}, err
 	}
-	defer e.closeBox(l, box)
+	held := false
+	defer func() {
+		if !held {
+			e.closeBox(l, box)
+		}
+	}()
 	o, err := e.outfit(ctx, l, p, box)
 	if err != nil {
 		return exit{}, err
@@ -42,9 +47,7 @@ func (e *Engine) brokered(ctx context.Context, l *live, p *plan, r Request, out,
 	}
 	spec.Workdirs, spec.Stdout, spec.Stderr = p.workdirs, out, errs
 	x, err := o.see(ctx, spec)
-	if err == nil {
-		err = box.Keep() // changes of overlays that the operator keeps
-	}
+	held = e.hold(l, p, box)
 	return x, err
 }
 

@@ -24,6 +24,7 @@ type Engine struct {
 	busy  map[string]int   // runs under way, by agent
 	total int
 	open  map[string]vault.Run // a person's own runs that have a plan
+	held  map[string]*Held     // what runs wrote beside folders
 	shut  bool
 	wait  sync.WaitGroup
 }
@@ -268,6 +269,9 @@ func (e *Engine) forget() {
 func (e *Engine) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
 	e.shut = true
+	for _, h := range e.held {
+		e.discard(h)
+	}
 	for _, l := range e.live {
 		l.cancel(errShutdown)
 	}

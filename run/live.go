@@ -10,6 +10,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/run/capture"
 	"github.com/zavhoz/zavhoz/run/redact"
+	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
@@ -32,6 +33,7 @@ type live struct {
 	alarm    *redact.Detector
 	alarmed  bool
 	refusals []Denial
+	changes  []sandbox.Change // held for a person's word
 }
 
 // exit is how a run's command ended.
@@ -127,7 +129,7 @@ func (l *live) result(offset int64, tails bool) Result {
 	r := ofRecord(l.record)
 	r.StdoutBytes, r.StderrBytes = l.text.totals()
 	r.Captured = l.captured
-	r.Denials = slices.Clone(l.refusals)
+	r.Denials, r.Changes = slices.Clone(l.refusals), l.changes
 	r.Redactions, r.Foreign = int(l.mask.count.Load()), int(l.mask.foreign.Load())
 	if running {
 		r.Duration = l.now().Sub(l.record.StartedAt)

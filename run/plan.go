@@ -126,8 +126,7 @@ func (e *Engine) planRemote(p *plan, r Request) error {
 
 // planPinned wants a pin of every resource: a command that one person trusted with one value is not thereby trusted with another.
 func (e *Engine) planPinned(p *plan, r Request) error {
-	level := e.level()
-	p.sort, p.argv, p.isolation = pinnedRun, r.Command, string(level)
+	p.sort, p.argv = pinnedRun, r.Command
 	pins := make([]policy.Pin, 0, len(p.uses))
 	for _, u := range p.uses {
 		res := u.Resource
@@ -137,9 +136,6 @@ func (e *Engine) planPinned(p *plan, r Request) error {
 		}
 		p.argv = full
 		pins = append(pins, pin)
-		if err := meets(level, res); err != nil {
-			return err
-		}
 		how, err := e.handOver(u)
 		if err != nil {
 			return err
@@ -150,6 +146,16 @@ func (e *Engine) planPinned(p *plan, r Request) error {
 	if p.pin, err = joinPins(pins, p.argv[0]); err != nil {
 		return err
 	}
+	level := e.level()
+	if p.pin.Open {
+		level = policy.LevelOpen
+	}
+	for _, u := range p.uses {
+		if err := meets(level, u.Resource); err != nil {
+			return err
+		}
+	}
+	p.isolation = string(level)
 	return e.checkCaller(p.pin, r)
 }
 
@@ -184,7 +190,7 @@ func joinPins(pins []policy.Pin, binary string) (policy.Pin, error) {
 				"a person makes the pins agree: zavhoz resource policy HANDLE --pin")
 		}
 		joint.SHA256 = cmp.Or(joint.SHA256, p.SHA256)
-		joint.Stdin = joint.Stdin && p.Stdin
+		joint.Stdin, joint.Open = joint.Stdin && p.Stdin, joint.Open && p.Open
 		joint.Env = slices.DeleteFunc(slices.Clone(joint.Env), func(n string) bool { return !slices.Contains(p.Env, n) })
 	}
 	if !filepath.IsAbs(binary) {

@@ -68,6 +68,7 @@ type Result struct {
 	Redactions  int
 	Foreign     int               // what looked like a secret of somebody else's, and was masked
 	Denials     []Denial          // what the run's proxy refused
+	Changes     []sandbox.Change  // what it wrote beside overlaid folders, held for a person's word (Engine.Settle)
 	Isolation   string            // a policy.Level, or "in_process"
 	Delivered   map[string]string // handle → policy.Delivery
 	NextOffset  int64             // for Get: where the next output begins; counts redacted bytes of both streams in the order in which they came

@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -44,6 +45,7 @@ type runOut struct {
 	Redactions int               `json:"redactions"`
 	Foreign    int               `json:"foreign_secrets"` // what looked like a secret of somebody else's, and was masked
 	Denials    []denialOut       `json:"denials"`
+	Changes    []changeOut       `json:"changes"` // what it wrote beside an overlaid folder, held for the operator
 	Isolation  string            `json:"isolation"`
 	Delivered  map[string]string `json:"delivered"`
 	NextOffset int64             `json:"next_offset"`
@@ -57,13 +59,22 @@ type denialOut struct {
 	Count   int    `json:"count"`
 }
 
+// changeOut is a path that a run changed beside a folder.
+type changeOut struct {
+	Path   string `json:"path"`
+	Change string `json:"change"`
+}
+
+const maxChanges = 50 // of a reply
+
 const runOutProperties = `"run_id":{"type":"string"},"state":{"type":"string","enum":["running","exited","stopped","timed_out","failed","lost"]},"exit_code":{"type":["integer","null"]},` +
 	`"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"type":"boolean"},"redactions":{"type":"integer"},"foreign_secrets":{"type":"integer"},` +
 	`"denials":{"type":"array","items":{"type":"object","properties":{"request":{"type":"string"},"code":{"type":"string"},"count":{"type":"integer"}},"required":["request","code","count"],"additionalProperties":false}},` +
+	`"changes":{"type":"array","items":{"type":"object","properties":{"path":{"type":"string"},"change":{"type":"string"}},"required":["path","change"],"additionalProperties":false}},` +
 	`"isolation":{"type":"string"},` +
 	`"delivered":{"type":"object","additionalProperties":{"type":"string"}},"next_offset":{"type":"integer"},"duration_ms":{"type":"integer"}`
 
-var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "denials", "isolation", "delivered", "next_offset", "duration_ms"}
+var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "denials", "changes", "isolation", "delivered", "next_offset", "duration_ms"}
 
 func runWithResource(d Deps) mcp.Tool {
 	return mcp.Tool{
@@ -159,7 +170,7 @@ func end(s string) (string, bool) {
 // runView is the one place in which a run becomes a reply to a model. tail says that it shows the end of the output, and not the page from an offset on.
 func runView(r run.Result, tail bool) mcp.Result {
 	out := runOut{
-		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions, Foreign: r.Foreign, Denials: []denialOut{},
+		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions, Foreign: r.Foreign, Denials: []denialOut{}, Changes: []changeOut{},
 		Isolation: r.Isolation, Delivered: nonNil(r.Delivered), NextOffset: r.NextOffset, DurationMS: r.Duration.Milliseconds(),
 	}
 	text, cut := "", "Output before this is gone."
@@ -168,6 +179,9 @@ func runView(r run.Result, tail bool) mcp.Result {
 	}
 	for _, d := range r.Denials {
 		out.Denials = append(out.Denials, denialOut{d.Where, d.Code, d.Count})
+	}
+	for _, c := range r.Changes[:min(len(r.Changes), maxChanges)] {
+		out.Changes = append(out.Changes, changeOut{filepath.Join(c.Workdir, c.Path), string(c.Kind)})
 	}
 	switch r.State {
 	case vault.RunRunning:
@@ -192,6 +206,9 @@ func runView(r run.Result, tail bool) mcp.Result {
 	}
 	if !tail && r.NextOffset < r.StdoutBytes+r.StderrBytes {
 		text += " More with next_offset."
+	}
+	if n := len(r.Changes); n > 0 {
+		text += fmt.Sprintf(" %s held beside the folder: the operator keeps or discards them (`zavhoz runs keep %s`).", plural(n, "change"), r.RunID)
 	}
 	if len(r.Denials) > 0 {
 		text += " Requests were refused: see denials."

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -157,6 +158,15 @@ func (r *runs) has(s string) bool {
 func (r *runs) OpenPlan(_ context.Context, _ vault.Actor, refs, command []string) (io.WriterTo, error) {
 	r.note("open " + strings.Join(append(refs, command...), " "))
 	return strings.NewReader(planValue), nil
+}
+
+func (r *runs) Held(vault.Actor) ([]api.HeldChanges, error) {
+	return []api.HeldChanges{{RunID: "run_held", Agent: "ci", Changes: []api.HeldChange{{Path: "/srv/app/Makefile", Kind: "modified"}}}}, nil
+}
+
+func (r *runs) Settle(_ context.Context, _ vault.Actor, id string, keep bool) error {
+	r.note(fmt.Sprintf("settle %s %v", id, keep))
+	return nil
 }
 
 func (r *runs) EndOpen(_ context.Context, _ vault.Actor, id string, end api.EndRun) error {

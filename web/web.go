@@ -58,6 +58,9 @@ type Runs interface {
 	Attend(ctx context.Context, actor vault.Actor, in api.AttendRun, upgrade func() (net.Conn, error)) error
 	OpenPlan(ctx context.Context, actor vault.Actor, refs, command []string) (io.WriterTo, error)
 	EndOpen(ctx context.Context, actor vault.Actor, runID string, end api.EndRun) error
+	// Held lists what runs wrote beside folders; Settle keeps it or throws it away.
+	Held(actor vault.Actor) ([]api.HeldChanges, error)
+	Settle(ctx context.Context, actor vault.Actor, runID string, keep bool) error
 }
 
 // Syncer is the provider's sync: its state, and a cycle now.

@@ -22,7 +22,7 @@ type policyFlags struct {
 	pin, unpin, cwd, hash, approval, minLevel, expires, ca     string
 	maxUses                                                    uint64
 	maxTTL                                                     time.Duration
-	private, pinStdin, sftp, sshAgent                          bool
+	private, pinStdin, pinOpen, sftp, sshAgent                 bool
 	reset                                                      bool
 }
 
@@ -72,6 +72,7 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 	fl.StringVar(&f.cwd, "pin-cwd", "", "folder that the pinned command runs in (default: a private temporary one)")
 	fl.StringSliceVar(&f.pinEnv, "pin-env", nil, "plain variables that a caller may set for the pinned command")
 	fl.BoolVar(&f.pinStdin, "pin-stdin", false, "the caller may give the pinned command standard input")
+	fl.BoolVar(&f.pinOpen, "pin-open", false, "start the pinned command without walls: for docker, or a network of its own; it can take the value anywhere")
 	fl.StringArrayVar(&f.exec, "exec", nil, "servers: patterns of remote commands allowed (default: any)")
 	fl.BoolVar(&f.sftp, "sftp", false, "servers: sftp, scp and rsync too where --exec names patterns; they write any file that the user may")
 	fl.BoolVar(&f.sshAgent, "ssh-agent", false, "servers: a run's own ssh may use a restricted agent, to jump through this server (ProxyJump)")
@@ -238,7 +239,7 @@ func (f *policyFlags) applyPins(p *policy.Policy, argv []string) error {
 	if f.pin == "" {
 		return nil
 	}
-	pin := policy.Pin{Name: f.pin, Argv: argv, Cwd: f.cwd, Env: f.pinEnv, Stdin: f.pinStdin}
+	pin := policy.Pin{Name: f.pin, Argv: argv, Cwd: f.cwd, Env: f.pinEnv, Stdin: f.pinStdin, Open: f.pinOpen}
 	if !filepath.IsAbs(argv[0]) {
 		return fault.New(fault.InvalidArgument, "a pinned command begins with an absolute path", "`command -v PROGRAM` tells it")
 	}

@@ -14,8 +14,11 @@ import (
 )
 
 func newRuns(a *app) *cobra.Command {
-	c := group(&cobra.Command{Use: "runs", Short: "Runs under way, of every agent: list, stop"})
-	c.AddCommand(newRunsList(a), newRunsStop(a))
+	c := group(&cobra.Command{Use: "runs", Short: "Runs of every agent: list, stop, and what they wrote: changes, keep, discard"})
+	c.AddCommand(newRunsList(a), newRunsStop(a), newRunsChanges(a),
+		newRunsSettle(a, "keep", "Apply what a run wrote to the real folders", "Apply what a run wrote beside overlaid folders to the folders themselves. It asks for the operator's passphrase where one is set: "+
+			"what a model made becomes yours.", "kept"),
+		newRunsSettle(a, "discard", "Throw away what a run wrote", "Throw away what a run wrote beside overlaid folders. The folders are as they were.", "thrown away"))
 	return c
 }
 

@@ -34,7 +34,7 @@ func TestAttack34_TheWrongPlaceholderIsNoPlaceholder(t *testing.T) {
 	}
 }
 
-func TestAttack63_OneUserAndOneDatabase(t *testing.T) {
+func TestOneUserAndOneDatabase(t *testing.T) {
 	x := front(t, server.URL("sslmode=disable"), nil)
 	refused(t, strings.Replace(x.url, "//app:", "//postgres:", 1), "28000", "own user")
 	refused(t, strings.Replace(x.url, "/shop?", "/postgres?", 1), "3D000", "one database")

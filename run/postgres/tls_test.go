@@ -2,8 +2,10 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/pem"
 	"io"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -109,5 +111,7 @@ func TestCertificates(t *testing.T) {
 // otherCA is an authority that has nothing to do with the server.
 func otherCA(t *testing.T) []byte {
 	t.Helper()
-	return postgrestest.Start(t).CA
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
 }

@@ -79,11 +79,7 @@ func both(t *testing.T, f func(t *testing.T)) {
 	t.Run("root", f)
 	t.Run("user", func(t *testing.T) {
 		dir := t.TempDir()
-		for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-			if err := os.Chmod(d, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
+		passable(t, dir)
 		if err := os.Chown(dir, nobody, nobody); err != nil {
 			t.Fatal(err)
 		}
@@ -97,6 +93,16 @@ func both(t *testing.T, f func(t *testing.T)) {
 			t.Errorf("as an ordinary user: %v\n%s", err, out)
 		}
 	})
+}
+
+// passable lets other users through to a temporary folder of ours.
+func passable(t *testing.T, dir string) {
+	t.Helper()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func newSandbox(t testing.TB, o sandbox.Options) *sandbox.Sandbox {
@@ -247,3 +253,5 @@ func expect(t testing.TB, out string, want map[string]string) {
 		}
 	}
 }
+
+func backgroundContext() context.Context { return context.Background() }

@@ -35,15 +35,16 @@ func hostTerminal(t *Terminal) (master, peer *os.File, err error) {
 	if err == nil {
 		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: clip(t.Rows), Col: clip(t.Cols)})
 	}
-	side := -1
-	if err == nil {
-		side, err = unix.IoctlRetInt(fd, openPeer)
-	}
 	if err != nil {
 		_ = master.Close()
 		return nil, nil, err
 	}
-	return master, os.NewFile(uintptr(side), "terminal"), nil
+	side, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), openPeer, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC) // ours it must not become
+	if errno != 0 {
+		_ = master.Close()
+		return nil, nil, errno
+	}
+	return master, os.NewFile(side, "terminal"), nil
 }
 
 func clip(n int) uint16 { return uint16(min(max(n, 1), 1<<15)) }

@@ -31,7 +31,7 @@ func TestAnsible(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	want := noise(t, filepath.Join(dir, "noise"), 3<<20)
-	for name, text := range map[string]string{"play.yml": strings.ReplaceAll(playbook, "DIR", dir), "hosts": "prod_vps_1\n"} {
+	for name, text := range map[string]string{"play.yml": strings.ReplaceAll(playbook, "DIR", dir), "hosts": "prod_vps_1\n", "ansible.cfg": "[defaults]\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestAnsible(t *testing.T) {
 			_ = os.Remove(filepath.Join(dir, made))
 		}
 		cmd := b.command(t, "ansible-playbook", "-i", filepath.Join(dir, "hosts"), filepath.Join(dir, "play.yml"))
-		cmd.Env = append(cmd.Env, "HOME="+dir, "ANSIBLE_LOCAL_TEMP="+dir, "ANSIBLE_REMOTE_TEMP="+dir+"/remote", "ANSIBLE_SSH_CONTROL_PATH_DIR="+dir, "ANSIBLE_CONFIG=/dev/null",
+		cmd.Env = append(cmd.Env, "HOME="+dir, "ANSIBLE_LOCAL_TEMP="+dir, "ANSIBLE_REMOTE_TEMP="+dir+"/remote", "ANSIBLE_SSH_CONTROL_PATH_DIR="+dir, "ANSIBLE_CONFIG="+filepath.Join(dir, "ansible.cfg"),
 			"ANSIBLE_SSH_ARGS=-F "+b.config+" -o ControlMaster=auto -o ControlPersist=30s", "ANSIBLE_SCP_EXTRA_ARGS=-O", "ANSIBLE_NOCOLOR=1")
 		cmd.Env = append(cmd.Env, how...)
 		out, err := cmd.CombinedOutput()

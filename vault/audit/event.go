@@ -59,6 +59,7 @@ const (
 	WorkdirRemove    Action = "workdir.remove"
 	RunStart         Action = "run.start"
 	RunAttend        Action = "run.attend"
+	RunSettle        Action = "run.settle"
 	RunEnd           Action = "run.end"
 	RunStop          Action = "run.stop"
 	RunRead          Action = "run.read"

@@ -166,13 +166,16 @@ func pinsWider(a, b Policy) bool {
 
 // contains tells whether o allows no more than p.
 func (p Pin) contains(o Pin) bool {
-	return slices.Equal(p.Argv, o.Argv) && (p.SHA256 == "" || p.SHA256 == o.SHA256) && p.Cwd == o.Cwd && subset(o.Env, p.Env) && (p.Stdin || !o.Stdin)
+	return slices.Equal(p.Argv, o.Argv) && (p.SHA256 == "" || p.SHA256 == o.SHA256) && p.Cwd == o.Cwd && subset(o.Env, p.Env) && (p.Stdin || !o.Stdin) && (p.Open || !o.Open)
 }
 
 func pinsText(p Policy) string {
 	s := make([]string, len(p.Pins))
 	for i, x := range p.Pins {
 		s[i] = x.Name + ": " + strings.Join(x.Argv, " ")
+		if x.Open {
+			s[i] += " (without walls)"
+		}
 	}
 	return list(s, "none")
 }

@@ -74,4 +74,6 @@ type Pin struct {
 	Cwd    string   `json:"cwd,omitempty"`    // absolute; "" for a private temporary folder
 	Env    []string `json:"env,omitempty"`    // names of plain variables that the caller may set
 	Stdin  bool     `json:"stdin,omitempty"`  // the caller may give stdin
+	// Open starts it without walls, for what needs the machine itself (docker, a network of its own): it can then take the value anywhere.
+	Open bool `json:"open,omitempty"`
 }

@@ -1,0 +1,141 @@
+package run
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/zavhoz/zavhoz/run/sandbox"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// Held is what a run wrote beside the folders of a person's, until that person keeps it or throws it away. A command that a model chose writes into an
+// overlay; whether that becomes part of the real folder is not the model's to say (threat-model.md 7).
+type Held struct {
+	RunID   string
+	Agent   string
+	Command []string
+	Changes []sandbox.Change
+	Until   time.Time // then it is thrown away
+
+	box   *sandbox.Box
+	timer *time.Timer
+}
+
+// Bounds of what is held.
+const (
+	holdFor = 24 * time.Hour
+	maxHeld = 16 // runs; the oldest goes first
+
+	maxListed = 10000
+)
+
+// hold takes the box over if the run left changes in it, and tells of them in its result. It says whether it did.
+func (e *Engine) hold(l *live, p *plan, box *sandbox.Box) bool {
+	if !p.overlays() {
+		return false
+	}
+	changes, err := box.Changes()
+	if err != nil {
+		e.o.Log.Error("what a run wrote could not be listed, and is thrown away", "run", l.record.ID, "cause", fault.Cause(err))
+		return false
+	}
+	if len(changes) == 0 {
+		return false
+	}
+	record := l.recorded()
+	h := &Held{RunID: record.ID, Agent: record.Actor.Name, Command: record.Command, Changes: changes[:min(len(changes), maxListed)], Until: e.o.Clock().Add(holdFor), box: box}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.shut {
+		return false
+	}
+	if e.held == nil {
+		e.held = map[string]*Held{}
+	}
+	if len(e.held) >= maxHeld {
+		e.discard(e.oldest())
+	}
+	e.held[h.RunID] = h
+	h.timer = time.AfterFunc(holdFor, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.held[h.RunID] == h {
+			e.discard(h)
+		}
+	})
+	l.mu.Lock()
+	l.changes = h.Changes
+	l.mu.Unlock()
+	return true
+}
+
+// oldest runs under mu.
+func (e *Engine) oldest() (first *Held) {
+	for _, h := range e.held {
+		if first == nil || h.Until.Before(first.Until) {
+			first = h
+		}
+	}
+	return first
+}
+
+// discard runs under mu.
+func (e *Engine) discard(h *Held) {
+	delete(e.held, h.RunID)
+	h.timer.Stop()
+	if err := h.box.Close(); err != nil {
+		e.o.Log.Error("what was left of a run could not be removed", "run", h.RunID, "cause", fault.Cause(err))
+	}
+}
+
+// Holding lists what waits for a person's word, oldest first. Only for an operator.
+func (e *Engine) Holding(actor vault.Actor) ([]Held, error) {
+	if actor.Type != audit.Operator {
+		return nil, noOperator()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]Held, 0, len(e.held))
+	for _, h := range e.held {
+		out = append(out, Held{RunID: h.RunID, Agent: h.Agent, Command: h.Command, Changes: h.Changes, Until: h.Until})
+	}
+	slices.SortFunc(out, func(a, b Held) int { return a.Until.Compare(b.Until) })
+	return out, nil
+}
+
+// Settle applies what a run wrote to the real folders, or throws it away. Where it cannot be applied whole it is still held. Only for an operator; presence is
+// the door's business. Errors: unknown_run.
+func (e *Engine) Settle(ctx context.Context, actor vault.Actor, runID string, keep bool) error {
+	if actor.Type != audit.Operator {
+		return noOperator()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.held[runID]
+	if h == nil {
+		return fault.New(fault.UnknownRun, "no changes of such a run are held", "`zavhoz runs changes` lists them")
+	}
+	word := "discard"
+	if keep {
+		word = "keep"
+	}
+	if e.o.Note != nil {
+		if err := e.o.Note(ctx, audit.Event{Actor: actor, Action: audit.RunSettle, Outcome: audit.Allowed, Subject: runID, Detail: map[string]string{"changes": word}}); err != nil {
+			return err
+		}
+	}
+	if keep {
+		if err := h.box.Keep(); err != nil {
+			return fault.New(fault.WorkdirRefused, "the changes could not be applied", "look at `zavhoz runs changes` and at the folder; then keep or discard them").Because(err)
+		}
+	}
+	e.discard(h)
+	return nil
+}
+
+func noOperator() error {
+	return fault.New(fault.NotPermitted, "only a person decides what becomes of changes", "ask the operator: `zavhoz runs changes`")
+}
