@@ -100,6 +100,26 @@ func model(archName string, o Options, d data) uint32 {
 			return refuse(16)
 		}
 		return ok
+	case "chmod", "fchmod", "creat", "mknod":
+		if arg(1)&0o6000 != 0 {
+			return refuse(1)
+		}
+		return ok
+	case "fchmodat", "fchmodat2", "mknodat":
+		if arg(2)&0o6000 != 0 {
+			return refuse(1)
+		}
+		return ok
+	case "open":
+		if arg(1)&0x400040 != 0 && arg(2)&0o6000 != 0 {
+			return refuse(1)
+		}
+		return ok
+	case "openat":
+		if arg(2)&0x400040 != 0 && arg(3)&0o6000 != 0 {
+			return refuse(1)
+		}
+		return ok
 	case "prlimit64":
 		if arg(0) != 0 && d.args[2] != 0 {
 			return refuse(1)
@@ -165,6 +185,7 @@ var byNumber = func() map[string]map[uint32]judged {
 // interesting are values near what the rules compare with; the rest is any.
 var interesting = []uint64{0, 1, 2, 3, 4, 5, 6, 8, 10, 11, 23, 24, 25, 26, 36, 41, 50, 57, 62, 67, 72, 270, 16, 17, 19, 29, 30, 31, 33, 34, 35,
 	40, 58, 132, 136, 255, 256, 262, 0x200, 0x400, 0x600,
+	0x40, 0x400000, 0x410000, 0o4755, 0o2755, 0o1777, 0o755,
 	0x40600, 0x801, 0x80801, 0x80002,
 	0x5412, 0x541c, 0x541d, 0x5423, 0x20000, 0x20008, 0x40000, 0x10000000, 0x20000000, 0x20004000, 0x40000000, 0x80000000, 0xffffffff}
 
@@ -172,7 +193,7 @@ func randomCall(rng *rand.Rand, m machine) data {
 	d := data{arch: m.arch.audit, number: uint32(rng.IntN(maxNumber + 40)), ip: rng.Uint64()}
 	switch ruled := []string{"socket", "socketpair", "sendto", "sendmsg", "sendmmsg", "setsockopt", "clone", "unshare", "ioctl", "prctl",
 		"personality", "seccomp", "prlimit64",
-		"connect", "listen"}; rng.IntN(10) {
+		"connect", "listen", "fchmod", "fchmodat", "fchmodat2", "mknodat", "openat"}; rng.IntN(10) {
 	case 0:
 		d.arch = []uint32{0xc000003e, 0xc00000b7, 0x40000003, 0x40000028, 0}[rng.IntN(5)]
 	case 1:

@@ -44,6 +44,7 @@ const (
 
 	tiocSTI, tiocLinux, tiocCons, tiocSetD = 0x5412, 0x541c, 0x541d, 0x5423
 	prSetMM                                = 35
+	setID, creates                         = 0o6000, 0x40 | 0x400000 // S_ISUID and S_ISGID; O_CREAT and __O_TMPFILE
 	seccompSetFilter, seccompNewListener   = 1, 1 << 3
 )
 
@@ -82,6 +83,14 @@ func (v verdict) code(o Options) code {
 		return onlyWhere(0, seccompSetFilter, without(1, seccompNewListener, retBusy))
 	case byPrlimit:
 		return prlimitRule()
+	case byMode1:
+		return without(1, setID, retPerm)
+	case byMode2:
+		return without(2, setID, retPerm)
+	case byOpen1:
+		return openRule(1)
+	case byOpen2:
+		return openRule(2)
 	}
 	return code{give(retNosys)}
 }
@@ -142,6 +151,11 @@ func optionRule(o Options) code {
 	p = append(p, where(levelIP6, oneOf(2, retNoProtoOpt, optionsIP6...))...)
 	p = append(p, where(levelNetlink, code{give(retAllow)})...)
 	return append(p, give(retNoProtoOpt))
+}
+
+// openRule: without these flags the kernel does not read the mode, and a caller leaves whatever was in the register.
+func openRule(flags uint32) code {
+	return append(code{low(flags), bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: creates, SkipTrue: 1}, give(retAllow)}, without(flags+1, setID, retPerm)...)
 }
 
 // prlimitRule: process 0 is oneself; of others the limits may be read, not set. The pointer counts with both halves.

@@ -7,7 +7,7 @@
 // Attacks stopped (threat-model.md): other addresses, where a supervisor answers connect (8); MPTCP and whatever else makes no plain TCP
 // connection (10), TCP Fast Open (11), each socket family, type and protocol outside a short list (9, 12), io_uring (13), int 0x80 and x32 (14),
 // pathname sockets where DenyUnix is set (16), ptrace and its like (17, 18, 19), keys pushed into a terminal (27), limits set on the broker (28),
-// key rings (29), nested namespaces (31).
+// key rings (29), nested namespaces (31), set-user-id files made for others to find (32).
 //
 // Not stopped here: what needs a path or another process's number to judge, as a filter sees numbers only (Landlock and namespaces do that);
 // priorities and processor masks of other processes of the same user, which need a process namespace; a kernel exploit (52).

@@ -39,4 +39,8 @@ const (
 	byPersonality
 	bySeccomp
 	byPrlimit
+	byMode1 // the second argument is a mode
+	byMode2
+	byOpen1 // the second argument is open's flags, the third the mode
+	byOpen2
 )
