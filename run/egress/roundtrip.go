@@ -31,20 +31,14 @@ func (p *Proxy) RoundTrip(ctx context.Context, handle string, r *http.Request, c
 }
 
 func (p *Proxy) roundTrip(ctx context.Context, of *resource, r *http.Request, capture bool) (*http.Response, error) {
-	if r.URL == nil || r.URL.Scheme != "https" || r.URL.User != nil || r.URL.Opaque != "" {
-		return nil, refusedHTTP.err
-	}
-	t, err := parseTarget(r.URL.Host, 443)
-	if err != nil {
-		return nil, p.refusedHost().err
-	}
-	if r.Host != "" && !t.is(r.Host) {
-		return nil, refusedAuthority.err
+	t, no := targetOf(r)
+	x := p.begin(t, r.Method)
+	if no != nil {
+		return nil, x.refused(no, Denied).err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(p.flow, cancel)
 	end := func() { stop(); cancel() }
-	x := p.begin(t, r.Method)
 	in := r.Clone(ctx)
 	if in.ProtoMajor = 2; in.Header == nil {
 		in.Header = http.Header{}
@@ -72,6 +66,18 @@ func (p *Proxy) roundTrip(ctx context.Context, of *resource, r *http.Request, ca
 	resp.Body = x.readable(resp, end)
 	resp.Request = r
 	return resp, nil
+}
+
+// targetOf reads whom a request of the broker means.
+func targetOf(r *http.Request) (target, *refusal) {
+	if r.URL == nil || r.URL.Scheme != "https" || r.URL.User != nil || r.URL.Opaque != "" {
+		return target{}, refusedHTTP
+	}
+	t, err := parseTarget(r.URL.Host, 443)
+	if err != nil || r.Host != "" && !t.is(r.Host) {
+		return target{}, refusedAuthority
+	}
+	return t, nil
 }
 
 // prefix writes a path that lacks the credential's segment as the kind wants it: "/getMe" becomes "/bot…/getMe".
