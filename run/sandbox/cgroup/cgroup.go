@@ -16,7 +16,7 @@ import "errors"
 
 // Limits are what a group may use. Zero leaves a limit out.
 type Limits struct {
-	MemoryBytes int64 // with swap; above it the whole run is killed
+	MemoryBytes int64 // swap is shut off; above it the whole run is killed
 	Processes   int   // threads count
 	CPUPercent  int   // of one processor: 150 is one and a half
 }
