@@ -56,7 +56,7 @@ func (f *Front) cancelQuery(body []byte) {
 	if s == nil || subtle.ConstantTimeCompare(body[4:], s.key[:]) != 1 {
 		return
 	}
-	if f.record(Event{Kind: Canceled, Conn: s.n}) != nil {
+	if !f.cancel.Allow() || f.record(Event{Kind: Canceled, Conn: s.n}) != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(f.ctx, f.o.StartupTimeout)

@@ -172,6 +172,7 @@ func TestWhereTheURLCannotBeServed(t *testing.T) {
 		"host=evil": "parameter host", "port=1": "parameter port", "user=x": "parameter user", "dbname=x": "parameter dbname", "service=x": "parameter service",
 		"servicefile=x": "parameter servicefile", "passfile=x": "parameter passfile", "hostaddr=1": "parameter hostaddr", "HOST=evil": "parameter host", "replication=1": "parameter replication",
 		"sslcert=/a": "sslcert", "sslkey=/a": "sslkey", "sslrootcert=/a": "--upstream-ca", "sslmode=x": "sslmode", "sslnegotiation=x": "sslnegotiation",
+		"channel_binding=x": "channel_binding", "require_auth=gss": "require_auth", "require_auth=password,": "require_auth",
 		"gssencmode=require": "GSSAPI", "target_session_attrs=x": "target_session_attrs", "a=%zz": "NAME=VALUE", "a=%00": "NAME=VALUE",
 	} {
 		_, err := postgres.New(postgres.Options{Handle: "db", URL: open(server.URL(query)), Placeholder: placeholder, Dial: dial, Mask: masker(t), Record: func(postgres.Event) error { return nil }})
@@ -322,5 +323,23 @@ func TestAttack64_NobodyCancelsAnothersQuery(t *testing.T) {
 	}
 	if strings.Contains(x.kinds()+y.kinds(), "canceled") {
 		t.Errorf("recorded: %s; %s", x.kinds(), y.kinds())
+	}
+}
+
+// A child that has itself refused without end fills no record, and does not have the server lock the user out.
+func TestAttack67_RefusalsAreBounded(t *testing.T) {
+	x := front(t, server.URLOf("app", "canary-password-1", "sslmode=disable"), nil)
+	last := ""
+	for range 80 {
+		_, err := pgx.Connect(t.Context(), x.url)
+		if err == nil {
+			t.Fatal("let in")
+		}
+		if last = err.Error(); strings.Contains(last, "rate_limited") {
+			break
+		}
+	}
+	if n := len(strings.Fields(x.kinds())); !strings.Contains(last, "rate_limited") || n < 50 || n > 79 {
+		t.Errorf("%d are recorded; the last says %s", n, last)
 	}
 }

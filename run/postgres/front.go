@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Front serves one database resource to one run. Make it by New.
@@ -20,11 +22,13 @@ type Front struct {
 	shown shown
 
 	ctx    context.Context
-	cancel context.CancelFunc
+	end    context.CancelFunc
 	wg     sync.WaitGroup // every goroutine of the front
 	conns  atomic.Uint64  // numbers them
 	slots  chan struct{}  // one is taken by each connection that is let in
 	unsaid atomic.Bool    // an event could not be recorded: no more connections
+	denied *rate.Limiter  // how often a child may be refused
+	cancel *rate.Limiter  // how often it may cancel
 
 	mu        sync.Mutex
 	closed    bool
@@ -60,9 +64,17 @@ func New(o Options) (*Front, error) {
 	}
 	defer t.wipe()
 	f.shown = t.shown()
-	f.ctx, f.cancel = context.WithCancel(context.Background())
+	f.denied, f.cancel = rate.NewLimiter(perSecond, atOnce), rate.NewLimiter(perSecond, atOnce)
+	f.ctx, f.end = context.WithCancel(context.Background())
 	return f, nil
 }
+
+// How often a child may have itself refused, or cancel. What comes faster is not served: it would fill the record, and have the server lock the user
+// out for logins that failed.
+const (
+	perSecond = 5
+	atOnce    = 50
+)
 
 // open reads where the URL leads, as of now.
 func (f *Front) open() (*target, error) {
@@ -151,7 +163,7 @@ func (f *Front) Close() error {
 	}
 	f.mu.Unlock()
 	f.stop(busy)
-	f.cancel()
+	f.end()
 	f.mu.Lock()
 	for c := range f.sockets {
 		_ = c.Close()

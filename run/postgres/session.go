@@ -28,13 +28,15 @@ type session struct {
 
 // answer serves a connection from its first packet to its end.
 func (f *Front) answer(c net.Conn) {
-	s := &session{f: f, child: c, in: bufio.NewReaderSize(c, bufferLen)}
+	s := &session{f: f, child: c, in: bufio.NewReaderSize(c, bufferLen/2)}
 	_ = c.SetDeadline(time.Now().Add(f.o.StartupTimeout))
 	code, body, ok := s.hello()
 	switch {
 	case !ok:
 	case code == cancelCode:
 		f.cancelQuery(body)
+	case f.denied.Tokens() < 1:
+		_, _ = c.Write(tooOften.encode())
 	default:
 		s.n = f.conns.Add(1)
 		if r := s.serve(code, body); r != nil {
@@ -94,6 +96,8 @@ func (s *session) serve(code uint32, body []byte) *refusal {
 	s.bridge()
 	return nil
 }
+
+var tooOften = refuse(stateTooMany, fault.RateLimited, "connections were refused too often", "wait a few seconds, and look at why they were refused")
 
 // over is what is left to say when the run ends.
 var over = refuse(stateShutdown, fault.Canceled, "the run is over", "")
@@ -155,6 +159,7 @@ func (s *session) connect() *refusal {
 
 // refuse tells the child and the record. The child's end comes with the return of answer.
 func (s *session) refuse(r *refusal) {
+	s.f.denied.Allow()
 	_ = s.f.record(Event{Kind: Denied, Conn: s.n, Code: r.why.Code})
 	_ = s.child.SetDeadline(time.Now().Add(s.f.o.StartupTimeout))
 	_, _ = s.child.Write(r.encode())

@@ -127,6 +127,9 @@ func (t *target) checkParams(handle string) error {
 	if !slices.Contains(sslModes, t.sslMode()) || !slices.Contains([]string{"", "postgres", "direct"}, t.params["sslnegotiation"]) {
 		return badURL(handle, "sslmode is disable, allow, prefer, require, verify-ca or verify-full; sslnegotiation is postgres or direct")
 	}
+	if !slices.Contains([]string{"", "disable", "prefer", "require"}, t.params["channel_binding"]) || !validAuth(t.params["require_auth"]) {
+		return badURL(handle, "channel_binding is disable, prefer or require; require_auth is a list of scram-sha-256, md5, password and none")
+	}
 	if t.params["gssencmode"] == "require" {
 		return fault.New(fault.NotSupported, handle+": its URL demands GSSAPI, which zavhoz does not speak", "a person takes gssencmode out of the URL")
 	}
@@ -134,6 +137,15 @@ func (t *target) checkParams(handle string) error {
 		return badURL(handle, "target_session_attrs is any, read-write, read-only, primary, standby or prefer-standby")
 	}
 	return nil
+}
+
+func validAuth(list string) bool {
+	for word := range strings.SplitSeq(list, ",") {
+		if list != "" && !slices.Contains([]string{"scram-sha-256", "md5", "password", "none"}, word) {
+			return false
+		}
+	}
+	return true
 }
 
 // sslMode is the URL's, or what drivers for asyncio and Java call ssl.
