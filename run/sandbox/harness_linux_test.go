@@ -49,6 +49,10 @@ func init() {
 		if os.Chmod(dir, 0o755) != nil || copyFile(program, "/proc/self/exe") != nil {
 			panic("the test binary cannot be copied")
 		}
+		setuid := filepath.Join(dir, "setuid") // what sudo is, without its questions
+		if os.Mkdir(setuid, 0o755) != nil || copyFile(setuid+"/ids", "/proc/self/exe") != nil || os.Chmod(setuid+"/ids", 0o755|os.ModeSetuid) != nil {
+			panic("no set-user-id program can be made")
+		}
 		return func() { _ = os.RemoveAll(dir) }
 	}
 }
