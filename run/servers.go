@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/zavhoz/zavhoz/run/redact"
@@ -13,7 +12,6 @@ import (
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
-	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 const sshPort = 22
@@ -34,7 +32,7 @@ func (o *outfit) server(r vault.Resource) error {
 			}
 			return s, err
 		},
-		Exec: o.e.execRule(r), Mask: hidden.text, Fill: hidden.fill,
+		Exec: o.e.execRule(r), Copy: r.Policy.AllowsCopy(), Mask: hidden.text, Fill: hidden.fill,
 		Record: func(ev ssh.Event) error { return o.e.noteServer(o.l, ev) },
 	})
 	if err != nil {
@@ -55,22 +53,12 @@ func (o *outfit) server(r vault.Resource) error {
 // unnamedPorts is what ports below 1024 are raised by where the run has no network of its own.
 const unnamedPorts = 10000
 
-// execRule is what the policy allows on the server. "" is a shell or a terminal, "sftp" the subsystem.
+// execRule is what the policy allows on the server; nil where it says nothing.
 func (e *Engine) execRule(r vault.Resource) func(line string) error {
-	return func(line string) error {
-		if copies(line) && r.Policy.AllowsCopy() {
-			return nil
-		}
-		if line == "" && len(r.Policy.Exec) > 0 {
-			return fault.New(fault.CommandNotPinned, r.Handle+" takes only the commands that its operator allows, and no shell", "it takes: "+strings.Join(r.Policy.Exec, " · "))
-		}
-		return e.o.Rules.MatchExec(r, line)
+	if len(r.Policy.Exec) == 0 {
+		return nil
 	}
-}
-
-// copies tells whether a request is the server's side of a copy: the sftp subsystem, scp, or rsync.
-func copies(line string) bool {
-	return line == "sftp" || strings.HasPrefix(line, "scp -") || strings.HasPrefix(line, "rsync --server ")
+	return func(line string) error { return e.o.Rules.MatchExec(r, line) }
 }
 
 // noteServer records what a client asked of a bastion.
