@@ -259,3 +259,6 @@ func expect(t testing.TB, out string, want map[string]string) {
 }
 
 func backgroundContext() context.Context { return context.Background() }
+
+// readFrom copies until the end, which for a terminal is an error.
+func (s *sink) readFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{s}, r) }
