@@ -35,6 +35,7 @@ type HTTPResult struct {
 	Body        string            // the beginning; Get reads on at NextOffset
 	BodyBytes   int64             // of the reply, as far as it was read
 	NextOffset  int64
+	More        bool // more of the body is kept than Body shows
 	Binary      bool // the body is not text, so it is not shown
 	Withheld    bool // the reply is not shown: something was to be captured from it, it is of an endpoint that makes keys, or it held too many secrets
 	Truncated   bool // the reply goes on behind what is kept of it
@@ -217,7 +218,7 @@ func (l *live) reply(res HTTPResult) HTTPResult {
 		res.Withheld, res.Headers = true, nil
 	}
 	if !res.Withheld && !res.Binary {
-		res.Body, res.NextOffset = r.Stdout, r.NextOffset
+		res.Body, res.NextOffset, res.More = r.Stdout, r.NextOffset, r.NextOffset < r.StdoutBytes
 		res.Truncated = res.Truncated || r.Truncated
 	}
 	return res

@@ -16,6 +16,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // fetch makes the request and takes its reply to where it may be told from.
@@ -79,6 +80,7 @@ func (e *Engine) requester(l *live, q *errand) (*egress.Proxy, error) {
 		if err != nil {
 			return nil, err
 		}
+		l.mask.add(q.use.Resource.Handle+"."+w.Field, secret.FromString(text)) // where a reply held the value, it stands there now
 		if q.plan != nil {
 			q.plan.Exclude(text)
 		}

@@ -189,7 +189,7 @@ func (m *mask) nothingOurs(ctx context.Context, r HTTPRequest) error {
 }
 
 // mayAnswer are the headers of a reply that a caller is told.
-var mayAnswer = []string{"Allow", "Content-Disposition", "Content-Language", "Content-Length", "Content-Range", "Content-Type", "Date", "Etag", "Last-Modified", "Link", "Location", "Ratelimit", "Ratelimit-Limit",
+var mayAnswer = []string{"Allow", "Content-Disposition", "Content-Language", "Content-Length", "Content-Range", "Content-Type", "Etag", "Last-Modified", "Link", "Location", "Ratelimit", "Ratelimit-Limit",
 	"Ratelimit-Policy", "Ratelimit-Remaining", "Ratelimit-Reset", "Request-Id", "Retry-After", "Sunset", "Deprecation", "Warning", "X-Next-Page", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset",
 	"X-Request-Id", "X-Total", "X-Total-Count", "X-Total-Pages"}
 

@@ -118,7 +118,7 @@ func build(t *testing.T, dir string) *house {
 	h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: opener, Clock: h.clock})
 	must(t, err)
 	must(t, h.Setup(ctx))
-	h.engine = run.New(run.Options{Authority: h.Vault, Opener: opener, Clock: h.clock, Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
+	h.engine = run.New(run.Options{Authority: h.Vault, Opener: opener, Keeper: h.Vault, Clock: h.clock, Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 		return h.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
 			s, err := opener.Open(ref, sealed)
 			if err == nil {

@@ -32,6 +32,7 @@ type runIn struct {
 	Env        map[string]string `json:"env"`
 	TimeoutS   int64             `json:"timeout_s"`
 	Background bool              `json:"background"`
+	Capture    *captureIn        `json:"capture"`
 }
 
 // runOut is a run as a model sees it. Output is redacted before it is cut.
@@ -46,6 +47,7 @@ type runOut struct {
 	Foreign    int               `json:"foreign_secrets"` // what looked like a secret of somebody else's, and was masked
 	Denials    []denialOut       `json:"denials"`
 	Changes    []changeOut       `json:"changes"` // what it wrote beside an overlaid folder, held for the operator
+	Captured   *capturedOut      `json:"captured"`
 	Isolation  string            `json:"isolation"`
 	Delivered  map[string]string `json:"delivered"`
 	NextOffset int64             `json:"next_offset"`
@@ -72,9 +74,9 @@ const runOutProperties = `"run_id":{"type":"string"},"state":{"type":"string","e
 	`"denials":{"type":"array","items":{"type":"object","properties":{"request":{"type":"string"},"code":{"type":"string"},"count":{"type":"integer"}},"required":["request","code","count"],"additionalProperties":false}},` +
 	`"changes":{"type":"array","items":{"type":"object","properties":{"path":{"type":"string"},"change":{"type":"string"}},"required":["path","change"],"additionalProperties":false}},` +
 	`"isolation":{"type":"string"},` +
-	`"delivered":{"type":"object","additionalProperties":{"type":"string"}},"next_offset":{"type":"integer"},"duration_ms":{"type":"integer"}`
+	capturedProperty + `,"delivered":{"type":"object","additionalProperties":{"type":"string"}},"next_offset":{"type":"integer"},"duration_ms":{"type":"integer"}`
 
-var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "denials", "changes", "isolation", "delivered", "next_offset", "duration_ms"}
+var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "denials", "changes", "captured", "isolation", "delivered", "next_offset", "duration_ms"}
 
 func runWithResource(d Deps) mcp.Tool {
 	return mcp.Tool{
@@ -92,7 +94,8 @@ func runWithResource(d Deps) mcp.Tool {
 			`"cwd":{"type":"string","maxLength":4096,"description":"a folder that the operator allowed; default a private temporary one"},`+
 			`"env":{"type":"object","maxProperties":64,"additionalProperties":{"type":"string","maxLength":32768},"description":"plain variables"},`+
 			`"timeout_s":{"type":"integer","minimum":1,"maximum":86400,"description":"default 60; at most 3600, in the background 86400"},`+
-			`"background":{"type":"boolean"}`, "resources", "command"),
+			`"background":{"type":"boolean"},`+
+			captureProperty(`"generic"`, "makes a new resource of parts of stdout, which is then not shown"), "resources", "command"),
 		Output:      schema(runOutProperties, runOutRequired...),
 		Annotations: mcp.Annotations{Destructive: true, OpenWorld: true},
 		Timeout:     maxRunSeconds*time.Second + callSlack,
@@ -111,7 +114,7 @@ func runWithResource(d Deps) mcp.Tool {
 			who := actor(c, "")
 			res, err := d.Runner.Run(ctx, run.Request{
 				Actor: who, Refs: in.Resources, Command: in.Command, Stdin: []byte(in.Stdin), Cwd: in.Cwd, Env: in.Env,
-				Timeout: time.Duration(in.TimeoutS) * time.Second, Background: in.Background,
+				Timeout: time.Duration(in.TimeoutS) * time.Second, Background: in.Background, Capture: in.Capture.spec(),
 				Progress: func(p run.Progress) {
 					c.Progress(p.Elapsed.Seconds(), 0, fmt.Sprintf("running for %d s, %d bytes of output", int(p.Elapsed.Seconds()), p.Bytes))
 				},
@@ -133,9 +136,14 @@ func refused(ctx context.Context, d Deps, who vault.Actor, refs []string, err er
 	if !slices.Contains(unplanned, code) {
 		return err
 	}
-	e := audit.Event{Actor: who, Action: audit.RunStart, Outcome: audit.Denied, Code: string(code)}
-	if e.Subject = refs[0]; vault.CheckHandle(refs[0]) == nil { // authorised, hence a handle or a lease's id
-		e.Subject, e.Handle = "", refs[0]
+	return noteRefused(ctx, d, who, refs[0], err)
+}
+
+// noteRefused records a refusal of what was authorised; ref is hence a handle or a lease's id.
+func noteRefused(ctx context.Context, d Deps, who vault.Actor, ref string, err error) error {
+	e := audit.Event{Actor: who, Action: audit.RunStart, Outcome: audit.Denied, Code: string(fault.CodeOf(err))}
+	if e.Subject = ref; vault.CheckHandle(ref) == nil {
+		e.Subject, e.Handle = "", ref
 	}
 	if nerr := d.Vault.Note(ctx, e); nerr != nil {
 		return nerr
@@ -170,7 +178,7 @@ func end(s string) (string, bool) {
 // runView is the one place in which a run becomes a reply to a model. tail says that it shows the end of the output, and not the page from an offset on.
 func runView(r run.Result, tail bool) mcp.Result {
 	out := runOut{
-		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions, Foreign: r.Foreign, Denials: []denialOut{}, Changes: []changeOut{},
+		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions, Foreign: r.Foreign, Denials: []denialOut{}, Changes: []changeOut{}, Captured: capturedView(r.Captured),
 		Isolation: r.Isolation, Delivered: nonNil(r.Delivered), NextOffset: r.NextOffset, DurationMS: r.Duration.Milliseconds(),
 	}
 	text, cut := "", "Output before this is gone."
@@ -198,6 +206,7 @@ func runView(r run.Result, tail bool) mcp.Result {
 	default:
 		text = "Failed."
 	}
+	text += capturedText(r.Captured)
 	if r.Withheld {
 		text += " The output was withheld: it held what looks like a disguised secret."
 	}

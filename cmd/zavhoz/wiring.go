@@ -51,7 +51,7 @@ const personRuns = 64
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
 func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
-		Authority: v, Opener: opener, Log: log, Sandbox: walls, Note: v.Note, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find,
+		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Note: v.Note, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find,
 		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
