@@ -51,9 +51,7 @@ func (in *install) need(p string) {
 		return
 	}
 	in.seen[p] = true
-	if in.show(p) && !slices.Contains(in.path, dir) && !slices.ContainsFunc(visible, within(dir)) {
-		in.path = append(in.path, dir)
-	}
+	in.show(p)
 	if to, err := os.Readlink(p); err == nil {
 		if !filepath.IsAbs(to) {
 			to = filepath.Join(dir, to)
@@ -72,18 +70,17 @@ func (in *install) need(p string) {
 }
 
 // show adds the folder of an install that holds the file, where the run does not see it yet.
-func (in *install) show(file string) bool {
+func (in *install) show(file string) {
 	if slices.ContainsFunc(in.shown, within(filepath.Dir(file))) {
-		return true
+		return
 	}
 	dir := in.prefix(file)
 	if dir == "" {
 		in.lacks = append(in.lacks, file)
-		return false
+		return
 	}
 	in.add = slices.DeleteFunc(in.add, func(d string) bool { return within(d)(dir) })
 	in.add, in.shown = append(in.add, dir), append(in.shown, dir)
-	return true
 }
 
 // prefix is the folder that an install is in, as narrow as it can be told; "" where that would be a whole home, or a place where many things lie.
@@ -144,25 +141,18 @@ func (in *install) narrow(dir string) bool {
 	return !slices.ContainsFunc(crowded, func(c string) bool { return dir == filepath.Join(in.home, c) })
 }
 
-// search makes the run's PATH of the person's: what of it the run sees, in their order, and what the program needs before that.
+// search makes the run's PATH of the person's: what of it the run sees, in their order.
 func (in *install) search(pathVar string) {
-	var mine []string
 	for _, d := range filepath.SplitList(pathVar) {
 		if !filepath.IsAbs(d) {
 			continue
 		}
 		real, err := filepath.EvalSymlinks(d)
-		if err != nil || strings.Contains(real, ":") || slices.Contains(mine, real) || slices.ContainsFunc(visible, within(real)) || !slices.ContainsFunc(in.shown, within(real)) {
+		if err != nil || strings.Contains(real, ":") || slices.Contains(in.path, real) || slices.ContainsFunc(visible, within(real)) || !slices.ContainsFunc(in.shown, within(real)) {
 			continue
 		}
-		mine = append(mine, real)
+		in.path = append(in.path, real)
 	}
-	for _, d := range in.path {
-		if !slices.Contains(mine, d) {
-			mine = append(mine, d)
-		}
-	}
-	in.path = mine
 }
 
 // shebang gives the interpreter that a script names: a path, or a name that env looks up. "" where it is no script.

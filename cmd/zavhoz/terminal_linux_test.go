@@ -119,7 +119,7 @@ func (tm *terminal) expect(text string) string {
 		select {
 		case <-tm.more:
 		case <-timeout:
-			tm.t.Fatalf("the terminal does not show %q:\n%s", text, fresh)
+			tm.t.Fatalf("the terminal does not show %q:\n%q", text, fresh)
 		}
 	}
 }

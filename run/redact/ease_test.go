@@ -99,12 +99,18 @@ func FuzzEase(f *testing.F) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		var out bytes.Buffer
 		s := view.Stream(&out)
+		var plain bytes.Buffer
+		twin := view.Stream(&plain)
 		for at := 0; at < len(text); {
 			k := min(1+rng.IntN(12), len(text)-at)
-			if _, err := s.Write([]byte(text[at : at+k])); err != nil {
-				t.Fatal(err)
+			_, err := s.Write([]byte(text[at : at+k]))
+			if _, terr := twin.Write([]byte(text[at : at+k])); err != nil || terr != nil {
+				t.Fatal(err, terr)
 			}
 			at += k
+			if out.Len() < plain.Len() {
+				t.Fatalf("eased before, it holds more back after %q: %q, else %q", text[:at], out.Bytes(), plain.Bytes())
+			}
 			for range rng.IntN(3) {
 				if err := s.Ease(n); err != nil {
 					t.Fatal(err)
