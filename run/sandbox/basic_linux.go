@@ -2,9 +2,14 @@ package sandbox
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
+
+// bareSettings are of the machine what a box of its own root has files of its own for.
+var bareSettings = []string{"/etc/bash.bashrc", "/etc/group", "/etc/host.conf", "/etc/hosts", "/etc/inputrc", "/etc/nsswitch.conf", "/etc/passwd", "/etc/resolv.conf"}
 
 // wall is what basic has instead of namespaces. The first process stays outside the command's own Landlock domain, so that the command cannot
 // signal it, but inside the run's, so that it cannot signal anybody else: that is what makes herd's kill(-1) mean the run and nothing more.
@@ -24,7 +29,8 @@ func (c *composer) wall(dirs []*opened) error {
 	c.noNewPrivileges()
 	l := c.newLandlock(c.abi, true)
 	l.allow(toRun, true, systemFolders...)
-	for _, p := range append([]string{"/etc/group", "/etc/host.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/passwd", "/etc/resolv.conf"}, systemSettings...) {
+	java, _ := filepath.Glob("/etc/java*")
+	for _, p := range slices.Concat(bareSettings, systemSettings, java) {
 		st, err := os.Stat(p)
 		if err == nil {
 			l.allow(toRead, st.IsDir(), p)

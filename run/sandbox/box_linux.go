@@ -98,6 +98,16 @@ func (b *Box) Temp() string {
 	return filepath.Join(b.home, "tmp")
 }
 
+// Environment is what a command must be told of the box: HOME and TMPDIR, and at basic that settings of the machine which it sees and cannot open
+// are none of its business (git gives up else).
+func (b *Box) Environment() []string {
+	env := []string{"HOME=" + b.home, "TMPDIR=" + b.Temp()}
+	if !b.Named() {
+		env = append(env, "GIT_CONFIG_NOSYSTEM=1")
+	}
+	return env
+}
+
 // Named tells whether system files such as /etc/hosts can be replaced by Files, and ports below 1024 listened on: at sealed and above.
 func (b *Box) Named() bool { return isSealed(b.level) }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/run/sandbox/cgroup"
 	"github.com/zavhoz/zavhoz/run/sandbox/seccomp"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
@@ -37,7 +38,7 @@ type composer struct {
 	master    cell
 	peer      any // the terminal's other side: a cell or a slot
 	abi       int
-	grouped   bool // memory and processes are bounded by a control group
+	held      cgroup.Held // what a control group bounds
 
 	layerMounts map[*opened]*os.File
 }
@@ -196,7 +197,7 @@ func (c *composer) command() error {
 	if !c.sealed {
 		c.nested(c.abi)
 	}
-	c.limits(c.spec.Limits, c.grouped)
+	c.limits(c.bounded())
 	c.call("map the arguments", unix.SYS_MMAP, commandAt, c.imaged, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED_NOREPLACE, c.image, 0)
 	listener, err := c.filter(seccomp.Options{DenyUDP: !c.sealed, DenyUnix: !c.sealed, Notify: !c.sealed})
 	if err != nil {
@@ -223,6 +224,21 @@ func (c *composer) command() error {
 	}
 	c.execute(which, paths)
 	return nil
+}
+
+// bounded gives the limits that the process has to be given one by one. What a control group holds is left to it. A run that shares its user with
+// other processes has them counted, too.
+func (c *composer) bounded() Limits {
+	l := c.spec.Limits
+	if c.held.Memory {
+		l.MemoryMB = 0
+	}
+	if !c.sealed && !c.box.s.ids.choose {
+		if l.Processes += threadsOf(c.box.outer.uid); c.held.Processes {
+			l.Processes = 0
+		}
+	}
+	return l
 }
 
 // dir is where the command begins.

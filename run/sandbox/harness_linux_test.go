@@ -177,7 +177,7 @@ func (s *sink) await(t testing.TB, want string) {
 }
 
 func environment(b *sandbox.Box) []string {
-	return []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + b.Home(), "TMPDIR=" + b.Temp(), "LANG=C"}
+	return append(b.Environment(), "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C")
 }
 
 // start makes a process ready and lets it go.

@@ -66,12 +66,12 @@ func (c *composer) overlay(i int, o *opened, lower *os.File, l *layer) {
 		c.call(what, unix.SYS_MKDIRAT, unix.AT_FDCWD, c.str(p), 0o700)
 	}
 	if lower != nil {
-		c.place(c.pass(lower), at+"/l", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV)
+		c.place(what, c.pass(lower), at+"/l", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV)
 	} else {
-		c.place(c.clone(o), at+"/l", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV)
+		c.place(what, c.clone(o), at+"/l", unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV)
 	}
 	if f := c.layerMounts[o]; f != nil {
-		c.place(c.pass(f), at+"/u", unix.MOUNT_ATTR_NODEV)
+		c.place(what, c.pass(f), at+"/u", unix.MOUNT_ATTR_NODEV)
 	} else {
 		c.bind(old+l.dir, at+"/u", unix.MOUNT_ATTR_NODEV)
 	}

@@ -217,5 +217,3 @@ func (c *composer) dial(ip [4]byte, port uint16) (cell, addr) {
 	c.call("socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0).into(fd)
 	return fd, sa
 }
-
-func (s *Sandbox) tryGroup() error { return fault.New(fault.NotSupported, "none is delegated", "") }

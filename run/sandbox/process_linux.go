@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/run/sandbox/cgroup"
 	"github.com/zavhoz/zavhoz/run/sandbox/connect"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
@@ -32,6 +33,7 @@ type Process struct {
 	listeners map[string]net.Listener
 	tty       *os.File
 	broker    *connect.Broker // at basic
+	group     *cgroup.Group   // nil: none
 
 	mu     sync.Mutex
 	let    bool
@@ -188,6 +190,7 @@ func (p *Process) refusal(err error) error {
 
 // release closes all that a process holds here.
 func (p *Process) release() {
+	p.leave()
 	if p.streams != nil {
 		p.streams.started()
 		p.streams.abandon()
@@ -262,6 +265,7 @@ func (p *Process) live() {
 		}
 	}
 	p.shim.gone()
+	p.leave()
 	p.mu.Lock()
 	if p.ending != nil {
 		p.ending.Stop()
@@ -331,11 +335,14 @@ func (p *Process) Kill() {
 
 // end kills the namespace by its first process, or has basic's first process kill the run: it alone can tell what belongs to it.
 func (p *Process) end() {
-	sig := unix.SIGKILL
-	if !p.box.Named() {
-		sig = unix.SIGTERM
+	if p.box.Named() {
+		_ = p.shim.signal(unix.SIGKILL, 0)
+		return
 	}
-	_ = p.shim.signal(sig, 0)
+	_ = p.shim.signal(unix.SIGTERM, 0)
+	if p.group != nil {
+		_ = p.group.Kill()
+	}
 }
 
 // virtual has a broker answer for the network that basic does not have: connections to Listen's addresses come to us, and no others go anywhere.

@@ -88,7 +88,8 @@ func (b *builder) empty(p string) {
 
 // system shows the machine's programs and libraries, read-only, at their places; what is a link there is a link here.
 func (b *builder) system() {
-	for _, p := range slices.Concat(systemFolders, systemSettings) {
+	java, _ := filepath.Glob("/etc/java*") // a JVM's settings are links to here
+	for _, p := range slices.Concat(systemFolders, systemSettings, java) {
 		st, err := os.Lstat(p)
 		switch {
 		case err != nil:
@@ -110,15 +111,15 @@ func (b *builder) system() {
 func (b *builder) bind(from, to string, attrs uint64) {
 	fd := b.cell()
 	b.call("clone "+to, unix.SYS_OPEN_TREE, unix.AT_FDCWD, b.str(from), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_SYMLINK_NOFOLLOW).into(fd)
-	b.place(fd, to, attrs)
+	b.place("mount "+to, fd, to, attrs)
 }
 
 // place attaches a detached mount. A bind keeps what its source forbids, and adds to it.
-func (b *builder) place(fd any, to string, attrs uint64) {
+func (b *builder) place(what string, fd any, to string, attrs uint64) {
 	a := unix.MountAttr{Attr_set: attrs | unix.MOUNT_ATTR_NOSUID}
-	b.call("restrict "+to, unix.SYS_MOUNT_SETATTR, fd, b.str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, b.structure(a), unix.MOUNT_ATTR_SIZE_VER0)
-	b.call("mount "+to, unix.SYS_MOVE_MOUNT, fd, b.str(""), unix.AT_FDCWD, b.str(to), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS)
-	b.call("close "+to, unix.SYS_CLOSE, fd)
+	b.call(what, unix.SYS_MOUNT_SETATTR, fd, b.str(""), unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, b.structure(a), unix.MOUNT_ATTR_SIZE_VER0)
+	b.call(what, unix.SYS_MOVE_MOUNT, fd, b.str(""), unix.AT_FDCWD, b.str(to), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS)
+	b.call(what, unix.SYS_CLOSE, fd)
 	b.covers = append(b.covers, to)
 }
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +18,7 @@ type Sandbox struct {
 	abi       int // of Landlock
 	launchers launchers
 
+	grouped atomic.Bool // control groups can be made
 	probing sync.Mutex
 	probed  *Report
 

@@ -49,6 +49,9 @@ func (b *Box) Home() string { return "" }
 // Temp is nowhere.
 func (b *Box) Temp() string { return "" }
 
+// Environment is empty.
+func (b *Box) Environment() []string { return nil }
+
 // Named is false.
 func (b *Box) Named() bool { return false }
 

@@ -106,6 +106,9 @@ func (p *Process) prepare(dirs []*opened) error {
 	defer c.close()
 	c.recipe.control()
 	c.control = c.give(theirs)
+	if err := p.join(c); err != nil {
+		return err
+	}
 	if err := p.descriptors(c); err != nil {
 		return err
 	}

@@ -189,7 +189,8 @@ func (r *recipe) filter(o seccomp.Options) (cell, error) {
 }
 
 // limits are what a process and its descendants may use. Core files are 1 byte and not 0: a core pattern that pipes into a program ignores 0.
-func (r *recipe) limits(l Limits, memoryByGroup bool) {
+// Zero leaves one out.
+func (r *recipe) limits(l Limits) {
 	set := func(what string, resource int, v uint64) {
 		a := r.room(16)
 		r.at(a, 0, []uint64{v, v})
@@ -199,11 +200,13 @@ func (r *recipe) limits(l Limits, memoryByGroup bool) {
 	set("locked memory", unix.RLIMIT_MEMLOCK, 64<<10)
 	set("message queues", unix.RLIMIT_MSGQUEUE, 819200)
 	set("file size", unix.RLIMIT_FSIZE, uint64(l.FileMB)<<20)
-	set("processes", unix.RLIMIT_NPROC, uint64(l.Processes))
+	if l.Processes > 0 {
+		set("processes", unix.RLIMIT_NPROC, uint64(l.Processes))
+	}
 	if l.CPUSeconds > 0 {
 		set("CPU time", unix.RLIMIT_CPU, uint64(l.CPUSeconds))
 	}
-	if !memoryByGroup {
+	if l.MemoryMB > 0 {
 		set("memory", unix.RLIMIT_DATA, uint64(l.MemoryMB)<<20)
 	}
 	set("open files", unix.RLIMIT_NOFILE, uint64(l.OpenFiles))

@@ -151,12 +151,12 @@ func (b *builder) show(o *opened, detached *os.File) {
 	if o.Mode == ReadOnly {
 		attrs |= unix.MOUNT_ATTR_RDONLY
 	}
-	b.mountPointFor(o.Path)
+	b.folder(o.Path) // in the skeleton or the scratch, or it is there already, in the working directory around it
 	if detached != nil {
-		b.place(b.pass(detached), o.Path, attrs)
+		b.place(whatWorkdir+o.Path, b.pass(detached), o.Path, attrs)
 		return
 	}
-	b.place(b.clone(o), o.Path, attrs)
+	b.place(whatWorkdir+o.Path, b.clone(o), o.Path, attrs)
 }
 
 // clone makes a detached mount of the folder, in the child's view.
@@ -167,9 +167,6 @@ func (b *builder) clone(o *opened) cell {
 	b.call(what, unix.SYS_CLOSE, fd)
 	return tree
 }
-
-// mountPointFor makes a folder to mount on: in the skeleton or the scratch, or it is there already, in the working directory around it.
-func (b *builder) mountPointFor(p string) { b.folder(p) }
 
 // ownerOf gives who owns the folder on its disk.
 func (o *opened) ownerOf() owner { return owner{o.st.Uid, o.st.Gid} }
