@@ -2,28 +2,40 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 // Dialer gives how the resource's hosts are dialled, for fronts that speak another protocol than HTTP: the same look at every address, names resolved once for
-// as long as it is kept. An address of a host that it has dialled may be dialled again by itself (a query is cancelled at the server that runs it).
+// as long as it is kept. An address of a host that it has dialled may be dialled again by itself (a query is cancelled at the server that runs it). One that may
+// not be dialled is not_permitted, in a sentence that does not name it.
 func (r Resource) Dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
 	way := &route{private: r.Private, resolve: cloneResolve(r.Resolve), lookup: systemLookup}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, text, err := net.SplitHostPort(addr)
 		if err != nil || network != "tcp" {
-			return nil, errAddress
+			return nil, notPermitted(errAddress)
 		}
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || port == 0 {
-			return nil, errAddress
+			return nil, notPermitted(errAddress)
 		}
 		if host, err = policy.CanonicalHost(host); err != nil {
-			return nil, errAddress
+			return nil, notPermitted(errAddress)
 		}
-		return way.dial(ctx, host, int(port))
+		c, err := way.dial(ctx, host, int(port))
+		if errors.Is(err, errAddress) {
+			return nil, notPermitted(err)
+		}
+		return c, err
 	}
+}
+
+func notPermitted(cause error) error {
+	return fault.New(fault.NotPermitted, "the resource's policy does not allow the address",
+		"a person may allow private ones: zavhoz resource policy HANDLE --allow-private").Because(cause)
 }

@@ -5,8 +5,8 @@
 // the kind names (Swap), in a request whose host, method and path the resource's own rules allow, over TLS to an address that was checked when it
 // was dialled. A placeholder anywhere else stays the meaningless text that it is. A request without a placeholder gets no credential: the
 // placeholder is what tells two resources for one host apart, and a client that did not ask for a login must not be given one. What comes back passes
-// the redactor at its own length: headers, trailers, bodies, WebSocket messages. Every request is one record, and where no record can be written
-// nothing goes out.
+// the redactor at its own length: headers, trailers, bodies, WebSocket messages; a range is asked for with a margin on both sides, so that no piece is too short
+// to be known. Every request is one record; with the first that cannot be written everything under way is cut, and nothing goes out any more.
 //
 // Attacks stopped (threat-model.md): the placeholder sent to another host (34), redirects (35), Host and SNI fronting (36), an API that echoes the
 // token (37), the placeholder in a body or a query (39), key endpoints and TRACE (40), plain http (41, 56), bodies that cannot be scanned (42),

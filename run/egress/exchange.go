@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/zavhoz/zavhoz/run/redact"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -139,6 +138,3 @@ func (x *exchange) count(n int) bool {
 	}
 	return true
 }
-
-// age is how long the exchange has taken.
-func (x *exchange) age() time.Duration { return x.p.o.Now().Sub(x.event.Time) }

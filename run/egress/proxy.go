@@ -22,6 +22,7 @@ import (
 // Limits of one run.
 const (
 	defaultConns   = 512
+	maxRequests    = 2048     // of the command, at once
 	maxHeader      = 64 << 10 // bytes of a request's header
 	headerTimeout  = 30 * time.Second
 	keepAlive      = 10 * time.Minute // an idle connection of the command
@@ -48,6 +49,7 @@ type Proxy struct {
 	stem   context.CancelFunc
 	halted atomic.Pointer[refusal] // why nothing goes out any more
 	record sync.Mutex
+	asked  atomic.Int64 // requests at work
 
 	mu      sync.Mutex
 	closed  bool

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -283,10 +282,6 @@ func (r *rig) program(t *testing.T, name string, args ...string) string {
 		return string(out) + "\n[" + err.Error() + "]"
 	}
 	return string(out)
-}
-
-func pemOf(c tls.Certificate) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})
 }
 
 func contains(s string, all ...string) bool {

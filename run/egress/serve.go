@@ -33,7 +33,12 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	x := p.begin(c.target, r.Method)
 	defer x.contain(w)
-	if no := misdirected(c.target, r); no != nil {
+	no := misdirected(c.target, r)
+	if n := p.asked.Add(1); no == nil && n > maxRequests {
+		no = refusedFull
+	}
+	defer p.asked.Add(-1)
+	if no != nil {
 		x.refused(no, Denied).serve(w)
 		return
 	}

@@ -123,10 +123,15 @@ func (t *slot) fill(other string, v secret.Secret) (string, error) {
 		return "Basic " + base64.StdEncoding.EncodeToString([]byte(login)), nil
 	}
 	text := t.head + string(b) + t.tail
-	if !httpguts.ValidHeaderFieldValue(text) || strings.TrimSpace(text) != text {
+	if !httpguts.ValidHeaderFieldValue(text) || blankEnds(text) { // a blank at the end is not part of a header's value, so another value would arrive
 		return "", errValue
 	}
 	return text, nil
+}
+
+func blankEnds(s string) bool {
+	isBlank := func(c byte) bool { return c == ' ' || c == '\t' }
+	return isBlank(s[0]) || isBlank(s[len(s)-1])
 }
 
 // fillPath gives the raw path with the true value in its segment. All other segments stay as the command wrote them.
