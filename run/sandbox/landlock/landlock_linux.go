@@ -27,13 +27,15 @@ const (
 
 const ruleNetPort = 2 // LANDLOCK_RULE_NET_PORT
 
-// attributes is struct landlock_ruleset_attr up to what ABI 6 knows. An older kernel takes it too, while what it does not know is zero.
-type attributes struct{ files, net, scoped uint64 }
+// Attributes is struct landlock_ruleset_attr up to what ABI 6 knows: masks of LANDLOCK_ACCESS_FS_*, LANDLOCK_ACCESS_NET_* and LANDLOCK_SCOPE_*. An
+// older kernel takes it too, while what it does not know is zero.
+type Attributes struct{ Files, Net, Scoped uint64 }
 
-// handled is what a ruleset judges, by what the kernel has: what is handled and not granted is denied.
-func handled(abi int, net bool) attributes {
-	var a attributes
-	a.files = 1<<13 - 1 // up to making symbolic links: ABI 1
+// Handled is what a ruleset judges, by what the kernel has: what is handled and not granted is denied. It is for those who make the calls themselves,
+// where no Go runs.
+func Handled(abi int, net bool) Attributes {
+	var a Attributes
+	a.Files = 1<<13 - 1 // up to making symbolic links: ABI 1
 	for _, more := range []struct {
 		abi  int
 		bits uint64
@@ -44,17 +46,17 @@ func handled(abi int, net bool) attributes {
 		{ABIUnix, unix.LANDLOCK_ACCESS_FS_RESOLVE_UNIX},
 	} {
 		if abi >= more.abi {
-			a.files |= more.bits
+			a.Files |= more.bits
 		}
 	}
 	if net && abi >= ABINet {
-		a.net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
+		a.Net = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
 	if net && abi >= ABIUDP {
-		a.net |= unix.LANDLOCK_ACCESS_NET_BIND_UDP | unix.LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP
+		a.Net |= unix.LANDLOCK_ACCESS_NET_BIND_UDP | unix.LANDLOCK_ACCESS_NET_CONNECT_SEND_UDP
 	}
 	if abi >= ABIScope {
-		a.scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
+		a.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 	}
 	return a
 }
@@ -78,7 +80,7 @@ func Restrict(r Rules) error {
 	if abi < r.Floor {
 		return fmt.Errorf("%w: %d, not %d", ErrFloor, abi, r.Floor)
 	}
-	set, err := newRuleset(handled(abi, r.DenyNet))
+	set, err := newRuleset(Handled(abi, r.DenyNet))
 	if err != nil {
 		return err
 	}
@@ -98,10 +100,10 @@ func Restrict(r Rules) error {
 // ruleset is one that is still open.
 type ruleset struct {
 	fd      int
-	handled attributes
+	handled Attributes
 }
 
-func newRuleset(a attributes) (ruleset, error) {
+func newRuleset(a Attributes) (ruleset, error) {
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&a)), unsafe.Sizeof(a), 0)
 	if errno != 0 {
 		return ruleset{}, fmt.Errorf("landlock: the kernel takes no rules: %w", errno)
@@ -172,12 +174,12 @@ func (s ruleset) file(fd int, rights uint64) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		rights &= fileRights
 	}
-	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights & s.handled.files, Parent_fd: int32(fd)} // packed: the kernel reads its first 12 bytes
+	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights & s.handled.Files, Parent_fd: int32(fd)} // packed: the kernel reads its first 12 bytes
 	return s.add(unix.LANDLOCK_RULE_PATH_BENEATH, unsafe.Pointer(&rule))
 }
 
 func (s ruleset) port(port uint16, rights uint64) error {
-	rights &= s.handled.net
+	rights &= s.handled.Net
 	if rights == 0 { // nothing is handled, so nothing need be granted
 		return nil
 	}

@@ -325,6 +325,23 @@ func TestInodesAreAllowedByDescriptor(t *testing.T) {
 	})
 }
 
+// A kernel is asked for what its version has, and no more: it would refuse the whole.
+func TestHandledByVersion(t *testing.T) {
+	for abi, want := range map[int]Attributes{
+		1: {Files: 0x1fff}, 2: {Files: 0x3fff}, 3: {Files: 0x7fff}, 4: {Files: 0x7fff, Net: 3}, 5: {Files: 0xffff, Net: 3},
+		6: {Files: 0xffff, Net: 3, Scoped: 3}, 8: {Files: 0xffff, Net: 3, Scoped: 3}, 9: {Files: 0x1ffff, Net: 3, Scoped: 3},
+		10: {Files: 0x1ffff, Net: 15, Scoped: 3}, 99: {Files: 0x1ffff, Net: 15, Scoped: 3},
+	} {
+		if got := Handled(abi, true); got != want {
+			t.Errorf("ABI %d: %+v", abi, got)
+		}
+		want.Net = 0
+		if got := Handled(abi, false); got != want {
+			t.Errorf("ABI %d without the network: %+v", abi, got)
+		}
+	}
+}
+
 func TestAFloorAboveTheKernelRefuses(t *testing.T) {
 	walltest.Each(t, func(t *testing.T, u walltest.User) { has(t, u, 1000) })
 	if ABI() < 1 {
