@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/zavhoz/zavhoz/run/egress"
 	"github.com/zavhoz/zavhoz/run/postgres"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -149,6 +151,32 @@ func TestAttack45_ThePolicyDecidesWhereTo(t *testing.T) {
 	pg := refused(t, x.url, "08001", "policy does not allow", "--allow-private")
 	if strings.Contains(pg.Message+pg.Hint, "metadata") || <-asked != "metadata.internal:5432" {
 		t.Errorf("%s", pg.Message)
+	}
+}
+
+// The egress proxy's look at addresses serves a front too, its cancel requests included.
+func TestAttack54_AddressesAsTheEgressHasThem(t *testing.T) {
+	allow := func(r egress.Resource) func(*postgres.Options) {
+		return func(o *postgres.Options) { o.Dial = r.Dialer() }
+	}
+	for _, host := range []string{"127.0.0.1", "[::1]", "[fd00::1]", "169.254.169.254", "localhost", "10.0.0.1"} {
+		x := front(t, "postgres://app:canary-password-1@"+host+":1/shop?sslmode=disable", allow(egress.Resource{}))
+		refused(t, x.url, "08001", "policy does not allow", "--allow-private")
+	}
+	x := front(t, server.URL("sslmode=disable"), allow(egress.Resource{Private: true}))
+	y := front(t, strings.Replace(server.URL("sslmode=require"), "127.0.0.1", "db.internal", 1),
+		allow(egress.Resource{Resolve: map[string]netip.Addr{"db.internal": netip.MustParseAddr("127.0.0.1")}}))
+	for _, url := range []string{x.url, y.url} {
+		c := connect(t, url).PgConn()
+		done := make(chan error, 1)
+		go func() { done <- c.Exec(t.Context(), "SELECT pg_sleep(300)").Close() }()
+		awaitQuery(t, c.PID())
+		if err := c.CancelRequest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err == nil || !strings.Contains(err.Error(), "57014") {
+			t.Errorf("cancelled: %v", err)
+		}
 	}
 }
 
