@@ -134,6 +134,24 @@ func TestTheFilterStaysAfterExec(t *testing.T) {
 	})
 }
 
+// Programs that do much of what programs do work under the filter: processes, threads, pipes, temporary files, a compiler.
+func TestProgramsWork(t *testing.T) {
+	const script = `set -e
+cd "$1" && export HOME="$1" GIT_CONFIG_NOSYSTEM=1
+git init -q . && echo text >a && git add a && git -c user.name=a -c user.email=a@example.com commit -qm x && git gc -q
+printf 'int main(void) { return 0; }' >a.c && gcc -O1 a.c && ./a.out
+ps >/dev/null && tar cf a.tar a && cp a.tar b.tar && ssh-keygen -q -t ed25519 -N '' -f key && openssl dgst -sha256 key >/dev/null
+echo all | rev`
+	for _, level := range []string{"plain", "basic", "notify"} {
+		walltest.Each(t, func(t *testing.T, u walltest.User) {
+			out, state, err := u.Output("run", level, "/bin/sh", "-c", script, "sh", u.Dir(t))
+			if err != nil || !state.Success() || out != "lla\n" {
+				t.Errorf("%s: %v %v: %s", level, err, state, out)
+			}
+		})
+	}
+}
+
 // ends runs a foreign child with and without the filter. Without it it works (or this kernel has no such architecture: then it must fail with the
 // filter as it fails without); with it the whole process is gone.
 func ends(t *testing.T, child string, args ...string) {
