@@ -69,6 +69,7 @@ type Started struct {
 type Ended struct {
 	ExitCode   int // the command's own, 128+signal, or one of fault's
 	Redactions int
+	Refused    []Denial // what its proxy refused
 	Fault      *fault.Error
 }
 
@@ -284,8 +285,9 @@ func joinGrant(list, one string) string {
 
 // ended tells how the run ended, in the exit codes of the command line.
 func (l *live) ended(x exit, err error) Ended {
-	record := l.recorded()
-	out := Ended{ExitCode: x.code, Redactions: record.Redactions}
+	l.mu.Lock()
+	out := Ended{ExitCode: x.code, Redactions: l.record.Redactions, Refused: slices.Clone(l.refusals)}
+	l.mu.Unlock()
 	switch {
 	case err == nil:
 	case errors.Is(err, errTimeout):

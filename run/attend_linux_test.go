@@ -508,3 +508,34 @@ func TestAttack23_ATerminalsKind(t *testing.T) {
 		}
 	}
 }
+
+// A session may outlive what the vault knew when it began: what is added later is kept off the screen too.
+func TestAttendLearnsOfNewSecrets(t *testing.T) {
+	h, e := realHouse(t, nil)
+	h.keep("generic", "one", nil, map[string]string{"value": acmeKey}, policy.Policy{})
+	dir := folder(t, map[string]string{"later": "later-canary-Hq82LmZ0pX"})
+	s := attend(t, e, run.AttendRequest{
+		Dir: dir, Workdirs: []sandbox.Workdir{{Path: dir, Mode: sandbox.ReadOnly}}, Command: []string{"sh", "-c", `while read -r x; do echo "$x: $(cat later)"; done`},
+	}, nil)
+	s.types("before\n")
+	s.expect("before: later-canary-Hq82LmZ0pX\n")
+	h.keep("generic", "two", nil, map[string]string{"value": "later-canary-Hq82LmZ0pX"}, policy.Policy{})
+	e.Changed("res_two")
+	s.types("after\n")
+	s.expect("after: [redacted:two.value]\n")
+	_ = s.typed.Close()
+	if end := s.end(); end.ExitCode != 0 || end.Redactions != 1 {
+		t.Errorf("%+v", end)
+	}
+}
+
+// Where the matcher of all secrets cannot be made, nothing is shown.
+func TestAttendShowsNothingUnsearched(t *testing.T) {
+	h, e := realHouse(t, nil)
+	h.secretErr = errors.New("the store is gone")
+	s := attend(t, e, run.AttendRequest{Command: []string{"sh", "-c", "echo hello; sleep 100"}}, nil)
+	<-s.done
+	if s.out(0) != "" || fault.CodeOf(s.err) == "" && (s.ended.Fault == nil || s.ended.Fault.Code != fault.OutputWithheld) {
+		t.Errorf("%q, %+v, %v", s.out(0), s.ended.Fault, s.err)
+	}
+}

@@ -8,10 +8,21 @@ import (
 	"time"
 
 	"github.com/zavhoz/zavhoz/run/redact"
+	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 // view is the mask as it stands before a person's eyes: of the same values, with no budget of its own. Give it back before the mask is done.
 func (m *mask) view() *mask { return &mask{engine: m.engine, own: m.own, budget: math.MaxInt64} }
+
+// outdated tells whether the vault's secrets have changed since the view was made: a session may last for days.
+func (m *mask) outdated() bool {
+	if m.engine == nil || m.shared == nil {
+		return false
+	}
+	m.engine.mu.Lock()
+	defer m.engine.mu.Unlock()
+	return m.shared.stale
+}
 
 // give gives the view's matcher back; the run's own values are the mask's to erase.
 func (m *mask) give() {
@@ -32,23 +43,23 @@ const (
 
 // viewed is one stream on its way to a person: through the view, counted, and never so held back that a dialogue stalls.
 type viewed struct {
-	l    *live
-	of   stream
-	view *mask
+	l      *live
+	of     stream
+	dst    io.Writer
+	widths bool // keep the width of what is masked
 
 	mu      sync.Mutex
-	dst     io.Writer
+	view    *mask
 	streams []*redact.Stream // the outermost first; made with the first byte
-	widths  bool             // keep the width of what is masked
-	seen    int
+	seen    int              // matches of these streams that were counted
 	timer   *time.Timer
 	shut    bool
 	err     error
 }
 
 // show gives what stands between a stream and a person. On a terminal a masked value keeps its width: programs that draw count on it.
-func (m *mask) show(l *live, of stream, dst io.Writer, widths bool) *viewed {
-	return &viewed{l: l, of: of, view: m, dst: dst, widths: widths}
+func (l *live) show(of stream, dst io.Writer, widths bool) *viewed {
+	return &viewed{l: l, of: of, view: l.mask.view(), dst: dst, widths: widths}
 }
 
 // Write shows p as far as that is decided.
@@ -69,10 +80,14 @@ func (w *viewed) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// open makes the streams: the vault's values outside, the run's own within.
+// open makes the streams: the vault's values outside, the run's own within. Where the vault has changed it makes them anew, as soon as nothing is undecided.
 func (w *viewed) open() {
-	if w.streams != nil {
+	if w.streams != nil && (!w.idle() || !w.view.outdated()) {
 		return
+	}
+	if w.streams != nil {
+		w.view.give()
+		w.view, w.streams, w.seen = w.l.mask.view(), nil, 0
 	}
 	through := func(m *redact.Matcher, dst io.Writer) *redact.Stream {
 		if w.widths {
@@ -87,6 +102,15 @@ func (w *viewed) open() {
 		w.streams = append([]*redact.Stream{s}, w.streams...)
 		dst = s
 	}
+}
+
+func (w *viewed) idle() bool {
+	for _, s := range w.streams {
+		if !s.Idle() {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *viewed) held() bool {
@@ -140,6 +164,7 @@ func (w *viewed) Close() (err error) {
 		err = errors.Join(err, s.Close())
 	}
 	w.tally(&err)
+	w.view.give()
 	return err
 }
 
@@ -165,6 +190,16 @@ func (w *viewed) guard(err *error) {
 	if *err != nil {
 		w.err = errors.Join(w.err, *err)
 	}
+}
+
+// unseen says why nothing more is shown.
+func (w *viewed) unseen() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.view.gagged.Load() {
+		return fault.New(fault.OutputWithheld, "the output cannot be searched for secrets, so it is not shown and the run was ended", "look at the daemon's log: zavhoz doctor names it")
+	}
+	return errGone
 }
 
 // pass counts output that is shown and not kept.

@@ -40,7 +40,7 @@ func (e *Engine) attend(ctx context.Context, l *live, p *plan, r AttendRequest, 
 		return exit{}, err
 	}
 	spec.Workdirs, spec.Env = p.workdirs, furnish(spec.Env, box.Home(), r)
-	s := &stage{l: l, seat: seat, view: l.mask.view(), terminal: r.Terminal}
+	s := &stage{l: l, seat: seat, terminal: r.Terminal}
 	if x, err = s.see(ctx, o, spec, Started{RunID: l.record.ID, Isolation: box.Level(), Delivered: p.delivered}); err != nil || !p.overlays() {
 		return x, err
 	}
@@ -92,7 +92,6 @@ func furnish(env []string, private string, r AttendRequest) []string {
 type stage struct {
 	l        *live
 	seat     *Seat
-	view     *mask
 	terminal *sandbox.Terminal // nil: three streams
 
 	in     io.WriteCloser // of the command; nil: none
@@ -122,7 +121,6 @@ func (s *stage) see(ctx context.Context, o *outfit, spec sandbox.Spec, began Sta
 	if ctx.Err() != nil {
 		return exit{}, context.Cause(ctx)
 	}
-	defer s.view.give()
 	defer s.closeAll()
 	if err := s.connect(&spec); err != nil {
 		return exit{}, err
@@ -167,7 +165,7 @@ func (s *stage) connect(spec *sandbox.Spec) error {
 	}
 	spec.Stdin, spec.Stdout, spec.Stderr = pairs[0][0], pairs[1][1], pairs[2][1]
 	s.in = pairs[0][1]
-	s.outs = []out{{pairs[1][0], s.view.show(s.l, stdout, s.seat.Stdout, false)}, {pairs[2][0], s.view.show(s.l, stderr, s.seat.Stderr, false)}}
+	s.outs = []out{{pairs[1][0], s.l.show(stdout, s.seat.Stdout, false)}, {pairs[2][0], s.l.show(stderr, s.seat.Stderr, false)}}
 	return nil
 }
 
@@ -185,7 +183,7 @@ func (s *stage) take(proc *sandbox.Process) error {
 		return err
 	}
 	s.near, s.in, s.resize = append(s.near, master), keptOpen{master}, resize
-	s.outs = []out{{master, s.view.show(s.l, stdout, s.seat.Stdout, true)}}
+	s.outs = []out{{master, s.l.show(stdout, s.seat.Stdout, true)}}
 	return nil
 }
 
@@ -278,7 +276,7 @@ func (s *stage) pump(o out) {
 		n, err := o.from.Read(buf)
 		if n > 0 {
 			if _, werr := to.Write(buf[:n]); werr != nil {
-				s.l.cancel(s.unseen())
+				s.l.cancel(o.to.unseen())
 				to = io.Discard
 			}
 			if s.over.Load() {
@@ -291,14 +289,6 @@ func (s *stage) pump(o out) {
 	}
 	clear(buf)
 	_ = o.to.Close()
-}
-
-// unseen says why nothing more is shown.
-func (s *stage) unseen() error {
-	if s.view.gagged.Load() {
-		return fault.New(fault.OutputWithheld, "the output cannot be searched for secrets, so it is not shown and the run was ended", "look at the daemon's log: zavhoz doctor names it")
-	}
-	return errGone
 }
 
 // pumpBytes is how much of a stream is taken at once.

@@ -213,6 +213,9 @@ func clipPath(p string) string {
 
 func (d *desk) ended(e run.Ended) {
 	end := frames.End{Exit: e.ExitCode, Redactions: e.Redactions}
+	for _, r := range e.Refused {
+		end.Refused = append(end.Refused, frames.Refusal{Where: clipPath(r.Where), Code: r.Code, Count: r.Count})
+	}
 	if f := e.Fault; f != nil {
 		end.Code, end.Message, end.Next = string(f.Code), f.Message, f.Next
 	}

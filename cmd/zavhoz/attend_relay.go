@@ -235,6 +235,7 @@ func (a *app) conclusion(end frames.End, err error) error {
 	if end.Redactions > 0 {
 		a.hint("zavhoz: %d secret values redacted", end.Redactions)
 	}
+	a.refusals(end.Refused)
 	if end.Code != "" {
 		a.fail(fault.Of(problem(api.Problem{Code: end.Code, Detail: end.Message, Next: end.Next})))
 	}
@@ -242,4 +243,20 @@ func (a *app) conclusion(end frames.End, err error) error {
 		return exitCode(end.Exit)
 	}
 	return nil
+}
+
+// refusals tells what the run was refused on its way out: programs seldom show the proxy's own words.
+func (a *app) refusals(all []frames.Refusal) {
+	unnamed := false
+	for _, r := range all {
+		times := ""
+		if r.Count > 1 {
+			times = fmt.Sprintf(", %d times", r.Count)
+		}
+		a.hint("zavhoz: refused on the way out: %s [%s]%s", plain(r.Where), plain(r.Code), times)
+		unnamed = unnamed || r.Code == string(fault.HostNotAllowed)
+	}
+	if unnamed {
+		a.hint("  next: a host that is needed can be passed through, without any credential: --pass-through HOST")
+	}
 }

@@ -26,3 +26,6 @@ func (s *Stream) Ease(n int) error {
 	s.done = upTo
 	return s.err
 }
+
+// Idle tells whether nothing of the text so far can be part of a match to come: another Stream may take over here.
+func (s *Stream) Idle() bool { return len(s.buf) == 0 }

@@ -88,11 +88,19 @@ type Reply struct {
 
 // End says how the run ended. Code is empty where the command itself ended it.
 type End struct {
-	Exit       int    `json:"exit"`
-	Redactions int    `json:"redactions"`
-	Code       string `json:"code,omitempty"` // a fault's
-	Message    string `json:"message,omitempty"`
-	Next       string `json:"next,omitempty"`
+	Exit       int       `json:"exit"`
+	Redactions int       `json:"redactions"`
+	Refused    []Refusal `json:"refused,omitempty"`
+	Code       string    `json:"code,omitempty"` // a fault's
+	Message    string    `json:"message,omitempty"`
+	Next       string    `json:"next,omitempty"`
+}
+
+// Refusal is what the run's proxy refused.
+type Refusal struct {
+	Where string `json:"where"`
+	Code  string `json:"code"`
+	Count int    `json:"count"`
 }
 
 // The sentinels of this package.
