@@ -19,6 +19,7 @@ import (
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -126,6 +127,9 @@ func (o *outfit) api(r vault.Resource, s StandIn) (egress.Resource, error) {
 // egressResource is a resource as the proxy knows it, without any credential.
 func egressResource(r vault.Resource, hosts []policy.HostRule) (egress.Resource, error) {
 	out := egress.Resource{Handle: r.Handle, ID: r.ID, Rules: hosts, Private: r.Policy.Private}
+	if k, err := kind.Get(r.Kind); err == nil {
+		out.Mints = k.Mints(r.Attrs, r.Policy) // what a person lifted is for captures: a command would see what it makes
+	}
 	broken := func(what string) error {
 		return fault.New(fault.RecordTampered, "the policy of "+r.Handle+" has a "+what+" that cannot be read", "a person sets it again: zavhoz resource policy "+r.Handle)
 	}

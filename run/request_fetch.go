@@ -61,7 +61,7 @@ func (e *Engine) fetch(ctx context.Context, l *live, q *errand, r HTTPRequest) (
 	if res.Headers, err = l.mask.headers(ctx, resp.Header); err != nil {
 		return res, err
 	}
-	return res, l.show(resp, &res)
+	return res, l.showReply(resp, &res)
 }
 
 // requester is the way out of one request: the proxy that runs have, with the one resource.
@@ -70,7 +70,6 @@ func (e *Engine) requester(l *live, q *errand) (*egress.Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	reach.Mints = q.mints
 	drawn := e.standIns(q.use.Resource, q.standIn) // never told to anybody: they only tell the proxy's places apart
 	for _, w := range q.standIn.Swaps {
 		if w.Minted != "" && e.o.Mint == nil {
@@ -107,8 +106,8 @@ func (e *Engine) captureReply(ctx context.Context, l *live, q *errand, resp *htt
 	return res, err
 }
 
-// show writes a text through the run's redactor, as much as is kept of one; of what is no text only the length is told.
-func (l *live) show(resp *http.Response, res *HTTPResult) error {
+// showReply writes a text through the run's redactor, as much as is kept of one; of what is no text only the length is told.
+func (l *live) showReply(resp *http.Response, res *HTTPResult) error {
 	first := make([]byte, 512)
 	n, err := io.ReadFull(resp.Body, first)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {

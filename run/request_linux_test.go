@@ -580,3 +580,23 @@ func TestARunWhoseOutputIsCaptured(t *testing.T) {
 		t.Errorf("%d kept", len(k.kept))
 	}
 }
+
+// A command within walls never reaches a key endpoint, also where a person lifted its denial: what it made would be the command's.
+func TestAttack40_ACommandNeverReachesKeyEndpoints(t *testing.T) {
+	eachUser(t, func(t *testing.T) {
+		u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, `{"key":%q}`, minted) })
+		h, e := realHouse(t, nil)
+		p := u.policy()
+		p.Hosts[0].KeyEndpoints = true
+		h.keep("api_key", "acme", map[string]string{"service": "openrouter", "hosts": upstreamHost + ":" + strconv.Itoa(u.port)}, map[string]string{"key": acmeKey}, p)
+		ask := func(path string) run.Result {
+			return mustRun(t, e, run.Request{Actor: alice, Refs: []string{"acme"}, Command: []string{"sh", "-c", `curl -sS -H "Authorization: Bearer $OPENROUTER_API_KEY" ` + u.url(path)}, Timeout: 30 * time.Second})
+		}
+		if res := ask("/api/v1/keys"); u.count() != 0 || strings.Contains(res.Stdout, minted[9:]) || !strings.Contains(res.Stdout, "capture") {
+			t.Fatalf("%d requests, %+v", u.count(), res)
+		}
+		if res := ask("/api/v1/models"); u.count() != 1 || strings.Contains(res.Stdout, minted[9:]) || res.Foreign != 1 {
+			t.Fatalf("%d requests, %+v", u.count(), res)
+		}
+	})
+}
