@@ -145,10 +145,10 @@ func (p *Pool) open(ctx context.Context, t Target, l *link) (*Session, error) {
 		err  error
 	}
 	result := make(chan opened, 1)
-	p.wait.Go(func() {
+	go func() { // nobody waits for it: where the connection ends at the wrong moment, the library never comes back
 		ch, reqs, err := l.client.OpenChannel("session", nil)
 		result <- opened{ch, reqs, err}
-	})
+	}()
 	timer := time.NewTimer(p.o.OpenTimeout)
 	defer timer.Stop()
 	select {
@@ -157,6 +157,7 @@ func (p *Pool) open(ctx context.Context, t Target, l *link) (*Session, error) {
 			return nil, r.err
 		}
 		return &Session{pool: p, link: l, target: t, ch: r.ch, reqs: r.reqs}, nil
+	case <-l.dead:
 	case <-ctx.Done():
 	case <-timer.C:
 	}

@@ -92,6 +92,7 @@ func TestCommandsOnARealServer(t *testing.T) {
 
 func TestKeysWithAPassphrase(t *testing.T) {
 	server := sshtest.Start(t, sshtest.Options{})
+	key := server.EncryptedKey(t)
 	p := newPool(t, ssh.Options{})
 	for name, c := range map[string]struct {
 		passphrase string
@@ -101,7 +102,7 @@ func TestKeysWithAPassphrase(t *testing.T) {
 		tg.ID = name
 		var given ssh.Secrets
 		tg.Open = func() (ssh.Secrets, error) {
-			given = ssh.Secrets{Host: secret.FromString(server.Host), Key: secret.New(bytes.Clone(server.EncKey)), Passphrase: secret.FromString(c.passphrase)}
+			given = ssh.Secrets{Host: secret.FromString(server.Host), Key: secret.New(bytes.Clone(key)), Passphrase: secret.FromString(c.passphrase)}
 			return given, nil
 		}
 		_, _, _, err := do(t, p, tg, ssh.Command{Line: "true"})

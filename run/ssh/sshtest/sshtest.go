@@ -44,7 +44,6 @@ type Server struct {
 	Key        []byte // the user's private key, PEM, not encrypted
 	HostKey    string // as a known_hosts file has it: "ssh-ed25519 AAAA…"
 	Passphrase string // of EncryptedKey
-	EncKey     []byte // Key, encrypted
 
 	dir  string
 	cmd  *exec.Cmd
@@ -130,9 +129,17 @@ func (s *Server) makeKeys(t testing.TB, dir string) {
 	write(t, filepath.Join(dir, "host"), host)
 	pub, key := newKey(t, "")
 	s.Key = key
-	encPub, enc := newKey(t, s.Passphrase)
-	s.EncKey = enc
-	write(t, filepath.Join(dir, "authorized"), append(ssh.MarshalAuthorizedKey(pub), ssh.MarshalAuthorizedKey(encPub)...))
+	write(t, filepath.Join(dir, "authorized"), ssh.MarshalAuthorizedKey(pub))
+}
+
+// EncryptedKey makes another key that the server takes, under Passphrase. That is slow on purpose, so only who wants one pays for it.
+func (s *Server) EncryptedKey(t testing.TB) []byte {
+	t.Helper()
+	pub, key := newKey(t, s.Passphrase)
+	if err := s.Authorize(pub); err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func newKey(t testing.TB, passphrase string) (ssh.PublicKey, []byte) {
