@@ -152,6 +152,79 @@ func benchRequests(b *testing.B, callers []int, closing bool) {
 	}
 }
 
+// BenchmarkRatios measures direct, floor and ours by turns, a batch each, so that whatever else the machine does hits all alike: the numbers of the goals.
+func BenchmarkRatios(b *testing.B) {
+	u := benchUpstream(b)
+	names, clients, header := ways(b, u)
+	for _, c := range []struct {
+		name    string
+		callers int
+		closing bool
+		batch   int
+	}{{"callers=1", 1, false, 50}, {"callers=32", 32, false, 640}, {"new-connection", 1, true, 10}} {
+		b.Run(c.name, func(b *testing.B) {
+			took, spent := map[string][]time.Duration{}, map[string]time.Duration{}
+			each := map[string][]*http.Client{}
+			for _, name := range names {
+				for range c.callers {
+					each[name] = append(each[name], clients[name]())
+					fetch(b, each[name][len(each[name])-1], u.url("/x"), header[name], false)
+				}
+			}
+			b.ResetTimer()
+			for range b.N {
+				for _, name := range names {
+					var all sync.WaitGroup
+					times := make([][]time.Duration, c.callers)
+					begin := time.Now()
+					for i := range c.callers {
+						all.Go(func() {
+							for range c.batch / c.callers {
+								start := time.Now()
+								fetch(b, each[name][i], u.url("/x"), header[name], c.closing)
+								times[i] = append(times[i], time.Since(start))
+							}
+						})
+					}
+					all.Wait()
+					spent[name] += time.Since(begin)
+					took[name] = append(took[name], slices.Concat(times...)...)
+				}
+			}
+			b.StopTimer()
+			at := func(name string, q int) float64 {
+				slices.Sort(took[name])
+				return float64(took[name][len(took[name])*q/100].Nanoseconds()) / 1e3
+			}
+			b.ReportMetric(at("floor", 50), "floor-p50-µs")
+			b.ReportMetric(at("ours", 50), "ours-p50-µs")
+			b.ReportMetric(at("ours", 50)/at("floor", 50), "p50/floor")
+			b.ReportMetric(at("ours", 99)/at("floor", 99), "p99/floor")
+			b.ReportMetric(100*spent["floor"].Seconds()/spent["ours"].Seconds(), "rate-%-of-floor")
+			b.ReportMetric(at("ours", 50)/at("direct", 50), "p50/direct")
+		})
+	}
+	b.Run("bulk", func(b *testing.B) {
+		spent := map[string]time.Duration{}
+		for range b.N {
+			for _, name := range names {
+				c := clients[name]()
+				fetch(b, c, u.url("/x"), header[name], false)
+				start := time.Now()
+				if n := fetch(b, c, u.url("/bulk"), header[name], false); n != bulkLen {
+					b.Fatalf("%d bytes", n)
+				}
+				spent[name] += time.Since(start)
+				c.CloseIdleConnections()
+			}
+		}
+		for _, name := range names {
+			b.ReportMetric(float64(b.N)*bulkLen/1e6/spent[name].Seconds(), name+"-MB/s")
+		}
+		b.ReportMetric(100*spent["direct"].Seconds()/spent["ours"].Seconds(), "rate-%-of-direct")
+	})
+}
+
 // BenchmarkBulk is one body of 64 MiB.
 func BenchmarkBulk(b *testing.B) {
 	u := benchUpstream(b)

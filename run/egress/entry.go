@@ -26,14 +26,10 @@ func (p *Proxy) Transparent(l net.Listener, port int) error {
 
 // accept takes connections and hands each to serve, which owns it.
 func (p *Proxy) accept(l net.Listener, serve func(*entryConn)) error {
-	if !p.track(l) {
-		_ = l.Close()
-		return errClosed
+	if !p.track(l) || !p.enter() {
+		return l.Close()
 	}
 	defer p.untrack(l)
-	if !p.enter() {
-		return errClosed
-	}
 	defer p.leave()
 	for wait := time.Millisecond; ; {
 		c, err := l.Accept()

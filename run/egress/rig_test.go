@@ -10,6 +10,8 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -58,7 +60,7 @@ func newUpstream(t testing.TB, handler http.HandlerFunc, names ...string) *upstr
 		t.Fatal(err)
 	}
 	u.port = l.Addr().(*net.TCPAddr).Port
-	s := &http.Server{TLSConfig: &tls.Config{Certificates: []tls.Certificate{u.cert}}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &http.Server{ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{Certificates: []tls.Certificate{u.cert}}, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u.mu.Lock()
 		u.seen = append(u.seen, r.Clone(context.Background()))
 		u.mu.Unlock()

@@ -134,17 +134,19 @@ func (x *exchange) readable(resp *http.Response, end func()) io.ReadCloser {
 	pr, pw := io.Pipe()
 	body := resp.Body
 	done := make(chan struct{})
+	unblock := context.AfterFunc(x.p.flow, func() { _ = pr.CloseWithError(errCut) }) // a caller who does not read must not hold Close up
 	go func() {
 		defer close(done)
 		defer x.p.leave()
 		defer end()
+		defer unblock()
 		err := x.relay(pw, nil, body, resp.ContentLength)
 		_ = body.Close()
 		if err == nil {
 			_, err = x.trailerOf(resp)
 		}
 		decision, code := Allowed, fault.Code("")
-		if err != nil && !errors.Is(err, io.ErrClosedPipe) {
+		if err != nil && !errors.Is(err, io.ErrClosedPipe) { // a caller who has read enough is no failure
 			decision, code = Failed, x.broken()
 		}
 		if x.finish(decision, code) != nil && err == nil {

@@ -1,7 +1,6 @@
 package egress_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -188,5 +187,30 @@ func TestTwoResourcesForOneHost(t *testing.T) {
 	if resp, b := get(t, r.client(t, false, false), "GET", u.url("/x"), "Authorization", "Bearer "+standIn, "X-Api-Key", "sk-standin-of-the-second-00000000"); resp.StatusCode != 403 || !contains(b, "different ways") {
 		t.Errorf("%d %s", resp.StatusCode, b)
 	}
-	_ = context.Background
+}
+
+// TestRoundTripUnread: a reply that nobody reads does not hold up the end of the run.
+func TestRoundTripUnread(t *testing.T) {
+	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.CopyN(w, zeros{}, 1<<20) })
+	r := newRig(t, u.port, egress.Options{Resources: []egress.Resource{u.resource()}})
+	q, _ := http.NewRequest("GET", u.url("/x"), nil)
+	resp, err := r.RoundTrip(t.Context(), "forge", q, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.ReadAll(resp.Body); err == nil {
+		t.Error("what was cut looks whole")
+	}
+	if e := r.wait(t, 1)[0]; e.Decision != egress.Failed {
+		t.Errorf("%+v", e)
+	}
+	if err := resp.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.RoundTrip(t.Context(), "forge", q, false); fault.CodeOf(err) != fault.Canceled {
+		t.Errorf("after the end: %v", err)
+	}
 }
