@@ -1,7 +1,7 @@
 // Package cgroup gives a run a control group of its own, where this process may make one.
 //
 // Promise: what is started in the group cannot leave it, whatever sessions and parents it makes for itself; Kill ends all of it at once, and Close
-// leaves nothing behind. Memory, processes and processor time are bounded where the controllers are there for this process; Group.Holds tells which,
+// leaves nothing behind; what a killed process could not close, Sweep of the next one does. Memory, processes and processor time are bounded where the controllers are there for this process; Group.Holds tells which,
 // so that the caller puts limits of its own (rlimits) in the place of the rest.
 //
 // Attacks stopped (threat-model.md): a descendant that outlives the run (33). A run that takes the machine's memory or process numbers is

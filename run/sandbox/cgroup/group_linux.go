@@ -58,13 +58,55 @@ func New(name string, l Limits) (*Group, error) {
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := g.set(l); err != nil {
+	if err := g.hold(); err != nil {
 		return nil, errors.Join(err, os.Remove(g.dir))
+	}
+	if err := g.set(l); err != nil {
+		return nil, errors.Join(err, os.Remove(g.dir), g.file.Close())
 	}
 	return g, nil
 }
 
-// set opens the group and bounds it.
+// hold opens the group and locks it: while this process lives Sweep leaves it alone.
+func (g *Group) hold() (err error) {
+	g.file, err = os.OpenFile(g.dir, unix.O_DIRECTORY|unix.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if err := unix.Flock(int(g.file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("%w: it cannot be held: %w", ErrUnavailable, err), g.file.Close())
+	}
+	return nil
+}
+
+// Sweep ends and removes the groups that processes like this one left behind: killed, they could not. Call it once at the start.
+func Sweep() error {
+	base, err := place()
+	if errors.Is(err, ErrUnavailable) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	dirs, err := filepath.Glob(filepath.Join(base, prefix+"*"))
+	for _, dir := range dirs {
+		g := &Group{dir: dir}
+		var oerr error
+		if g.file, oerr = os.OpenFile(dir, unix.O_DIRECTORY|unix.O_RDONLY, 0); oerr != nil {
+			continue // gone meanwhile, or another user's
+		}
+		if unix.Flock(int(g.file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil { // its maker lives
+			_ = g.file.Close()
+			continue
+		}
+		if cerr := g.Close(); cerr != nil && !errors.Is(cerr, fs.ErrPermission) {
+			err = errors.Join(err, cerr, closeOnce(g.file))
+		}
+	}
+	return err
+}
+
+// set bounds the group.
 func (g *Group) set(l Limits) error {
 	// a group that takes no process is of no use: so it is in a threaded tree, and where the mount is read-only
 	if err := unix.Faccessat(unix.AT_FDCWD, filepath.Join(g.dir, "cgroup.procs"), unix.W_OK, unix.AT_EACCESS); err != nil {
@@ -83,10 +125,7 @@ func (g *Group) set(l Limits) error {
 		return err
 	}
 	quota := fmt.Sprintf("%d %d", l.CPUPercent*(cpuPeriod/100), cpuPeriod)
-	if g.held.CPU, err = g.limit(int64(l.CPUPercent), "cpu.max", quota); err != nil {
-		return err
-	}
-	g.file, err = os.OpenFile(g.dir, unix.O_DIRECTORY|unix.O_RDONLY, 0)
+	g.held.CPU, err = g.limit(int64(l.CPUPercent), "cpu.max", quota)
 	return err
 }
 

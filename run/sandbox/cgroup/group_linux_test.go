@@ -27,6 +27,19 @@ func TestMain(m *testing.M) {
 			}
 			fmt.Println(ok, errors.Is(err, ErrUnavailable), reason)
 		},
+		"abandon": func([]string) { // as a daemon that is killed
+			g, err := New("test-abandoned", Limits{})
+			if err != nil {
+				walltest.Fail("%v", err)
+			}
+			c := exec.Command("/bin/sleep", "1000")
+			c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: g.FD(), Setsid: true}
+			if err := c.Start(); err != nil {
+				walltest.Fail("%v", err)
+			}
+			fmt.Println(c.Process.Pid)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		},
 		"eat": func([]string) { // memory, until it is stopped
 			var all [][]byte
 			for range 128 {
@@ -178,6 +191,37 @@ func TestAddAndNestedGroups(t *testing.T) {
 	if _, err := New("test-add", Limits{}); err == nil {
 		t.Error("the same name twice")
 	}
+}
+
+// What a killed daemon left behind is ended by the next one; what a living one holds is not.
+func TestSweepEndsWhatWasLeftBehind(t *testing.T) {
+	g := group(t, "test-living", Limits{})
+	if g == nil {
+		return
+	}
+	walltest.Each(t, func(t *testing.T, u walltest.User) {
+		if !u.Root() && os.Getuid() == 0 {
+			return // an ordinary user makes no groups here: see TestAnOrdinaryUserIsToldWhy
+		}
+		out, state, err := u.Output("abandon")
+		pid, aerr := strconv.Atoi(strings.TrimSpace(out))
+		if err != nil || aerr != nil || walltest.Signal(state) != syscall.SIGKILL {
+			t.Fatalf("%v %v: %s", err, state, out)
+		}
+		left := filepath.Join(filepath.Dir(g.dir), prefix+"test-abandoned")
+		if _, err := os.Stat(left); err != nil || gone(pid) {
+			t.Fatalf("nothing was left: %v", err)
+		}
+		if err := Sweep(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) || !gone(pid) {
+			t.Errorf("it was not ended: %v", err)
+		}
+		if _, err := os.Stat(g.dir); err != nil {
+			t.Errorf("a living one's group: %v", err)
+		}
+	})
 }
 
 // Where the kernel takes a limit it holds; where it has no such controller, Holds says so.

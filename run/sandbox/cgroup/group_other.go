@@ -11,6 +11,9 @@ func Available() (ok bool, reason string) { return false, "only Linux has contro
 // New refuses.
 func New(string, Limits) (*Group, error) { return nil, ErrUnavailable }
 
+// Sweep has nothing to do.
+func Sweep() error { return nil }
+
 // Holds gives nothing: there is no group.
 func (*Group) Holds() Held { return Held{} }
 
