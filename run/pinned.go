@@ -2,6 +2,9 @@ package run
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/zavhoz/zavhoz/run/process"
 	"github.com/zavhoz/zavhoz/run/sandbox"
@@ -42,5 +45,41 @@ func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, e
 		}
 		spec.Workdirs = []sandbox.Workdir{{Path: p.pin.Cwd, Mode: sandbox.ReadWrite}}
 	}
+	o.named(p.pin, &spec)
 	return o.see(ctx, spec)
+}
+
+// maxNamedFile is the largest file that a pin names by its path and the command sees, in bytes.
+const maxNamedFile = 16 << 20
+
+// named lets a pinned command see the files and folders that the pin itself names: a person wrote `sh /srv/deploy.sh`, and meant that file. A file is shown as it
+// is now, a folder read-only.
+func (o *outfit) named(pin policy.Pin, spec *sandbox.Spec) {
+	for _, word := range pin.Argv[1:] {
+		if !filepath.IsAbs(word) || filepath.Clean(word) != word || strings.Contains(word, "{") || systemPath(word) || pin.Cwd != "" && strings.HasPrefix(word+"/", pin.Cwd+"/") {
+			continue
+		}
+		st, err := os.Lstat(word)
+		switch {
+		case err != nil:
+		case st.IsDir():
+			spec.Workdirs = append(spec.Workdirs, sandbox.Workdir{Path: word, Mode: sandbox.ReadOnly})
+		case st.Mode().IsRegular() && !o.box.Named():
+			spec.Workdirs = append(spec.Workdirs, sandbox.Workdir{Path: filepath.Dir(word), Mode: sandbox.ReadOnly})
+		case st.Mode().IsRegular() && st.Size() <= maxNamedFile:
+			if data, err := os.ReadFile(word); err == nil && len(data) <= maxNamedFile {
+				spec.Files = append(spec.Files, sandbox.File{Path: word, Data: data, Mode: st.Mode().Perm() & 0o555})
+			}
+		}
+	}
+}
+
+// systemPath tells whether a run sees the path anyway, or the kernel's folders, which are its own there.
+func systemPath(path string) bool {
+	for _, top := range []string{"/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/dev", "/proc", "/sys"} {
+		if path == top || strings.HasPrefix(path, top+"/") {
+			return true
+		}
+	}
+	return false
 }

@@ -112,7 +112,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	if _, err := d.vault.MarkLost(ctx); err != nil {
 		return err
 	}
-	if d.sandbox, err = sandbox.New(sandbox.Options{Protected: []string{d.dir.Path()}, Log: d.log}); err != nil {
+	if d.sandbox, err = sandbox.New(sandbox.Options{Protected: []string{d.dir.Path(), d.dir.Run()}, Log: d.log}); err != nil {
 		return err
 	}
 	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.log)
