@@ -1,4 +1,26 @@
-// Package sandbox confines a command that a model chose.
+// Package sandbox confines a command that a model chose, to what its run was given.
+//
+// Promise: the command sees a machine of its own: the system's programs read-only, a private home and private temporary folders, the working
+// directories that the operator named, the files and listeners of its Spec, and nothing else; its environment, descriptors and arguments are
+// exactly the Spec's; when it ends, so does all that it started. What a level demands and this machine does not have refuses the run: nothing
+// weaker is taken in its place. A true value that a pinned command holds goes through no process of ours but the one that becomes the command.
+//
+// How, on Linux: a launcher, which is this program executed anew with an empty environment and no secret, forks for the daemon, because the parent
+// of a user namespace must be dumpable and the daemon is not (Main). The child it forks has no Go runtime: it performs a recipe, a list of system calls
+// that the daemon wrote (recipe_linux.go, perform_linux.go), and is then the first process of the box: one thread, no capability, not dumpable,
+// waiting for orphans. The command is its child. At sealed and vaulted it has user, mount, process, network, IPC, UTS and cgroup namespaces, a
+// root in memory, Landlock and a seccomp filter; a run of a root daemon is never root, nor anybody that exists: it has a user of its own, for
+// whom the operator's folders are translated (idmapped mounts). At basic Landlock, the filter and the connect broker do without namespaces. On
+// macOS (proxied) there is sandbox-exec.
+//
+// Attacks stopped (threat-model.md), by tests of those numbers: what is left for the next run (6), hooks dropped for others (7), connections and
+// datagrams to anybody else (8, 9, 12), unix sockets (15, 16), siblings' and the daemon's environment and memory (17, 18, 19), loader
+// variables (23), core files (24), inherited descriptors (26), keys pushed into a terminal (27), signals to others (28), shared memory (30),
+// nested namespaces (31), set-user-id (32), descendants that stay (33), a binary or a folder swapped after the check (51).
+//
+// Limits: where a run shares its user with the agent's own shell, that shell reads the run's environment (20): runs get stand-ins, and vaulted closes
+// it. At basic System V shared memory is shared, other processes' numbers and command lines are seen, and a root daemon's run can be given
+// only folders that everybody may read. A socket in a working directory can be spoken to at sealed. A kernel exploit ends all promises (52).
 package sandbox
 
 import (
