@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"strconv"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -27,12 +28,24 @@ func (r Resource) Dialer() func(ctx context.Context, network, addr string) (net.
 		if host, err = policy.CanonicalHost(host); err != nil {
 			return nil, notPermitted(errAddress)
 		}
-		c, err := way.dial(ctx, host, int(port))
-		if errors.Is(err, errAddress) {
+		c, err := way.dial(ctx, way.nameOf(host), int(port))
+		if errors.Is(err, errAddress) || errors.Is(err, errNoAddress) {
 			return nil, notPermitted(err)
 		}
 		return c, err
 	}
+}
+
+// nameOf gives the name that the operator resolves to the address host, else host: by itself the address need not be one that may be dialled.
+func (r *route) nameOf(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		for name, a := range r.resolve {
+			if a == ip {
+				return name
+			}
+		}
+	}
+	return host
 }
 
 func notPermitted(cause error) error {

@@ -14,11 +14,11 @@
 // 54), the run's authority used elsewhere (46: name-constrained, a day, its key never leaves the memory), paths and hosts that can be read in two
 // ways (55), matches that are split, at a length of their own or in "binary" (58, 59), exhaustion (67).
 //
-// Limits. An allowed API that gives the token back in an encoding that the redactor does not know, or in pieces that are messages of their own, cannot be
-// stopped: trust in the allowed host is the boundary (38). A method named in a form's body is not seen, the body of a request is not read at all; nor
-// is what is compressed inside a body (an archive). A tunnel to a host that the operator passes through is not read: what its
-// TLS holds, and which site behind the same address it means, is between the command and that host. A header that Go has made a string of cannot be wiped
-// from memory.
+// Limits. An allowed API that gives the token back in an encoding that the redactor does not know, or in pieces (messages of their own, a text that a model
+// writes word by word), cannot be stopped: trust in the allowed host is the boundary (38). The body of a request is not read at all, so a method that a form
+// names in it is not seen; nor is what is compressed inside the body of a reply (an archive). A tunnel to a host that the operator passes through is not
+// read: what its TLS holds, and which site behind the same address it means, is between the command and that host. A header that Go has made a string
+// of cannot be wiped from memory.
 //
 // Connections to a host are kept for the run and the resource that opened them, never shared: whatever state a server ties to one (a login, a reply out
 // of step) stays with who caused it. Only TLS sessions to hosts that the system's roots vouch for are resumed across runs.

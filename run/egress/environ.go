@@ -13,11 +13,12 @@ var trustVars = []string{
 	"WEBSOCKET_CLIENT_CA_BUNDLE", "CONDA_SSL_VERIFY", "HEX_CACERTS_PATH", "YARN_HTTPS_CA_FILE_PATH",
 }
 
-// fixedVars switch clients to what the others say: Node reads proxy variables since 20.? only when told so, uv its own roots unless told not to.
+// fixedVars switch clients to what the others say: Node (from 22.21 and 24 on; before, its fetch knows no proxy and needs the transparent entry) and uv go by them
+// only when told so.
 var fixedVars = []string{"NODE_USE_ENV_PROXY=1", "NODE_USE_SYSTEM_CA=1", "UV_NATIVE_TLS=1", "DENO_TLS_CA_STORE=system,mozilla", "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
 
 // Environment gives the variables that lead a run's clients to the proxy at proxyURL ("http://127.0.0.1:3128") and make them trust the bundle at that path.
-// Java reads none of them (its key store is its own), nor do programs with built-in roots.
+// Java reads none of them (its key store is its own), nor do programs with built-in roots or pinned keys; PHP's curl extension goes by the overlaid system bundle.
 func Environment(proxyURL, bundle string) []string {
 	env := make([]string, 0, len(proxyVars)+len(trustVars)+len(fixedVars))
 	for _, name := range proxyVars {
