@@ -20,9 +20,12 @@ import (
 	"time"
 )
 
+// weatherHost is the name that the service goes by; the resource's policy says where it is.
+const weatherHost = "weather.example"
+
 // weather is a real TLS service that wants a bearer token.
 type weather struct {
-	addr, caFile string
+	addr, caFile string // addr is weatherHost and the port
 	token        string
 	srv          *http.Server
 	mu           sync.Mutex
@@ -42,7 +45,7 @@ func newWeather(token, caFile string) (*weather, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &weather{addr: l.Addr().String(), caFile: caFile, token: token}
+	w := &weather{addr: fmt.Sprintf("%s:%d", weatherHost, l.Addr().(*net.TCPAddr).Port), caFile: caFile, token: token}
 	w.srv = &http.Server{Handler: w, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = w.srv.Serve(l) }()
 	return w, nil
@@ -81,7 +84,7 @@ func selfSigned() (tls.Certificate, []byte, error) {
 	}
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "weather demo"}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		DNSNames: []string{weatherHost}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {
@@ -90,18 +93,10 @@ func selfSigned() (tls.Certificate, []byte, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
 
-// forecast is the pinned program: a small weather client that needs the token itself. The service's address and certificate are in a file beside it.
+// forecast is the pinned program: a small weather client that holds the token itself. It trusts and reaches what its environment tells it, as Go programs do.
 func forecast(hours string) int {
-	addr, caFile := os.Getenv("WEATHER_ADDR"), os.Getenv("WEATHER_CA")
-	ca, err := os.ReadFile(caFile)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "forecast: no certificate")
-		return 1
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
-	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://"+addr+"/v1/forecast?hours="+hours, nil)
+	c := &http.Client{Timeout: 10 * time.Second}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://"+os.Getenv("WEATHER_ADDR")+"/v1/forecast?hours="+hours, nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "forecast:", err)
 		return 1

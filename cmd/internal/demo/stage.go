@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/zavhoz/zavhoz/sync/time4vps/time4vpstest"
+	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 // stage is everything that the play needs: the home, the services, the secrets to look for.
@@ -27,6 +28,7 @@ type stage struct {
 	provider               *time4vpstest.Running
 	sim                    *time4vpstest.Sim
 	login                  string // the provider account's password
+	walled                 bool   // commands of the model's own choice start here
 	closers                []func()
 	screen                 *screen
 }
@@ -105,14 +107,16 @@ func (st *stage) prepare(ctx context.Context) error {
 		args  []string
 	}{
 		{"", []string{"init"}},
-		{st.token, []string{"resource", "add", "api_key", "weather_key", "--set", "env=WEATHER_API_KEY", "--set", "hosts=127.0.0.1", "--secret", "key=-"}},
-		{"", []string{"resource", "policy", "weather_key", "--agent", "local", "--delivery", "env", "--pin", "forecast", "--pin-env", "WEATHER_ADDR,WEATHER_CA", "--", st.client, "forecast", "{hours:int}"}},
+		{st.token, []string{"resource", "add", "api_key", "weather_key", "--set", "env=WEATHER_API_KEY", "--set", "hosts=" + st.weather.addr, "--secret", "key=-"}},
+		{"", []string{"resource", "policy", "weather_key", "--agent", "local", "--resolve", weatherHost + "=127.0.0.1", "--allow-private", "--upstream-ca", "@" + st.weather.caFile}},
+		{"", []string{"resource", "policy", "weather_key", "--pin", "forecast", "--pin-env", "WEATHER_ADDR", "--", st.client, "forecast", "{hours:int}"}},
 		{"", []string{"resource", "add", "server", "prod_vps_1", "--set", "user=" + userName(), "--set", "port=" + strconv.Itoa(st.machine.port), "--secret", "host=@" + host, "--secret", "ssh_key=@" + st.machine.keyFile}},
 		{"", []string{"resource", "edit", "prod_vps_1", "--pin-host-key", "--yes"}},
 		{st.login, []string{"resource", "add", "api_key", "time4vps_login", "--set", "service=time4vps", "--set", "username=owner@example.org", "--secret", "key=-"}},
 		{"", []string{"resource", "policy", "time4vps_login", "--host", st.providerHost()}},
 		{"", []string{"server", "sync"}},
 		{"", []string{"server", "list"}},
+		{"", []string{"doctor"}},
 	}
 	for _, s := range steps {
 		if s.args[0] == "server" && s.args[1] == "sync" {
@@ -122,6 +126,10 @@ func (st *stage) prepare(ctx context.Context) error {
 		}
 		out, err := st.zavhoz(ctx, s.stdin, s.args...)
 		st.screen.person(s.args, out)
+		if s.args[0] == "doctor" { // where it finds no walls it fails, and the play goes on without
+			st.walled = !strings.Contains(out, string(fault.IsolationMissing))
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("zavhoz %s: %w", s.args[0], err)
 		}
