@@ -45,8 +45,14 @@ func answer(t testing.TB, c io.Reader) string {
 	return resp.Status + "\n" + string(b)
 }
 
-// raw opens an intercepted connection and sends bytes on it; it gives what comes back within the time.
+// raw opens an intercepted connection and sends bytes on it; it gives what comes back until the proxy closes.
 func (r *rig) raw(t testing.TB, u *upstream, request string) string {
+	t.Helper()
+	return r.rawFor(t, u, request, 20*time.Second)
+}
+
+// rawFor is raw for connections that may stay open: it gives what comes back within the time.
+func (r *rig) rawFor(t testing.TB, u *upstream, request string, wait time.Duration) string {
 	t.Helper()
 	c, status := r.connectTo(t, fmt.Sprintf("%s:%d", host, u.port))
 	if !strings.HasPrefix(status, "200") {
@@ -55,10 +61,6 @@ func (r *rig) raw(t testing.TB, u *upstream, request string) string {
 	tc := tls.Client(c, &tls.Config{RootCAs: r.trust, ServerName: host, NextProtos: []string{"http/1.1"}})
 	if _, err := io.WriteString(tc, request); err != nil {
 		t.Fatal(err)
-	}
-	wait := 10 * time.Second
-	if !strings.Contains(request, "Connection: close") { // what comes comes at once: the connection stays open
-		wait = 500 * time.Millisecond
 	}
 	_ = c.SetReadDeadline(time.Now().Add(wait))
 	b, _ := io.ReadAll(tc)
@@ -244,7 +246,7 @@ func TestAttack40_KeyEndpointsAndTrace(t *testing.T) {
 	if u.count() != 0 {
 		t.Errorf("%d requests arrived", u.count())
 	}
-	if got := r.raw(t, u, fmt.Sprintf("CONNECT evil.test:443 HTTP/1.1\r\nHost: %s:%d\r\n\r\n", host, u.port)); !strings.HasPrefix(got, "HTTP/1.1 40") {
+	if got := r.raw(t, u, fmt.Sprintf("CONNECT evil.test:443 HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n", host, u.port)); !strings.HasPrefix(got, "HTTP/1.1 40") {
 		t.Errorf("CONNECT inside: %s", got)
 	}
 }
@@ -429,7 +431,7 @@ func smuggling(t *testing.T) {
 		"upgrade to h2":       "GET /x HTTP/1.1\r\nHost: " + at + "\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n" + inner,
 	} {
 		u.forget()
-		got := r.raw(t, u, request)
+		got := r.rawFor(t, u, request, 500*time.Millisecond)
 		u.mu.Lock()
 		for _, q := range u.seen {
 			if strings.HasPrefix(q.RequestURI, "/keys") || q.Header.Get("Upgrade") != "" || len(q.TransferEncoding) > 1 {

@@ -63,6 +63,11 @@ func TestCurl(t *testing.T) {
 	if out := r.program(t, "curl", "-sS", "-i", u.url("/keys"), "-H", "Authorization: Bearer "+standIn); !contains(out, "HTTP/2 403", "application/problem+json", "request_not_allowed", `"next":"it allows`) {
 		t.Errorf("%s", out)
 	}
+	for _, version := range []string{"--http1.1", "--http2"} { // also while megabytes are on their way
+		if out := r.program(t, "curl", "-sS", "-i", version, "-T", big, u.url("/keys"), "-H", "Authorization: Bearer "+standIn, "-H", "Expect:"); !contains(out, " 403", "request_not_allowed") {
+			t.Errorf("%s: %s", version, out)
+		}
+	}
 	if out := r.program(t, "curl", "-sS", "-v", "https://evil.test/"); !contains(out, "403 no resource of this run allows this host") {
 		t.Errorf("%s", out)
 	}

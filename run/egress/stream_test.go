@@ -158,10 +158,10 @@ func TestContinue(t *testing.T) {
 	if got := r.raw(t, u, "POST /no HTTP/1.1\r\nHost: "+at+"\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 413") {
 		t.Errorf("%s", got)
 	}
-	if got := r.raw(t, u, "POST /yes HTTP/1.1\r\nHost: "+at+"\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"); !strings.HasPrefix(got, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200") || !strings.HasSuffix(got, "hello") {
+	if got := r.raw(t, u, "POST /yes HTTP/1.1\r\nHost: "+at+"\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\nhello"); !strings.HasPrefix(got, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200") || !strings.HasSuffix(got, "hello") {
 		t.Errorf("%s", got)
 	}
-	if got := r.raw(t, u, "POST /yes HTTP/1.1\r\nHost: "+at+"\r\nContent-Length: 5\r\nExpect: 200-nonsense\r\n\r\nhello"); !strings.HasPrefix(got, "HTTP/1.1 417") {
+	if got := r.raw(t, u, "POST /yes HTTP/1.1\r\nHost: "+at+"\r\nContent-Length: 5\r\nExpect: 200-nonsense\r\nConnection: close\r\n\r\nhello"); !strings.HasPrefix(got, "HTTP/1.1 417") {
 		t.Errorf("%s", got)
 	}
 }
