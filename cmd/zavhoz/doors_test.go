@@ -111,7 +111,7 @@ func TestBackgroundRunOutlivesItsDoor(t *testing.T) {
 	if err := os.Chmod(script, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p.ok("resource", "policy", "job", "--agent", "local", "--delivery", "env", "--pin", "wait", "--", "/bin/sh", script)
+	p.ok("resource", "policy", "job", "--agent", "local", "--delivery", "env", "--pin", "wait", "--pin-open", "--", "/bin/sh", script)
 
 	first := p.open()
 	first.greet()
