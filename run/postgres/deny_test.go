@@ -169,7 +169,7 @@ func TestAttack54_AddressesAsTheEgressHasThem(t *testing.T) {
 	for _, url := range []string{x.url, y.url} {
 		c := connect(t, url).PgConn()
 		done := make(chan error, 1)
-		go func() { done <- c.Exec(t.Context(), "SELECT pg_sleep(300)").Close() }()
+		go func() { done <- c.Exec(t.Context(), "SELECT pg_sleep(30)").Close() }()
 		awaitQuery(t, c.PID())
 		if err := c.CancelRequest(t.Context()); err != nil {
 			t.Fatal(err)

@@ -12,7 +12,8 @@
 //
 // Attacks stopped: reading the password (threat-model.md 1 to 5), taking the placeholder to another host (34: it means nothing there), dialling private
 // addresses by a name in the URL (45, 54: Options.Dial decides), a downgrade to a login in clear text (56), values echoed by an
-// allowed service (37, 68: masked), starts that exhaust the daemon (67: sizes, times and counts are bounded), host and user in error texts (65).
+// allowed service (37, 68: masked), starts that exhaust the daemon (67: sizes, times and counts are bounded, and how often a child may be refused), host and
+// user in error texts (65), another run's query cancelled (64: cancel keys are the front's own).
 //
 // Decisions. The child's side is neither encrypted nor does it use SCRAM: the listener is on the loopback of the run's own network, which nobody else
 // reaches, and the placeholder is worth nothing elsewhere; the URL that the child gets says so, and SSLRequest is answered by N. The child still
@@ -22,7 +23,8 @@
 // that should do less gets a resource whose user may do less. The password cannot be read back, for PostgreSQL keeps a verifier only; but a row that
 // holds it is masked by what the redactor knows, and a query can write it in a way that no redactor knows (38). Host and user in the upstream's own
 // messages and functions (inet_server_addr(), current_user) are masked as far as Options.Mask knows them. The upstream library wants the password
-// as a Go string, which lives until it is collected and cannot be wiped. Replication is refused.
+// as a Go string, which lives until it is collected and cannot be wiped. Stars within bytea that is written as hex are no hex to the client. A client that
+// insists on TLS fails; so do replication, \connect to another database, and client certificates.
 package postgres
 
 import (
