@@ -15,7 +15,7 @@ func assignments() []foreignRule {
 		assigned("PRIVATE_KEY=", false), assigned("PRIVATE_KEY: ", false),
 		assigned("ACCESS_KEY=", false), assigned("ACCESS_KEY: ", false),
 		assigned("SECRET_KEY_BASE=", false),
-		assigned("password=", true),
+		assigned("password=", true), assigned("Password=", true),
 	}
 }
 
@@ -37,10 +37,10 @@ var assignedValue = func() *class {
 	return c
 }()
 
-// assigned is the value behind a name that ends with the literal; any takes the literal in any case and wants a digit.
-func assigned(literal string, any bool) foreignRule {
-	return foreignRule{name: "an-assigned-secret", literal: literal, fold: any, find: func(b []byte, at int, final bool) (finding, verdict) {
-		if at > 0 && (b[at-1] >= 'a' && b[at-1] <= 'z' && !any) {
+// assigned is the value behind a name that ends with the literal; code says that code is written so too: then a digit is wanted.
+func assigned(literal string, code bool) foreignRule {
+	return foreignRule{name: "an-assigned-secret", literal: literal, find: func(b []byte, at int, final bool) (finding, verdict) {
+		if at > 0 && (b[at-1] >= 'a' && b[at-1] <= 'z' && !code) {
 			return finding{}, no
 		}
 		from := at + len(literal)
@@ -55,7 +55,7 @@ func assigned(literal string, any bool) foreignRule {
 		switch v := b[from:hi]; {
 		case open:
 			return finding{}, unsure
-		case len(v) < leastAssigned, plainValue(v), v[0] == '/', numbers.all(v), different(v) < fewestBytes, any && count(numbers, v) == 0:
+		case len(v) < leastAssigned, plainValue(v), v[0] == '/', numbers.all(v), different(v) < fewestBytes, code && count(numbers, v) == 0:
 			return finding{}, no
 		}
 		f := finding{lo: from, hi: hi}

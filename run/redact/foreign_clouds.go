@@ -11,10 +11,13 @@ func cloudTokens() []foreignRule {
 	return []foreignRule{
 		{name: "an-aws-key", literal: "AKIA", word: true, find: awsKey},
 		{name: "an-aws-key", literal: "ASIA", word: true, find: awsKey},
-		{name: "an-aws-key", literal: "secret_access_key", fold: true, find: named(len("secret_access_key"), classOf("A-Za-z0-9+/"), 40)},
-		{name: "an-aws-key", literal: "secretaccesskey", fold: true, find: named(len("secretaccesskey"), classOf("A-Za-z0-9+/"), 40)},
-		{name: "an-aws-key", literal: "session_token", fold: true, find: named(len("session_token"), base64ed, 100)},
-		{name: "an-aws-key", literal: "sessiontoken", fold: true, find: named(len("sessiontoken"), base64ed, 100)},
+		named("an-aws-key", "secret_access_key", classOf("A-Za-z0-9+/"), 40),
+		named("an-aws-key", "secretAccessKey", classOf("A-Za-z0-9+/"), 40),
+		named("an-aws-key", "SecretAccessKey", classOf("A-Za-z0-9+/"), 40),
+		named("an-aws-key", "session_token", base64ed, 100),
+		named("an-aws-key", "SESSION_TOKEN", base64ed, 100),
+		named("an-aws-key", "sessionToken", base64ed, 100),
+		named("an-aws-key", "SessionToken", base64ed, 100),
 		token("a-google-key", "AIza", urlSafe, 30),
 		token("a-google-key", "GOCSPX-", urlSafe, 20),
 		token("a-google-token", "ya29.", dotted, 30),
@@ -85,14 +88,14 @@ func awsKey(b []byte, at int, final bool) (finding, verdict) {
 var classOf40 = classOf("A-Za-z0-9+/")
 
 // named is a value behind a name: quotes, blanks and one colon or equals sign may stand between.
-func named(name int, of *class, least int) func(b []byte, at int, final bool) (finding, verdict) {
-	return func(b []byte, at int, final bool) (finding, verdict) {
-		body, v := value(b, at+name, final)
+func named(name, literal string, of *class, least int) foreignRule {
+	return foreignRule{name: name, literal: literal, find: func(b []byte, at int, final bool) (finding, verdict) {
+		body, v := value(b, at+len(literal), final)
 		if v != yes {
 			return finding{}, v
 		}
 		return tokenAt(b, body, body, of, least, 0, final)
-	}
+	}}
 }
 
 // nameGap is how many bytes may stand between a name and its value.

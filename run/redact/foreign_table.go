@@ -1,7 +1,8 @@
 package redact
 
 import (
-	"bytes"
+	"math/bits"
+	"strings"
 	"sync"
 )
 
@@ -37,9 +38,9 @@ type foreignRule struct {
 // up: of a window one pair stands there, whichever offset it has.
 type foreignTable struct {
 	pairs   [1 << 16]half        // 64 KiB, of which text touches a fifth
-	keys    [1 << 16 / 64]uint64 // hashes of whole windows: most pairs that stand there by chance end here
+	keys    [1 << keyBits]uint32 // whole windows, by their hash, the next free place where that is taken; 0: free
 	windows [1 << windowBits][]placed
-	begun   map[string]bool // proper prefixes of literals; of those in any case in lower case
+	begun   map[string]bool // proper prefixes of literals
 	longest int             // of the literals, in bytes
 }
 
@@ -47,11 +48,14 @@ type foreignTable struct {
 type half uint8
 
 const (
-	firstHalf  half = 1
-	secondHalf half = 2
+	secondHalf half = 1 << iota // a window begins one byte before the pair
+	firstHalf                   // or with it
 )
 
-const windowBits = 12
+const (
+	windowBits = 12
+	keyBits    = 11 // four times as many places as there are windows
+)
 
 // placed is a rule whose window has the key, at an offset of its literal.
 type placed struct {
@@ -73,29 +77,26 @@ var foreignRules = sync.OnceValue(func() *foreignTable {
 
 func (t *foreignTable) add(r *foreignRule) {
 	off := rarest(r.literal)
-	for w := range cases(r.literal[off:off+3], r.fold) {
-		t.pairs[uint(w[0])|uint(w[1])<<8] |= firstHalf
-		t.pairs[uint(w[1])|uint(w[2])<<8] |= secondHalf
-		key := windowKey([]byte(w))
-		t.keys[keyBit(key)>>6] |= 1 << (keyBit(key) & 63)
-		slot := &t.windows[windowSlot(key)]
-		*slot = append(*slot, placed{key, off, r})
+	w := r.literal[off : off+3]
+	t.pairs[uint(w[0])|uint(w[1])<<8] |= firstHalf
+	t.pairs[uint(w[1])|uint(w[2])<<8] |= secondHalf
+	key := windowKey([]byte(w))
+	at := keySlot(key)
+	for t.keys[at] != 0 && t.keys[at] != key {
+		at = (at + 1) % (1 << keyBits)
 	}
+	t.keys[at] = key
+	slot := &t.windows[windowSlot(key)]
+	*slot = append(*slot, placed{key, off, r})
 	for n := 1; n < len(r.literal); n++ {
 		t.begun[r.literal[:n]] = true
-		if r.fold { // tail asks with the text as it is, and in lower case
-			t.begun[foldMark+r.literal[:n]] = true
-		}
 	}
 	t.longest = max(t.longest, len(r.literal))
 }
 
-// foldMark sets apart, in begun, what is compared in lower case.
-const foldMark = "\x00"
-
 func windowKey(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
 
-func keyBit(key uint32) uint32 { return key * 0x9E3779B1 >> 16 }
+func keySlot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - keyBits) }
 
 func windowSlot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - windowBits) }
 
@@ -103,7 +104,7 @@ func windowSlot(key uint32) uint32 { return key * 0x9E3779B1 >> (32 - windowBits
 func rarest(literal string) (best int) {
 	least := 1 << 30
 	for i := 0; i+3 <= len(literal); i++ {
-		if n := weight(literal[i])*weight(literal[i+1]) + weight(literal[i+1])*weight(literal[i+2]); n < least {
+		if n := weight(literal[i:i+2]) + weight(literal[i+1:i+3]); n < least {
 			best, least = i, n
 		}
 	}
@@ -116,66 +117,52 @@ var often = map[byte]int{
 	'0': 6, '1': 6, '2': 6, '3': 6, '4': 6, '5': 6, '6': 6, '7': 6, '8': 6, '9': 6, ' ': 10, '"': 4, '-': 3, '.': 3, ':': 3, '/': 3, '=': 2,
 }
 
-func weight(c byte) int { return max(often[c], 1) }
+// common are the pairs of English, and of what machines write, that single letters say too little of.
+const common = " th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur la lo ai ec ap ut pu ul pa pi pl cc ps by xa ge im et ag ke ey us ta ow wo ok ab ck nd ss sh ts tt so sk d= "
 
-// cases gives w, or w in every case.
-func cases(w string, fold bool) map[string]bool {
-	all := map[string]bool{w: true}
-	if !fold {
-		return all
+func weight(pair string) int {
+	n := max(often[pair[0]], 1) * max(often[pair[1]], 1)
+	if strings.Contains(common, " "+pair+" ") {
+		n += 60
 	}
-	for i := range 3 {
-		for x := range all {
-			b := []byte(x)
-			b[i] = upperCase(b[i])
-			all[string(b)] = true
-		}
-	}
-	return all
-}
-
-func upperCase(c byte) byte {
-	if c >= 'a' && c <= 'z' {
-		return c - 'a' + 'A'
-	}
-	return c
+	return n
 }
 
 // begins tells whether b is a proper prefix of a literal.
 func (t *foreignTable) begins(b []byte) bool {
-	return t.begun[string(b)] || t.begun[foldMark+string(bytes.ToLower(b))]
+	return t.begun[string(b)]
 }
 
-// window gives the first offset ≥ from at which a window of some rule may stand, or -1.
+// window gives the first offset ≥ from at which a window of some rule stands, or -1.
 func (t *foreignTable) window(b []byte, from int) int {
 	i, n := from, len(b)
 	for ; i+10 <= n; i += 8 { // pairs at i+1, i+3, i+5, i+7: windows from i on
 		v := load(b, i+1)
-		if t.pairs[v&0xffff]|t.pairs[v>>16&0xffff]|t.pairs[v>>32&0xffff]|t.pairs[v>>48] == 0 {
-			continue
-		}
-		for at := i; at < i+8; at, v = at+2, v>>16 {
-			h := t.pairs[v&0xffff]
-			if h&secondHalf != 0 && t.may(b, at) {
+		hits := uint32(t.pairs[v&0xffff]) | uint32(t.pairs[v>>16&0xffff])<<8 | uint32(t.pairs[v>>32&0xffff])<<16 | uint32(t.pairs[v>>48])<<24
+		for ; hits != 0; hits &= hits - 1 {
+			bit := bits.TrailingZeros32(hits)
+			if at := i + bit>>3<<1 + bit&7; t.is(b, at) {
 				return at
-			}
-			if h&firstHalf != 0 && t.may(b, at+1) {
-				return at + 1
 			}
 		}
 	}
 	for at := i; at+3 <= n; at++ {
-		if t.may(b, at) {
+		if t.is(b, at) {
 			return at
 		}
 	}
 	return -1
 }
 
-// may tells whether the three bytes at b[at] may be a window.
-func (t *foreignTable) may(b []byte, at int) bool {
-	k := keyBit(uint32(b[at]) | uint32(b[at+1])<<8 | uint32(b[at+2])<<16)
-	return t.keys[k>>6]>>(k&63)&1 != 0
+// is tells whether the three bytes at b[at] are a window.
+func (t *foreignTable) is(b []byte, at int) bool {
+	key := windowKey(b[at:])
+	for k := keySlot(key); t.keys[k] != 0; k = (k + 1) % (1 << keyBits) {
+		if t.keys[k] == key {
+			return true
+		}
+	}
+	return false
 }
 
 // next finds the first place at or behind scan of which a rule says something, and leaves scan at its window.
@@ -206,7 +193,7 @@ func (s *ForeignStream) next(final bool) (finding, verdict) {
 // look compares the literal, and asks the rule.
 func (r *foreignRule) look(b []byte, from int, final bool) (finding, verdict) {
 	here := b[from:min(len(b), from+len(r.literal))]
-	if string(here) != r.literal[:len(here)] && !(r.fold && bytes.EqualFold(here, []byte(r.literal[:len(here)]))) {
+	if string(here) != r.literal[:len(here)] {
 		return finding{}, no
 	}
 	if r.word && from > 0 && wordLeft[b[from-1]] {

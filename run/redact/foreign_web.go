@@ -12,11 +12,13 @@ import (
 func webSecrets() []foreignRule {
 	return []foreignRule{
 		{name: "a-url-password", literal: "://", find: urlPassword},
-		{name: "a-login-header", literal: "authorization", fold: true, find: authorization},
-		{name: "a-login-header", literal: "x-api-key", fold: true, find: header("x-api-key")},
-		{name: "a-login-header", literal: "x-auth-token", fold: true, find: header("x-auth-token")},
-		{name: "a-login-header", literal: "x-vault-token", fold: true, find: header("x-vault-token")},
-		{name: "a-login-header", literal: "private-token", fold: true, find: header("private-token")},
+		{name: "a-login-header", literal: "authorization", find: authorization},
+		{name: "a-login-header", literal: "Authorization", find: authorization},
+		{name: "a-login-header", literal: "AUTHORIZATION", find: authorization},
+		header("x-api-key"), header("X-Api-Key"), header("X-API-Key"), header("X-API-KEY"),
+		header("x-auth-token"), header("X-Auth-Token"),
+		header("x-vault-token"), header("X-Vault-Token"),
+		header("private-token"), header("Private-Token"), header("PRIVATE-TOKEN"),
 		{name: "a-json-web-token", literal: "eyJ", word: true, find: webToken},
 		{name: "a-docker-login", literal: `"auth"`, find: dockerLogin},
 		token("a-password-hash", "$2a$", classOf("A-Za-z0-9./$"), 50),
@@ -103,14 +105,14 @@ func authorization(b []byte, at int, final bool) (finding, verdict) {
 }
 
 // header is the value of a header that carries a key alone.
-func header(name string) func(b []byte, at int, final bool) (finding, verdict) {
-	return func(b []byte, at int, final bool) (finding, verdict) {
+func header(name string) foreignRule {
+	return foreignRule{name: "a-login-header", literal: name, find: func(b []byte, at int, final bool) (finding, verdict) {
 		at, v := value(b, at+len(name), final)
 		if v != yes {
 			return finding{}, v
 		}
 		return tokenAt(b, at, at, loginValue, 16, 1, final)
-	}
+	}}
 }
 
 // maxJOSE bounds the first part of a web token, in bytes.
