@@ -90,6 +90,11 @@ func (l *live) close(e *Engine, x exit, err error) {
 			e.o.Log.Error("redactions not counted", "run", record.ID, "cause", fault.Cause(err))
 		}
 	}
+	if e.o.Noted != nil {
+		if err := e.o.Noted(ctx); err != nil {
+			e.o.Log.Error("events of a run not recorded", "run", record.ID, "cause", fault.Cause(err))
+		}
+	}
 	if err := e.o.Authority.EndRun(ctx, record); err != nil {
 		e.o.Log.Error("end of run not recorded", "run", record.ID, "cause", fault.Cause(err))
 	}

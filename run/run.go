@@ -135,6 +135,8 @@ type Options struct {
 	Workdirs func(ctx context.Context, actor vault.Actor, project, path string) ([]sandbox.Workdir, error)
 	// Note records what happens during a run, in order (vault.Vault.Note). When it fails, what it tells of must not happen. nil: nothing is recorded.
 	Note func(ctx context.Context, e audit.Event) error
+	// Noted waits until what was noted is durable: before a run's result is told. nil: nothing is waited for.
+	Noted func(ctx context.Context) error
 	// MayGoOn tells whether a run under way is still allowed (vault.Vault.MayGoOn). nil: once begun it is.
 	MayGoOn func(ctx context.Context, r vault.Run) error
 	// Mint makes a short-lived credential from a resource (kind.Swap.Minted). nil: none can be made.

@@ -23,6 +23,7 @@ const (
 type readLog struct {
 	v    *Vault
 	in   chan audit.Event
+	sync chan chan struct{} // asks for a commit now; closed when it was tried
 	quit chan struct{}
 	done chan struct{}
 
@@ -34,7 +35,7 @@ type readLog struct {
 }
 
 func newReadLog(v *Vault) *readLog {
-	l := &readLog{v: v, in: make(chan audit.Event, readQueue), quit: make(chan struct{}), done: make(chan struct{})}
+	l := &readLog{v: v, in: make(chan audit.Event, readQueue), sync: make(chan chan struct{}), quit: make(chan struct{}), done: make(chan struct{})}
 	go l.run()
 	return l
 }
@@ -91,6 +92,12 @@ func (l *readLog) run() {
 			}
 		case <-tick.C:
 			batch = l.flush(append(batch, l.denials.Flush(l.v.now())...))
+		case tried := <-l.sync:
+			for len(l.in) > 0 {
+				batch = l.take(batch, <-l.in)
+			}
+			batch = l.flush(batch)
+			close(tried)
 		case <-l.quit:
 			for len(l.in) > 0 {
 				batch = l.take(batch, <-l.in)
@@ -132,6 +139,25 @@ func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
 
 // Note records an event that changes nothing in the vault: queued in order, durable within 50 ms. When it fails, do not answer.
 func (v *Vault) Note(ctx context.Context, e audit.Event) error { return v.reads.note(ctx, e) }
+
+// Noted waits until everything that was noted before is durable. Errors: audit_unavailable, or that ctx ended. Denials that are folded may follow.
+func (v *Vault) Noted(ctx context.Context) error { return v.reads.noted(ctx) }
+
+func (l *readLog) noted(ctx context.Context) error {
+	tried := make(chan struct{})
+	select {
+	case l.sync <- tried:
+	case <-l.done: // closed: everything was written then, or could not be
+		return l.failure()
+	case <-ctx.Done():
+		return StoreFault(ctx.Err())
+	}
+	<-tried
+	if err := l.failure(); err != nil {
+		return fault.New(fault.AuditUnavailable, "the audit log cannot be written", "run `zavhoz doctor`; free disk space").Because(err)
+	}
+	return nil
+}
 
 // deny records a refusal and gives it back.
 func (v *Vault) deny(ctx context.Context, actor Actor, action audit.Action, subject, handle string, err error) error {

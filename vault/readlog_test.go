@@ -125,3 +125,37 @@ func TestClosingTellsOfLostRecords(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What was noted is there once Noted returns, without waiting for the queue's own time; on a full disk it says so.
+func TestNotedWaitsForTheCommit(t *testing.T) {
+	ident, err := age.GenerateX25519Identity()
+	must(t, err)
+	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
+	must(t, err)
+	defer k.Close()
+	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
+	must(t, err)
+	defer st.Close()
+	disk := &fullDisk{Store: st, tries: make(chan struct{}, 1)}
+	v, err := vault.Open(ctx, vault.Options{Store: disk, Keyring: k, Opener: open.New(k)})
+	must(t, err)
+	must(t, v.Setup(ctx))
+	event := audit.Event{Actor: operator, Action: audit.EgressRequest, Outcome: audit.Allowed}
+	for range 100 {
+		must(t, v.Note(ctx, event))
+	}
+	must(t, v.Noted(ctx))
+	log, _ := v.Audit()
+	report, err := log.Verify(ctx, st)
+	must(t, err)
+	if report.Records != 101 { // and vault.init
+		t.Fatalf("%d records are durable", report.Records)
+	}
+	disk.full.Store(true)
+	must(t, v.Note(ctx, event))
+	wantCode(t, v.Noted(ctx), fault.AuditUnavailable)
+	disk.full.Store(false)
+	must(t, v.Noted(ctx))
+	must(t, v.Close(ctx))
+	must(t, v.Noted(ctx)) // nothing is left to wait for
+}
