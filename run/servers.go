@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/zavhoz/zavhoz/run/ssh"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 const sshPort = 22
@@ -112,7 +114,7 @@ type addresses struct {
 	ctx  context.Context
 
 	mu    sync.Mutex
-	known map[string]bool
+	known []secret.Secret
 	set   *redact.Set
 	m     *redact.Matcher
 }
@@ -123,10 +125,10 @@ func (a *addresses) learn(handle string, s *ssh.Session) {
 	defer a.mu.Unlock()
 	for _, h := range s.Hidden() {
 		if a.set == nil {
-			a.set, a.known = redact.NewSet(redact.Options{AllowShort: true}), map[string]bool{}
+			a.set = redact.NewSet(redact.Options{AllowShort: true})
 		}
-		if key := string(h.Reveal()); h.Len() >= shortest && !a.known[key] {
-			a.known[key], a.m = true, nil
+		if h.Len() >= shortest && !slices.ContainsFunc(a.known, h.Equal) {
+			a.known, a.m = append(a.known, h), nil
 			_ = a.set.Add(handle+"."+fieldHost, h)
 		}
 	}
