@@ -35,6 +35,7 @@ const (
 type serveOptions struct {
 	listen      string // "" for none
 	autostarted bool   // ends when idle; reports on the ready pipe
+	system      bool   // a service of the system: no agent has its user
 }
 
 // daemon is the one process that holds the vault.
@@ -112,7 +113,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	if _, err := d.vault.MarkLost(ctx); err != nil {
 		return err
 	}
-	if d.sandbox, err = sandbox.New(sandbox.Options{Protected: []string{d.dir.Path(), d.dir.Run()}, Log: d.log}); err != nil {
+	if d.sandbox, err = sandbox.New(sandbox.Options{System: d.o.system, Protected: d.protected(), Log: d.log}); err != nil {
 		return err
 	}
 	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.log)

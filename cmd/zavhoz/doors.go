@@ -24,47 +24,76 @@ type door struct {
 }
 
 // openDoors binds every listener. The vault file's lock is held by now, so a socket file that is there is a dead daemon's.
-func (d *daemon) openDoors() ([]door, error) {
-	agent, err := listenUnix(d.dir.AgentSock())
-	if err != nil {
-		return nil, err
+func (d *daemon) openDoors() (doors []door, err error) {
+	var bound []net.Listener
+	defer func() {
+		if err != nil {
+			for _, l := range bound {
+				l.Close()
+			}
+		}
+	}()
+	bind := func(make func() (net.Listener, error), serve func(net.Listener) door) {
+		if err != nil {
+			return
+		}
+		var l net.Listener
+		if l, err = make(); err == nil {
+			bound, doors = append(bound, l), append(doors, serve(l))
+		}
 	}
-	oper, err := listenUnix(d.dir.OperatorSock())
-	if err != nil {
-		agent.Close()
-		return nil, err
+	if d.o.system { // nobody who can enter the home is an agent
+		if err = removed(d.dir.AgentSock()); err != nil {
+			return nil, err
+		}
+	} else {
+		bind(func() (net.Listener, error) { return listenUnix(d.dir.AgentSock(), 0o600, -1) }, func(l net.Listener) door { return d.agentDoor(l, d.housemate) })
 	}
-	doors := []door{d.agentDoor(agent), d.operatorDoor(oper)}
-	if d.o.listen == "" {
-		return doors, nil
+	if d.cfg.Agents.Path != "" {
+		bind(d.listenAgents, func(l net.Listener) door { return d.agentDoor(l, d.neighbour) })
+	}
+	bind(func() (net.Listener, error) { return listenUnix(d.dir.OperatorSock(), 0o600, -1) }, d.operatorDoor)
+	if err != nil || d.o.listen == "" {
+		return doors, err
 	}
 	tcp, err := d.httpDoor()
-	if err != nil {
-		agent.Close()
-		oper.Close()
-		return nil, err
-	}
-	return append(doors, tcp), nil
+	return append(doors, tcp), err
 }
 
-// listenUnix binds a socket that only this user reaches. It is made under another name and renamed, so that it never stands there with wider rights.
-func listenUnix(path string) (net.Listener, error) {
-	cannot := fault.New(fault.DaemonUnavailable, "the socket cannot be made", "check the home folder: `zavhoz doctor`")
+var errNoSocket = fault.New(fault.DaemonUnavailable, "the socket cannot be made", "check the home folder, and agent_socket in config.yaml: `zavhoz doctor`")
+
+// removed takes away a socket that is there.
+func removed(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, cannot.Because(err)
+		return errNoSocket.Because(err)
 	}
-	tmp := filepath.Join(filepath.Dir(path), ".s")
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, cannot.Because(err)
+	return nil
+}
+
+// listenUnix binds a socket with these rights (gid -1: the daemon's own group). It is made in a folder that nobody else enters and moved out when it
+// has them, so that it can never be reached with wider ones.
+func listenUnix(path string, mode os.FileMode, gid int) (net.Listener, error) {
+	if err := removed(path); err != nil {
+		return nil, err
 	}
+	nursery := filepath.Join(filepath.Dir(path), ".new")
+	if err := errors.Join(os.RemoveAll(nursery), os.Mkdir(nursery, 0o700)); err != nil {
+		return nil, errNoSocket.Because(err)
+	}
+	defer os.Remove(nursery)
+	tmp := filepath.Join(nursery, "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
 	if err != nil {
-		return nil, cannot.Because(err)
+		return nil, errNoSocket.Because(err)
 	}
 	l.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(tmp, 0o600), os.Rename(tmp, path)); err != nil {
+	if gid >= 0 {
+		err = os.Lchown(tmp, -1, gid)
+	}
+	if err := errors.Join(err, os.Chmod(tmp, mode), os.Rename(tmp, path)); err != nil {
 		l.Close()
-		return nil, cannot.Because(err)
+		_ = os.Remove(tmp)
+		return nil, errNoSocket.Because(err)
 	}
 	return l, nil
 }
@@ -75,8 +104,8 @@ func sameUser(c net.Conn) bool {
 	return ok && (p.UID == os.Getuid() || p.UID == 0)
 }
 
-// agentDoor serves MCP, and nothing else, on the agent's socket.
-func (d *daemon) agentDoor(l net.Listener) door {
+// agentDoor serves MCP, and nothing else, to those whom judge lets in.
+func (d *daemon) agentDoor(l net.Listener, judge func(net.Conn) (visitor, bool)) door {
 	var conns sync.WaitGroup
 	return door{
 		serve: func(ctx context.Context) {
@@ -90,13 +119,14 @@ func (d *daemon) agentDoor(l net.Listener) door {
 					}
 					return
 				}
-				if !sameUser(c) {
+				who, ok := judge(c)
+				if !ok {
 					c.Close()
 					continue
 				}
 				conns.Go(func() {
 					defer d.idle.enter()()
-					_ = d.mcp.ServeConn(ctx, c) // its end is the client's affair; what matters is logged inside
+					_ = d.mcp.ServeConn(who.into(ctx), c) // its end is the client's affair; what matters is logged inside
 				})
 			}
 		},

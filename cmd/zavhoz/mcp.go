@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"net"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -9,23 +11,30 @@ import (
 )
 
 func newMCP(a *app) *cobra.Command {
-	return &cobra.Command{
+	var socket string
+	c := &cobra.Command{
 		Use: "mcp", Short: "The stdio door: what an MCP client starts", Args: cobra.NoArgs,
 		Long: `Speak MCP on standard input and output, and relay it to the daemon; where none runs, one is started in the background. The door names its agent
-by $ZAVHOZ_AGENT_TOKEN, else it is "local". Closing it ends nothing but the door.`,
-		Example: "  claude mcp add zavhoz -- zavhoz mcp\n  codex mcp add zavhoz -- zavhoz mcp",
+by $ZAVHOZ_AGENT_TOKEN, else it is "local". Closing it ends nothing but the door.
+
+With --socket the daemon is another user's: a service of the system, which is never started from here and demands a token.`,
+		Example: "  claude mcp add zavhoz -- zavhoz mcp\n  codex mcp add zavhoz -- zavhoz mcp\n  zavhoz mcp --socket /run/zavhoz/agent.sock",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := a.dir()
-			if err != nil {
-				return err
+			dial := func(ctx context.Context) (net.Conn, error) { return dialService(ctx, socket) }
+			if socket == "" {
+				dir, err := a.dir()
+				if err != nil {
+					return err
+				}
+				dial = dialer{dir: dir, sock: dir.AgentSock()}.dial
 			}
-			token := os.Getenv("ZAVHOZ_AGENT_TOKEN")
-			d := dialer{dir: dir, sock: dir.AgentSock()}
-			err = relay.Run(cmd.Context(), relay.Options{In: a.stdin, Out: a.stdout, Token: token, Dial: d.dial})
+			err := relay.Run(cmd.Context(), relay.Options{In: a.stdin, Out: a.stdout, Token: os.Getenv("ZAVHOZ_AGENT_TOKEN"), Dial: dial})
 			if cmd.Context().Err() != nil {
 				return nil // told to end: that is how a client closes a door
 			}
 			return err
 		},
 	}
+	c.Flags().StringVar(&socket, "socket", "", "the agents' socket of a service of the system: agent_socket of its config.yaml")
+	return c
 }

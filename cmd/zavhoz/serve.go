@@ -15,8 +15,11 @@ func newServe(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve", Short: "Hold the vault and answer agents and the operator", Args: cobra.NoArgs,
 		Long: `Hold the vault and answer: agents on agent.sock, the operator on operator.sock, and with --listen agents over HTTP (/mcp, /sse and /message) with a token
-(see zavhoz agent add). Off loopback it listens only with TLS or behind a named proxy (see http: in config.yaml).`,
-		Example: "  zavhoz serve\n  zavhoz serve --listen 127.0.0.1:8390",
+(see zavhoz agent add). Off loopback it listens only with TLS or behind a named proxy (see http: in config.yaml).
+
+With --system it is a service of the system, with a user of its own: it takes agents of other users only, by token, at agent_socket of config.yaml or over HTTP,
+and gives each run a user, too. That is the isolation level vaulted (docs/install.md).`,
+		Example: "  zavhoz serve\n  zavhoz serve --listen 127.0.0.1:8390\n  zavhoz serve --system",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var ready *os.File
 			if o.autostarted {
@@ -30,6 +33,7 @@ func newServe(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&o.listen, "listen", "", "address for HTTP, e.g. 127.0.0.1:8390 (default: http.listen of config.yaml; empty: none)")
+	c.Flags().BoolVar(&o.system, "system", false, "a service of the system: its user is no agent's (default: system of config.yaml)")
 	c.Flags().BoolVar(&o.autostarted, "autostarted", false, "a door started this daemon: report on the pipe it gave, end when idle")
 	_ = c.Flags().MarkHidden("autostarted")
 	return c
@@ -47,6 +51,10 @@ func (a *app) serve(cmd *cobra.Command, o serveOptions, ready *os.File) error {
 	}
 	if o.listen == "" {
 		o.listen = cfg.HTTP.Listen
+	}
+	o.system = o.system || cfg.System
+	if err := o.checkSystem(); err != nil {
+		return err
 	}
 	d, err := newDaemon(cmd.Context(), dir, o, newLog(a.stderr, cfg.LogLevel()))
 	if err != nil {

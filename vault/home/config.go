@@ -10,8 +10,11 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -30,6 +33,16 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	Log    Log    `yaml:"log"`
 	Idle   int    `yaml:"idle_exit_s"` // seconds; 0: never
+
+	// System says that the daemon has a user of its own, whom no agent has: it takes agents by token only, and is never started by a client.
+	System bool        `yaml:"system"`
+	Agents AgentSocket `yaml:"agent_socket"`
+}
+
+// AgentSocket is a door for agents of other users than the daemon's, beside the home, which they cannot enter. Each must show a token.
+type AgentSocket struct {
+	Path  string `yaml:"path"`  // absolute; "": no such door
+	Group string `yaml:"group"` // who may connect: a name or a number
 }
 
 // HTTP is the door over TCP. Off loopback it needs TLS, or a trusted proxy and a public URL.
@@ -154,6 +167,9 @@ var rules = []rule{
 	{"limits.output_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Output, 1<<10, 64<<20) }},
 	{"limits.request_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Request, 1<<10, 64<<20) }},
 	{"log.level", "a level is debug, info, warn or error", func(c Config) bool { _, ok := levels[c.Log.Level]; return ok }},
+	{"agent_socket.path", "a socket is an absolute path without dots, of at most 100 bytes", func(c Config) bool { return c.Agents.Path == "" || socketPath(c.Agents.Path) }},
+	{"agent_socket.path", "path and group go together", func(c Config) bool { return (c.Agents.Path == "") == (c.Agents.Group == "") }},
+	{"agent_socket.group", "a group is a name or a number", func(c Config) bool { return c.Agents.Group == "" || groupShape.MatchString(c.Agents.Group) }},
 	{"idle_exit_s", "between 0 (never) and 604800", func(c Config) bool { return within(c.Idle, 0, 7*24*3600) }},
 }
 
@@ -190,8 +206,14 @@ var (
 	hostShape = lazyregexp.New(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?$|^\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?$`)
 	bindShape = lazyregexp.New(`^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9a-fA-F:.]+\])?:([0-9]{1,5})$`)
 	lineShape = lazyregexp.New(`line ([0-9]+)`)
-	keyShape  = lazyregexp.New(`^[a-z][a-z0-9_]{0,31}$`)
+	// as useradd takes them, and numbers
+	groupShape = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}$`)
+	keyShape   = lazyregexp.New(`^[a-z][a-z0-9_]{0,31}$`)
 )
+
+func socketPath(s string) bool {
+	return filepath.IsAbs(s) && filepath.Clean(s) == s && len(s) <= maxSocket && !strings.ContainsFunc(s, unicode.IsControl)
+}
 
 func hostPort(s string) bool {
 	m := bindShape.FindStringSubmatch(s)

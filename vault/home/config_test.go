@@ -53,11 +53,14 @@ http: {listen: "[::1]:7433", tls_cert: /c.pem, tls_key: /k.pem, trusted_proxy: [
 sync: {time4vps: {resource: time4vps_main, base_url: "http://127.0.0.1:99/api", schedule: "*/5 * * * *", ghost_servers: ["123", 10.1.2.3], auto_manage: true, missing_grace: 5}}
 log: {level: debug}
 idle_exit_s: 0
+system: true
+agent_socket: {path: /run/zavhoz/agent.sock, group: zavhoz-agents}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := c.TrustedProxies(); len(p) != 2 || p[0].String() != "10.0.0.1/32" || c.LogLevel().String() != "DEBUG" || c.IdleExit() != 0 || !c.Sync.Time4VPS.AutoManage {
+	if p := c.TrustedProxies(); len(p) != 2 || p[0].String() != "10.0.0.1/32" || c.LogLevel().String() != "DEBUG" || c.IdleExit() != 0 || !c.Sync.Time4VPS.AutoManage ||
+		!c.System || c.Agents != (home.AgentSocket{Path: "/run/zavhoz/agent.sock", Group: "zavhoz-agents"}) {
 		t.Errorf("%+v", c)
 	}
 }
@@ -87,6 +90,13 @@ func TestConfigErrorsNameLineAndKeyAndNoValue(t *testing.T) {
 		"a bad origin":       {"http: {allowed_origins: ['*canary']}\n", []string{"allowed_origins"}},
 		"half of TLS":        {"http: {tls_cert: canary}\n", []string{"tls_key"}},
 		"too many runs":      {"limits: {runs: 100000}\n", []string{"limits.runs"}},
+		"a relative socket":  {"agent_socket:\n  path: canary/agent.sock\n  group: g\n", []string{"line 2", "agent_socket.path"}},
+		"a socket's detour":  {"agent_socket: {path: /run/../canary, group: g}\n", []string{"agent_socket.path"}},
+		"a long socket":      {"agent_socket: {path: /" + strings.Repeat("canary", 17) + ", group: g}\n", []string{"agent_socket.path"}},
+		"a socket for all":   {"agent_socket: {path: /run/canary}\n", []string{"agent_socket.path", "group"}},
+		"a group for none":   {"agent_socket: {group: canary}\n", []string{"agent_socket.path"}},
+		"an odd group":       {"agent_socket: {path: /run/s, group: 'canary:x'}\n", []string{"agent_socket.group"}},
+		"a system by word":   {"format: 1\nsystem: canary\n", []string{"line 2", "system"}},
 		"a negative time":    {"idle_exit_s: -1\n", []string{"idle_exit_s"}},
 		"binary":             {"\x00canary\xff", []string{"configuration"}},
 	} {

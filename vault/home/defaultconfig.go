@@ -37,4 +37,13 @@ log:
 
 # A daemon that "zavhoz mcp" started ends after so many seconds without runs, leases or clients. 0: never.
 idle_exit_s: 900
+
+# true: the daemon is a service of the system, with a user of its own that no agent has. Agents then need a token each, and come by agent_socket or
+# HTTP; clients start no daemon. See docs/install.md.
+system: false
+
+# A socket for agents of other users on this machine, each with a token: zavhoz mcp --socket PATH.
+agent_socket:
+  path: ""              # e.g. /run/zavhoz/agent.sock; no other user may be able to write to its folder
+  group: ""             # who may connect
 `
