@@ -120,7 +120,7 @@ func (s *ForeignStream) grow(n int) {
 
 // process decides what can be decided of buf and drops it, but for the context.
 func (s *ForeignStream) process(final bool) error {
-	hold := len(s.buf)
+	var hold int  // what is not decided begins here
 	from := s.pos // of what was decided and is not written yet
 	for {
 		if s.over != nil {

@@ -27,7 +27,6 @@ type finding struct {
 type foreignRule struct {
 	name    string // as it stands in markers behind "looks-like-": "a-github-token"
 	literal string
-	fold    bool // the literal in any case; it is written in lower case here
 	word    bool // what stands before the literal is no letter, digit, "_" or "-"
 	// find looks at b, in which the literal stands at offset at. It looks back at most contextLen bytes, and says unsure only where more text can change what
 	// it says, within a few KiB: final says that none follows.
