@@ -245,18 +245,17 @@ func (b *bridge) finish(exit Exit, err error) {
 	case b.changed.Load() && b.term == nil:
 		b.say("values that must stay hidden were masked in what came from " + b.o.Handle + ", at the same length: do not write it back")
 	}
-	_ = b.ch.CloseWrite()
-	if exit.Signal != "" {
-		if _, known := signals[exit.Signal]; known {
-			_, _ = b.ch.SendRequest("exit-signal", false, xssh.Marshal(struct {
-				Signal        string
-				Core          bool
-				Message, Lang string
-			}{Signal: exit.Signal}))
-			return
-		}
+	// Before the end of the output: OpenSSH closes a session that has ended both ways, and a status that comes later is lost.
+	if _, known := signals[exit.Signal]; known {
+		_, _ = b.ch.SendRequest("exit-signal", false, xssh.Marshal(struct {
+			Signal        string
+			Core          bool
+			Message, Lang string
+		}{Signal: exit.Signal}))
+	} else {
+		_, _ = b.ch.SendRequest("exit-status", false, xssh.Marshal(struct{ Code uint32 }{uint32(exit.Code & 0xff)}))
 	}
-	_, _ = b.ch.SendRequest("exit-status", false, xssh.Marshal(struct{ Code uint32 }{uint32(exit.Code & 0xff)}))
+	_ = b.ch.CloseWrite()
 }
 
 // abandon ends a session that nobody reads any more: TERM, then the session's end, at which a terminal hangs up, and after a grace the connection's.

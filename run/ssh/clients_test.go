@@ -180,6 +180,29 @@ func TestExitSignals(t *testing.T) {
 	}
 }
 
+// The status comes before the end of the output: OpenSSH, multiplexing, closes a session that has ended both ways, and never hears a later one.
+func TestTheStatusComesFirst(t *testing.T) {
+	b := newBed(t, bedOptions{})
+	c := dial(t, b)
+	for _, line := range []string{"exit 3", "kill -USR1 $$"} {
+		ch, reqs, err := c.OpenChannel("session", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ch.SendRequest("exec", true, xssh.Marshal(struct{ Line string }{line})); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, ch); err != nil {
+			t.Fatal(err)
+		}
+		if len(reqs) != 1 {
+			t.Errorf("%s: the output has ended, and no status is there", line)
+		}
+		_ = ch.Close()
+		go xssh.DiscardRequests(reqs)
+	}
+}
+
 func asExit(err error, exit **xssh.ExitError) bool {
 	e, ok := err.(*xssh.ExitError)
 	*exit = e

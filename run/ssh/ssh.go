@@ -1,14 +1,30 @@
-// Package ssh runs commands on a server that an agent knows by its handle only: key, password and address never leave this package.
+// Package ssh lets a run use a server that it knows by its handle only: key, password and address never leave this package.
 //
-// Promise: the server is the one whose host key is pinned, or nothing is sent. Credentials are opened for the handshake and wiped after it. A command
-// is sent at most once: a pooled connection that turns out dead is dialled again only before the command was sent. There is no terminal,
-// no forwarding and no option: what comes after the handle is the remote command. Errors name the handle and a class, never the address.
+// Three ways lead there. A Session runs one command in-process. A Bastion is an ssh server on a run's own loopback that the run's ssh, scp, sftp, rsync,
+// git and ansible connect to by the handle (ClientConfig writes what makes a plain `ssh HANDLE` do so); it bridges each of their sessions to a pooled
+// connection. An Agent signs the login of a run's own ssh, where a policy wants it to jump through a server by itself; it is off by default.
 //
-// Attacks stopped: reading the key (threat-model.md 47), using it for a file or another host (48), tunnels and options (49); an address in an error
-// text (65). The address that a command on the server itself prints is for the redactor: see Session.Hidden.
+// Promise: the server is the one whose host key is pinned, or nothing is sent. Credentials are opened for a handshake or a signature and wiped after it. A
+// command is sent at most once: a pooled connection that turns out dead is dialled again only before the command was sent. Errors name the handle and a
+// class, never the address. Of a bastion: sessions only, nothing is forwarded in either direction; a session is recorded before it begins and when it has
+// ended, or does not run; what comes back passes the caller's masks. Of the agent: one login, to the host and user that a key belongs to, on a connection
+// that this host has proved to be the other end of.
 //
-// Limits: what a remote command leaves running when it is stopped is the server's business (sshd passes no signal on to root's commands); the address behind a NAT is not known
-// here, so `SSH_CONNECTION` may show it.
+// Under patterns of commands (policy.Policy.Exec) a bastion runs those commands and nothing that would start others: no shell; no terminal, as a
+// pager on one is a shell; no subsystem. What was compared is what is sent, with the quotes gone that git puts around a path. sftp, scp and rsync pass only where
+// the policy says so by itself (Copy): whoever writes files as a user can become that user, so with Copy the patterns are a guide, not a wall.
+//
+// Masking: text gets markers and is held back as long as it may become a value, however long that takes. Terminals and protocols with frames keep every
+// length, and hold nothing back that the other side waits for: SFTP is masked packet by packet, the far sides of rsync, git and others (binaries, in frames.go)
+// from one silence to the next. When such a stream was changed, the client's stderr says so.
+//
+// Attacks stopped: reading the key (threat-model.md 47), using it for a file or another host (48), tunnels, options and the address (49); variables that steer
+// the far side (23); values read back (68, with its limit); an address in an error text (65); floods, half-open and malformed input (67).
+//
+// Limits: a command on the server can say anything in disguise (38, 49, 68): compressed, encoded by hand, a byte at a time, by SFTP reads that share a value. A
+// download whose values were masked is not the file: rsync and git notice, sftp is told on stderr. What a remote command leaves running when it is
+// stopped is the server's business (sshd passes no signal on to root's commands); the address behind a NAT is not known here: it is masked where sshd
+// shows it behind its name, and elsewhere not. Clients of a bastion must speak AES-GCM (OpenSSH since 6.2).
 package ssh
 
 import (

@@ -25,7 +25,7 @@ func target(s *sshtest.Server) ssh.Target {
 	}
 }
 
-func newPool(t *testing.T, o ssh.Options) *ssh.Pool {
+func newPool(t testing.TB, o ssh.Options) *ssh.Pool {
 	p := ssh.NewPool(o)
 	t.Cleanup(p.Close)
 	return p
