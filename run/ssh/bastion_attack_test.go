@@ -115,7 +115,7 @@ func TestAttack49_TheBastionMakesNoTunnel(t *testing.T) {
 
 // What the server itself says of where it is, by its name or by the variables that sshd sets, is masked: on every way.
 func TestAttack49_TheBastionMasksTheAddress(t *testing.T) {
-	b := newBed(t, bedOptions{server: sshtest.Options{Config: []string{"SetEnv SSH_CLIENT_NOT=198.51.100.9"}}})
+	b := newBed(t, bedOptions{})
 	file := filepath.Join(t.TempDir(), "env")
 	for _, args := range [][]string{
 		{"ssh", "prod_vps_1", `env; tr '\0' '\n' < /proc/self/environ; echo $SSH_CONNECTION; echo 127.0.0.2; echo "$SSH_CLIENT" | tr . -`},

@@ -120,6 +120,7 @@ func (s *Server) config(dir string) []string {
 		"LogLevel VERBOSE",
 		"MaxStartups 200",
 		"Subsystem sftp internal-sftp",
+		"SetEnv SHLVL=2", // keeps bash from reading the .bashrc of whoever runs the test, before each command
 	}
 }
 
