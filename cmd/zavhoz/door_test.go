@@ -27,20 +27,27 @@ type stdioDoor struct {
 // open starts a door; its end is checked with the test's.
 func (p *place) open(env ...string) *stdioDoor {
 	p.t.Helper()
-	d := &stdioDoor{t: p.t, cmd: p.cmd("mcp"), lines: make(chan string, 100)}
-	d.cmd.Env = append(d.cmd.Env, env...)
+	c := p.cmd("mcp")
+	c.Env = append(c.Env, env...)
+	return converse(p.t, c)
+}
+
+// converse starts a command that is a door.
+func converse(t testing.TB, c *exec.Cmd) *stdioDoor {
+	t.Helper()
+	d := &stdioDoor{t: t, cmd: c, lines: make(chan string, 100)}
 	d.cmd.Stderr = &d.stderr
 	in, err := d.cmd.StdinPipe()
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	d.in = in
 	if err := d.cmd.Start(); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	go func() {
 		defer close(d.lines)
@@ -54,7 +61,7 @@ func (p *place) open(env ...string) *stdioDoor {
 			}
 		}
 	}()
-	p.t.Cleanup(d.kill)
+	t.Cleanup(d.kill)
 	return d
 }
 

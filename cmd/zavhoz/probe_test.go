@@ -9,6 +9,9 @@ import (
 	"strconv"
 )
 
+// probes are questions of single platforms.
+var probes = map[string]func(next func() string) string{}
+
 // probe is what scripts run under `zavhoz run`: it tells of its surroundings, one question an argument.
 func probe() {
 	for i := 1; i < len(os.Args); i++ {
@@ -27,6 +30,10 @@ func probe() {
 		case "exit":
 			n, _ := strconv.Atoi(next())
 			os.Exit(n)
+		default:
+			if ask := probes[os.Args[i]]; ask != nil {
+				fmt.Println(ask(next))
+			}
 		}
 	}
 	os.Exit(0)
