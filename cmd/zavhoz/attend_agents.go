@@ -1,9 +1,7 @@
 package main
 
 import (
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -41,6 +39,3 @@ func agentOf(program string) (knownAgent, bool) {
 	k, ok := knownAgents[strings.TrimSuffix(filepath.Base(program), ".exe")]
 	return k, ok
 }
-
-// agentPrograms completes the names of known agents.
-func agentPrograms() []string { return slices.Sorted(maps.Keys(knownAgents)) }

@@ -80,6 +80,9 @@ func (g *grant) here(ctx context.Context, session bool) (string, error) {
 		g.a.hint("zavhoz: the command does not see the current folder: %s.", fault.Of(err).Message)
 		return "", nil
 	}
+	if session && mode == "rw" {
+		g.a.hint("zavhoz: %s is writable to it; what you run from there later may be its work (--overlay . asks you first)", plain(wd))
+	}
 	g.folders = append(g.folders, api.Folder{Path: wd, Mode: mode, Force: inner.Path != ""})
 	for _, w := range registered { // what is registered further down keeps its own mode
 		if w.Path != wd && within(w.Path)(wd) && !slices.ContainsFunc(g.folders, func(x api.Folder) bool { return x.Path == w.Path }) {
@@ -113,11 +116,11 @@ func (g *grant) home(typed string, force bool) (string, error) {
 			return "", fault.New(fault.WorkdirRefused, "the folder holds something and was no home for runs before", "name a new or empty one; --force takes it as it is").With("folder", real)
 		}
 	}
-	if err := os.WriteFile(mark, []byte("A home for confined runs: zavhoz run --agent-home\n"), 0o600); err != nil {
-		return "", fault.New(fault.WorkdirRefused, "the folder cannot be written", "name another").Because(err)
-	}
 	if err := g.allowed(real, true); err != nil {
 		return "", err
+	}
+	if err := os.WriteFile(mark, []byte("A home for confined runs: zavhoz run --agent-home\n"), 0o600); err != nil {
+		return "", fault.New(fault.WorkdirRefused, "the folder cannot be written", "name another").Because(err)
 	}
 	for i, x := range g.folders {
 		if x.Path == real {

@@ -76,8 +76,8 @@ func TestAgentSessionOnATerminal(t *testing.T) {
 	}
 	tm.press("\x03") // what is pressed is the session's
 	tm.expect("inside> ")
-	tm.types("sleep 1000")
-	tm.expect("\n")
+	tm.types("sh -c \"echo as''leep; exec sleep 1000\"")
+	tm.expect("asleep") // and in the foreground: earlier, the key would be the shell's
 	tm.press("\x03")
 	tm.expect("inside> ")
 	if got := tm.within("env | grep -c OPENAI_API_KEY=sk-; cat " + p.dir.Path() + "/identity.txt || echo unseen"); !strings.HasPrefix(got, "1\n") || !strings.Contains(got, "unseen") {
