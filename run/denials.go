@@ -30,10 +30,7 @@ func (l *live) denied(e egress.Event) {
 	if e.Method != "" && e.Method != "CONNECT" {
 		where = e.Method + " " + where + e.Path
 	}
-	for _, m := range l.mask.matchers(l.ctx) {
-		text, _ := m.Mask([]byte(where))
-		where = string(text)
-	}
+	where = l.mask.told(l.ctx, where)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.guarded != nil {

@@ -45,7 +45,7 @@ func (e *Engine) hold(l *live, p *plan, box *sandbox.Box) bool {
 	if len(changes) == 0 {
 		return false
 	}
-	record := l.recorded()
+	record, told := l.recorded(), l.tellable(changes[:min(len(changes), maxListed)])
 	h := &Held{RunID: record.ID, Agent: record.Actor.Name, Command: record.Command, Changes: changes[:min(len(changes), maxListed)], Until: e.o.Clock().Add(holdFor), box: box}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -67,9 +67,26 @@ func (e *Engine) hold(l *live, p *plan, box *sandbox.Box) bool {
 		}
 	})
 	l.mu.Lock()
-	l.changes = h.Changes
+	l.changes = told
 	l.mu.Unlock()
 	return true
+}
+
+// maxTold is of how many changes a run's result tells the names; of the rest it tells that they are there.
+const maxTold = 100
+
+// tellable is what may be told of changes to who made them: the names of files are a command's words, and pass what its output passes. A file in a folder can hold
+// a secret that the command was never given, and its name be made of it (threat-model.md 76). A person is shown the names as they are.
+func (l *live) tellable(changes []sandbox.Change) []sandbox.Change {
+	out := slices.Clone(changes)
+	for i := range out {
+		if i < maxTold {
+			out[i].Path = l.mask.told(l.ctx, out[i].Path)
+		} else {
+			out[i].Path = ""
+		}
+	}
+	return out
 }
 
 // oldest runs under mu.

@@ -140,6 +140,13 @@ func (l *live) result(offset int64, tails bool) Result {
 		r.Duration = l.now().Sub(l.record.StartedAt)
 	}
 	if r.Withheld = l.withheld(); r.Withheld {
+		r.Changes = slices.Clone(r.Changes)
+		for i := range r.Changes {
+			r.Changes[i].Path = ""
+		}
+		for i := range r.Denials {
+			r.Denials[i].Where = "" // a command's own words, as its output
+		}
 		r.NextOffset = r.StdoutBytes + r.StderrBytes
 		return r
 	}
