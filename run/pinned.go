@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,11 +68,26 @@ func (o *outfit) named(pin policy.Pin, spec *sandbox.Spec) {
 		case st.Mode().IsRegular() && !o.box.Named():
 			spec.Workdirs = append(spec.Workdirs, sandbox.Workdir{Path: filepath.Dir(word), Mode: sandbox.ReadOnly})
 		case st.Mode().IsRegular() && st.Size() <= maxNamedFile:
-			if data, err := os.ReadFile(word); err == nil && len(data) <= maxNamedFile {
+			if data, err := readBelow(filepath.Dir(word), filepath.Base(word)); err == nil && len(data) <= maxNamedFile {
 				spec.Files = append(spec.Files, sandbox.File{Path: word, Data: data, Mode: st.Mode().Perm() & 0o555})
 			}
 		}
 	}
+}
+
+// readBelow reads a file of the folder, and no other: whoever may write there could put a link to a file of the daemon's in its place (threat-model.md 51).
+func readBelow(dir, name string) ([]byte, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxNamedFile+1))
 }
 
 // systemPath tells whether a run sees the path anyway, or the kernel's folders, which are its own there.

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,6 +35,14 @@ func (e *Engine) valueOf(ctx context.Context, r vault.Resource, field, minted st
 	}
 }
 
+// method is the request's where it is one that APIs have, and else a word for the others: any text can stand there, cut from whatever the command held.
+func method(ev egress.Event) string {
+	if ev.Method == "" || slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "REPORT", "MKCOL", "COPY", "MOVE", "SEARCH", "QUERY"}, ev.Method) {
+		return ev.Method
+	}
+	return "other"
+}
+
 // noteEgress records one request, tunnel or refusal of a run's proxy.
 func (e *Engine) noteEgress(l *live, ev egress.Event) error {
 	out := audit.Allowed
@@ -43,10 +52,10 @@ func (e *Engine) noteEgress(l *live, ev egress.Event) error {
 	case egress.Failed:
 		out = audit.Failed
 	}
-	d := map[string]string{"decision": string(ev.Decision), "host": ev.Host, "port": strconv.Itoa(ev.Port)}
-	for name, text := range map[string]string{"method": ev.Method, "path": ev.Path} {
+	d := map[string]string{"decision": string(ev.Decision), "port": strconv.Itoa(ev.Port)}
+	for name, text := range map[string]string{"host": ev.Host, "method": method(ev), "path": ev.Path} {
 		if text != "" {
-			d[name] = text
+			d[name] = l.mask.covered(l.ctx, text) // a command chose it, and the records are not sealed (threat-model.md 65)
 		}
 	}
 	for name, n := range map[string]int64{"status": int64(ev.Status), "up": ev.Up, "down": ev.Down, "redactions": int64(ev.Redactions), "ms": ev.Duration.Milliseconds()} {
