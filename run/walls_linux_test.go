@@ -30,7 +30,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	sandbox.Main() // this program is also the launcher and the shim
+	sandbox.Main() // this program is also the launcher
+	if url := os.Getenv("GO_CLIENT_URL"); url != "" {
+		goClient(url)
+	}
 	os.Exit(m.Run())
 }
 
@@ -143,7 +146,7 @@ func newUpstream(t *testing.T, handler http.HandlerFunc) *upstream {
 	}
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{upstreamHost, "*." + upstreamHost, "api.telegram.org", "github.com"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		DNSNames: []string{upstreamHost, "*." + upstreamHost, "api.telegram.org", "github.com", "api.github.com"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	if err != nil {
@@ -178,6 +181,13 @@ func (u *upstream) saw(name, value string) bool {
 		}
 	}
 	return false
+}
+
+// since gives the headers of the requests after the first n.
+func (u *upstream) since(n int) []http.Header {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.seen[n:]
 }
 
 func (u *upstream) policy() policy.Policy {

@@ -153,6 +153,9 @@ func apiKeyUses(attrs map[string]string) string {
 var literalHead = lazyregexp.New(`^\^([A-Za-z0-9_-]+)`)
 
 func apiKeyShape(attrs map[string]string, _ string) Shape {
+	if looks := services()[attrs["service"]].Looks; looks != (Shape{}) {
+		return looks
+	}
 	if m := literalHead.FindStringSubmatch(services()[attrs["service"]].Key); m != nil {
 		return Shape{Prefix: m[1]}
 	}

@@ -2,7 +2,7 @@ package kind
 
 var forges = []Service{
 	{Name: "github", Title: "GitHub", Env: []string{"GITHUB_TOKEN", "GH_TOKEN"}, Header: auth, Template: bearer, Key: `^(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})$`, Doc: "https://docs.github.com/en/rest",
-		Also: githubSwaps("key", "")[1:], Hosts: ruleTexts(githubHosts())},
+		Looks: Shape{Prefix: "ghp_", Sum: true}, Also: githubSwaps("key", "")[1:], Hosts: ruleTexts(githubHosts())},
 	{Name: "gitlab", Title: "GitLab", Env: []string{"GITLAB_TOKEN"}, Header: "Private-Token", Template: bare, Also: []Swap{{Field: "key", Header: auth, Template: bearer}}, Key: `^gl[a-z]+-[A-Za-z0-9_.-]{16,}$`, Doc: "https://docs.gitlab.com/api/rest/",
 		Hosts: []string{"gitlab.com /api/v4/* !/api/v4/personal_access_tokens/* !/api/v4/user/personal_access_tokens/* !/api/v4/users/*/personal_access_tokens/* !/api/v4/users/*/impersonation_tokens/*" +
 			" !/api/v4/projects/*/access_tokens/* !/api/v4/groups/*/access_tokens/* !/api/v4/projects/*/deploy_tokens/* !/api/v4/groups/*/deploy_tokens/* !/api/v4/groups/*/service_accounts/*" +
@@ -11,7 +11,7 @@ var forges = []Service{
 			" !POST:/api/v4/projects/*/deploy_keys !POST,PUT:/api/v4/projects/*/hooks/* !/api/v4/projects/*/cluster_agents/*/tokens/* !/api/v4/applications/*"}},
 	{Name: "pypi", Title: "PyPI", Env: []string{"TWINE_PASSWORD", "UV_PUBLISH_TOKEN"}, UserEnv: "TWINE_USERNAME", Header: auth, Template: "__token__:{value}", Basic: true, Key: `^pypi-[A-Za-z0-9_-]{50,}$`,
 		Doc: "https://docs.pypi.org/api/upload/", Hosts: []string{"upload.pypi.org POST /legacy/"}},
-	{Name: "npm", Title: "npm", Env: []string{"NPM_TOKEN", "NODE_AUTH_TOKEN"}, Header: auth, Template: bearer, Key: `^npm_[A-Za-z0-9]{36}$`, Doc: "https://docs.npmjs.com/about-access-tokens",
+	{Name: "npm", Title: "npm", Env: []string{"NPM_TOKEN", "NODE_AUTH_TOKEN"}, Header: auth, Template: bearer, Key: `^npm_[A-Za-z0-9]{36}$`, Looks: Shape{Prefix: "npm_", Sum: true}, Doc: "https://docs.npmjs.com/about-access-tokens",
 		Hosts: []string{"registry.npmjs.org !/-/npm/v1/tokens/* !/-/npm/v1/user/* !/-/user/* !/-/npm/v1/oidc/* !/-/v1/login/*"}},
 	{Name: "dockerhub", Title: "Docker Hub", Env: []string{"DOCKERHUB_TOKEN"}, UserEnv: "DOCKERHUB_USERNAME", Template: "{username}:{value}", Key: `^dckr_(pat|oat)_[A-Za-z0-9_-]{20,}$`, Doc: "https://docs.docker.com/reference/api/hub/latest/",
 		NoStandIn: "Docker Hub takes the token in the body of a request and gives another one back, so no placeholder can stand in for it: pin a command that may hold it"},

@@ -2,6 +2,7 @@ package kind_test
 
 import (
 	"crypto/rand"
+	"hash/crc32"
 	"maps"
 	"net/textproto"
 	"regexp"
@@ -204,4 +205,34 @@ func TestShapesAreNotPredictable(t *testing.T) {
 	if _, err := s.Make(strings.NewReader("short"), 64); err == nil {
 		t.Error("no randomness makes a placeholder")
 	}
+}
+
+// A placeholder for GitHub passes the check that GitHub's own tokens pass: the last six letters are the CRC-32 of those before, in base 62.
+func TestPlaceholdersKeepTheirChecksum(t *testing.T) {
+	k := get(t, "api_key")
+	for service, head := range map[string]string{"github": "ghp_", "npm": "npm_"} {
+		text, err := k.ShapeOf(attrs("service", service), "key").Make(rand.Reader, 40)
+		if err != nil || len(text) != 40 || !strings.HasPrefix(text, head) {
+			t.Fatalf("%q %v", text, err)
+		}
+		sum := uint32(0)
+		for _, c := range text[34:] {
+			sum = sum*62 + uint32(strings.IndexRune("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", c))
+		}
+		if want := crc32.ChecksumIEEE([]byte(text[4:34])); sum != want {
+			t.Errorf("%s: %q has the sum %d, not %d", service, text, sum, want)
+		}
+	}
+	if s := (kind.Shape{Prefix: "ghp_", Sum: true}); len(made(t, s)) != 32 {
+		t.Error("a short value has another placeholder than of 32 letters")
+	}
+}
+
+func made(t *testing.T, s kind.Shape) string {
+	t.Helper()
+	text, err := s.Make(rand.Reader, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

@@ -29,7 +29,9 @@ type Service struct {
 	// Key is the shape of its keys where that is known; a mismatch warns and no more, for shapes change.
 	Key    string
 	Spaced bool // its keys hold blanks
-	Doc    string
+	// Looks is how its placeholders look, where the head of Key does not say it all.
+	Looks Shape
+	Doc   string
 	// NoStandIn says why a placeholder cannot serve it, though pinned commands may hold its key. Refused says why it is not taken at all.
 	NoStandIn string
 	Refused   string

@@ -1,6 +1,9 @@
 package kind
 
-import "io"
+import (
+	"hash/crc32"
+	"io"
+)
 
 // Shape is how a believable placeholder looks: a fixed head, then letters of an alphabet. Clients that check the form of a key accept it; only the
 // proxy gives it a meaning.
@@ -8,6 +11,9 @@ type Shape struct {
 	Prefix   string
 	Alphabet string // "": letters and digits
 	Length   int    // of the whole; 0: that of the true value, and 32 at least
+	// Sum ends it in the checksum that GitHub's and npm's tokens have: six base-62 digits of the CRC-32 of the letters between head and sum. Clients and secret scanners
+	// tell a mistyped token by it.
+	Sum bool
 }
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -35,6 +41,9 @@ func (s Shape) Make(random io.Reader, length int) (string, error) {
 		length = max(length, 32)
 	}
 	n := max(length-len(s.Prefix), minRandom)
+	if s.Sum {
+		n = max(n-sumLen, minRandom)
+	}
 	out := append(make([]byte, 0, len(s.Prefix)+n), s.Prefix...)
 	limit := 256 - 256%len(alphabet) // above: drawn again, so that every letter is as likely
 	var buf [64]byte
@@ -49,5 +58,23 @@ func (s Shape) Make(random io.Reader, length int) (string, error) {
 			}
 		}
 	}
+	if s.Sum {
+		out = append(out, base62(crc32.ChecksumIEEE(out[len(s.Prefix):]))...)
+	}
 	return string(out), nil
+}
+
+const (
+	sumLen = 6
+	digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+// base62 writes a checksum, zeros first.
+func base62(n uint32) []byte {
+	out := []byte("000000")
+	for i := sumLen - 1; n > 0; i-- {
+		out[i] = digits[n%62]
+		n /= 62
+	}
+	return out
 }

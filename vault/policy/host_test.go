@@ -176,7 +176,7 @@ func TestRulesOutsideValidateFailClosed(t *testing.T) {
 func TestWithDenials(t *testing.T) {
 	base := rules(t, "api.acme.example !/keys/*")
 	got := policy.WithDenials(rules(t, "api.acme.example /v1/*; *.acme.example !/x; api.acme.example:8443; other.example; api.acme.example +keys"), base)
-	want := "api.acme.example /v1/* !/keys/*; *.acme.example !/x !/keys/*; api.acme.example:8443; other.example; api.acme.example +keys"
+	want := "api.acme.example /v1/* !/keys/*; *.acme.example !/x !/keys/*; api.acme.example:8443 !/keys/*; other.example; api.acme.example +keys"
 	if s := policy.FormatHostRules(got); s != want {
 		t.Errorf("got %s", s)
 	}

@@ -75,7 +75,7 @@ func (r HostRule) allows(method, path string) bool {
 	return len(r.Paths) == 0 || slices.ContainsFunc(r.Paths, func(p string) bool { return p != "" && p[0] == '/' && matchPath(p, path) })
 }
 
-// WithDenials gives rules with what base denies on the same hosts added, except to rules that say KeyEndpoints. Neither is changed.
+// WithDenials gives rules with what base denies on the same hosts added, at any port, except to rules that say KeyEndpoints. Neither is changed.
 func WithDenials(rules, base []HostRule) []HostRule {
 	out := slices.Clone(rules)
 	for i, r := range out {
@@ -84,7 +84,7 @@ func WithDenials(rules, base []HostRule) []HostRule {
 		}
 		deny := slices.Clone(r.Deny)
 		for _, b := range base {
-			if b.port() == r.port() && (covers(b.Host, r.Host) || covers(r.Host, b.Host) || b.Host == r.Host) {
+			if b.meets(r) {
 				deny = append(deny, b.Deny...)
 			}
 		}

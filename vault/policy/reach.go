@@ -31,7 +31,7 @@ func Lifted(rules, base []HostRule) []HostRule {
 		}
 		lifted := HostRule{Host: r.Host, Port: r.Port}
 		for _, b := range base {
-			if b.overlaps(r) {
+			if b.meets(r) {
 				lifted.Deny = append(lifted.Deny, b.Deny...)
 			}
 		}

@@ -67,7 +67,7 @@ func checkPassThrough(p Policy) error {
 
 // overlaps tells whether one host could fall under both.
 func (r HostRule) overlaps(o HostRule) bool {
-	return r.port() == o.port() && (r.Host == o.Host || covers(r.Host, o.Host) || covers(o.Host, r.Host) || wildOver(r.Host, o.Host) || wildOver(o.Host, r.Host))
+	return r.port() == o.port() && r.meets(o)
 }
 
 // wildOver tells whether the wild pattern a holds hosts of the wild pattern b.
@@ -89,4 +89,9 @@ func checkSSH(p Policy, all []Delivery) error {
 		return fault.New(fault.DeliveryRefused, "only a server has an ssh agent or sftp", "leave --ssh-agent and --sftp away")
 	}
 	return nil
+}
+
+// meets tells whether a host exists that both rules are of, whatever the port.
+func (r HostRule) meets(o HostRule) bool {
+	return r.Host == o.Host || covers(r.Host, o.Host) || covers(o.Host, r.Host) || wildOver(r.Host, o.Host) || wildOver(o.Host, r.Host)
 }
