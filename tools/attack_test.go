@@ -1,0 +1,38 @@
+//go:build unix
+
+package tools_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What a model can call is exactly this. A tool that is not there cannot be turned against anybody: one that comes needs its row's wall first, and breaks this test.
+var known = []string{
+	"allocate_resource", "get_run", "get_status", "http_request_with_resource", "list_managed_servers", "list_resources", "release_resource", "run_with_resource", "stop_run",
+}
+
+// Row 69: nothing sets a secret into a repository in this release, so that no workflow can print it. The uid plays no part.
+func TestAttack69_NothingSetsASecretIntoARepository(t *testing.T) {
+	h := newHouse(t)
+	if names := slices.Sorted(maps.Keys(h.tools)); !slices.Equal(names, known) {
+		t.Errorf("%q", names)
+	}
+	for name, tool := range h.tools {
+		if text := strings.ToLower(name + string(tool.Input)); strings.Contains(text, "github_set") || strings.Contains(text, "repository") {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+// Row 71: nothing makes a link by which a value comes in, so that no agent fills its own. Values come by the operator's door alone: no tool takes one.
+func TestAttack71_NothingTakesAValueIn(t *testing.T) {
+	h := newHouse(t)
+	for name, tool := range h.tools {
+		if text := strings.ToLower(name + string(tool.Input)); strings.Contains(text, "intake") || strings.Contains(text, `"secret"`) || strings.Contains(text, `"value"`) || strings.Contains(text, `"password"`) {
+			t.Errorf("%s takes a value: %s", name, text)
+		}
+	}
+}
