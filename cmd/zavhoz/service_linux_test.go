@@ -128,6 +128,7 @@ func (s *service) start() {
 	}
 	c := exec.Command("setpriv", append(args, s.program("zavhoz"), "serve", "--system")...)
 	c.Dir, c.Env = "/", []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + filepath.Join(s.root, "data"), "ZAVHOZ_HOME=" + s.dir.Path(), "TMPDIR=" + filepath.Join(s.root, "tmp"), "GORACE=" + os.Getenv("GORACE")}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := c.StderrPipe()
 	if err == nil {
 		err = c.Start()
@@ -188,6 +189,14 @@ func (s *service) working() map[string]int {
 	s.t.Cleanup(func() { d.tool("stop_run", map[string]any{"run_id": run.ID}, nil) })
 	pids := map[string]int{"daemon": s.pid}
 	until(s.t, "the command runs", func() bool {
+		var r struct{ State string }
+		reply := d.ask("tools/call", map[string]any{"name": "get_run", "arguments": map[string]any{"run_id": run.ID}})
+		var got toolResult
+		decode(s.t, string(reply), &got)
+		decode(s.t, string(got.Structured), &r)
+		if r.State != "running" {
+			s.t.Fatalf("the run: %s\n%s", reply, s.log)
+		}
 		pids["command"] = pidOf("sleep\x00" + mark + "\x00")
 		return pids["command"] != 0
 	})

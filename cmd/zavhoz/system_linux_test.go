@@ -36,7 +36,7 @@ func init() {
 		}
 		return fmt.Sprint(err)
 	}
-	probes["signal"] = func(next func() string) string { return fmt.Sprint(unix.Kill(pid(next), unix.SIGCONT)) }
+	probes["signal"] = func(next func() string) string { return fmt.Sprint(unix.Kill(pid(next), 0)) }
 	probes["read"] = func(next func() string) string {
 		f, err := os.Open(next())
 		if err == nil {
@@ -251,7 +251,7 @@ func TestAttack22_TheAgentsOwnShellOpensTheVaultVaulted(t *testing.T) {
 		for _, args := range [][]string{{"serve"}, {"serve", "--system"}, {"status"}, {"resource", "list"}, {"run", "openai", "--open", "--", "env"}, {"stop"}} {
 			c := s.as(agentUID, s.program("zavhoz"), args...)
 			c.Env = append(c.Env, "ZAVHOZ_HOME="+h.Path())
-			if out, err := c.CombinedOutput(); err == nil || !strings.Contains(string(out), "not_permitted") {
+			if out, err := c.CombinedOutput(); err == nil || !strings.Contains(string(out), "cannot be entered") && !strings.Contains(string(out), "cannot be read") {
 				t.Errorf("zavhoz %v: %v %s", args, err, out)
 			}
 		}

@@ -46,7 +46,7 @@ func (s *Sandbox) probe(ctx context.Context) Report {
 	if s.abi < 6 {
 		scope = fault.Newf(fault.NotSupported, "Landlock's ABI is %d", s.abi)
 	}
-	basic := add(Feature{Name: "filter_and_landlock"}, s.tryBasic(ctx), "no command can be confined at all: there is no level basic", "Linux 5.14 or later with Landlock and seccomp in the kernel (lsm=…,landlock)")
+	basic := add(Feature{Name: "filter_and_landlock"}, s.tryBasic(ctx), "there is no level basic", "Linux 5.14 or later with Landlock and seccomp in the kernel (lsm=…,landlock)")
 	add(Feature{Name: "signal_scope"}, scope, "at the level basic a command can signal other processes of the same user", "Linux 6.12 or later")
 	sealed := add(Feature{Name: "namespaces"}, s.trySealed(ctx), "no view and no network of a run's own: there is no level sealed", namespaceFix())
 	overlay := error(nil)
