@@ -52,6 +52,9 @@ const (
 
 // compose gives the whole recipe: what the first process of the box does, then what the command does before it is one.
 func (c *composer) compose(dirs []*opened, detached map[*opened]*os.File) error {
+	if c.sealed {
+		c.maps(agent, c.box.outer)
+	}
 	c.call("die with the launcher", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(c.deathSignal()), 0, 0, 0)
 	c.call("not dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	c.call("setsid", unix.SYS_SETSID)
@@ -95,25 +98,21 @@ func (c *composer) handed() []cell {
 // seal is what sealed and vaulted have: namespaces were made with the fork, here they are furnished.
 func (c *composer) seal(dirs []*opened, detached map[*opened]*os.File) error {
 	if c.box.s.ids.choose {
-		c.become(agent)
+		c.turn(agent)
 		c.call("not dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 		c.call("die with the launcher", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0) // a change of user cleared it
 	}
 	c.call("set the host's name", unix.SYS_SETHOSTNAME, c.str("sandbox"), len("sandbox"))
 	c.loopback()
-	for _, l := range c.spec.Listen {
-		fd, err := c.listen(l)
-		if err != nil {
-			return err
-		}
-		c.listeners = append(c.listeners, fd)
+	if err := c.listenAll(false); err != nil {
+		return err
 	}
 	size := 0
 	for _, f := range c.spec.Files {
 		size += len(f.Data) + 4096
 	}
 	c.begin(size)
-	c.system()
+	c.system(c.box.s.systems.look())
 	c.memory(c.box.s.scratchBytes())
 	c.kernel(c.spec.Terminal != nil)
 	for i, o := range dirs {
@@ -125,6 +124,9 @@ func (c *composer) seal(dirs []*opened, detached map[*opened]*os.File) error {
 	}
 	c.own(unnamed(systemFiles(), c.spec.Files))
 	if err := c.given(); err != nil {
+		return err
+	}
+	if err := c.listenAll(true); err != nil {
 		return err
 	}
 	c.finish()

@@ -15,24 +15,39 @@ import (
 
 var groups atomic.Uint64
 
-// tryGroup makes a control group, and remembers whether it may.
+// tryGroup makes a control group, and remembers whether it may, and whether limits hold there.
 func (s *Sandbox) tryGroup() error {
-	ok, reason := cgroup.Available()
-	s.grouped.Store(ok)
-	if !ok {
+	s.grouped.Store(false)
+	if ok, reason := cgroup.Available(); !ok {
 		return fault.New(fault.NotSupported, reason, "")
+	}
+	g, err := cgroup.New(groupName(), cgroup.Limits{MemoryBytes: 1 << 30, Processes: 100})
+	if err != nil {
+		return fault.New(fault.NotSupported, err.Error(), "")
+	}
+	held := g.Holds()
+	s.grouped.Store(true)
+	s.bounded.Store(held.Memory || held.Processes)
+	if err := g.Close(); err != nil {
+		return internal("remove a control group", err)
+	}
+	if !held.Memory || !held.Processes {
+		return fault.New(fault.NotSupported, "its controllers are not delegated: it ends runs, and bounds nothing", "")
 	}
 	return nil
 }
 
+func groupName() string {
+	return "box-" + itoa(os.Getpid()) + "-" + strconv.FormatUint(groups.Add(1), 10)
+}
+
 // join makes a group for the process, where that is possible, and has its first process enter it as its first act.
 func (p *Process) join(c *composer) error {
-	if !p.box.s.grouped.Load() {
+	if !p.box.s.grouped.Load() || c.sealed && !p.box.s.bounded.Load() { // a process namespace ends by itself
 		return nil
 	}
 	l := p.spec.Limits
-	name := "box-" + itoa(os.Getpid()) + "-" + strconv.FormatUint(groups.Add(1), 10)
-	g, err := cgroup.New(name, cgroup.Limits{MemoryBytes: int64(l.MemoryMB) << 20, Processes: l.Processes})
+	g, err := cgroup.New(groupName(), cgroup.Limits{MemoryBytes: int64(l.MemoryMB) << 20, Processes: l.Processes})
 	if errors.Is(err, cgroup.ErrUnavailable) {
 		return nil // the delegation was taken back: rlimits stay
 	}

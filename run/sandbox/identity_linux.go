@@ -23,10 +23,11 @@ const (
 // identities gives away the users of runs.
 type identities struct {
 	own    owner
-	choose bool // the daemon may become anybody: root, or CAP_SETUID and CAP_SETGID
+	choose bool // the daemon may become anybody: root, or with the capabilities of mayChoose
 
 	mu    sync.Mutex
 	taken map[uint32]bool
+	spare uint32 // of a child that was forked ahead; 0: none
 }
 
 func newIdentities() *identities {
@@ -42,7 +43,7 @@ func mayChoose() bool {
 	if err := unix.Capget(&head, &data[0]); err != nil {
 		return false
 	}
-	const need = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	const need = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID | 1<<unix.CAP_CHOWN | 1<<unix.CAP_KILL // the last two: to hand it its streams, and to end it
 	return data[0].Effective&need == need
 }
 
@@ -53,12 +54,34 @@ func (ids *identities) take() (owner, bool) {
 	}
 	ids.mu.Lock()
 	defer ids.mu.Unlock()
+	if id := ids.spare; id != 0 {
+		ids.spare = 0
+		return owner{id, id}, true
+	}
+	return ids.fresh(), true
+}
+
+// fresh runs under mu.
+func (ids *identities) fresh() owner {
 	for {
 		if id := firstRunID + rand.Uint32N(runIDs); !ids.taken[id] {
 			ids.taken[id] = true
-			return owner{id, id}, true
+			return owner{id, id}
 		}
 	}
+}
+
+// next is who the launcher's spare is to be. It stays the same until a box takes it.
+func (ids *identities) next() owner {
+	if !ids.choose {
+		return ids.own
+	}
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	if ids.spare == 0 {
+		ids.spare = ids.fresh().uid
+	}
+	return owner{ids.spare, ids.spare}
 }
 
 func (ids *identities) give(o owner) {

@@ -22,17 +22,38 @@ func (s *Sandbox) mapper(inner, outer owner) (*os.File, error) {
 	r.control()
 	control := r.give(theirs)
 	word := r.room(8)
+	r.maps(inner, outer)
+	r.tell(noteReady, control)
 	r.call("die with the launcher", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
 	r.call("wait", unix.SYS_READ, control, word, 1)
 	r.call("exit", unix.SYS_EXIT_GROUP, 0)
-	ch, err := s.fork(r, request{flags: unix.CLONE_NEWUSER, inner: inner, outer: outer}, control)
+	ch, err := s.fork(r, newRequest(unix.CLONE_NEWUSER, outer, owner{}), control)
 	if err != nil {
 		return nil, err
 	}
 	defer ch.pidfd.Close()
 	defer ch.gone()
 	defer ch.signal(unix.SIGKILL, 0)
+	b := make([]byte, noteSize+1)
+	n, err := ours.Read(b)
+	if err != nil {
+		return nil, err
+	}
+	if m, err := decodeNote(b[:n]); err != nil || m.kind != noteReady {
+		return nil, errOr(err, unix.Errno(m.b))
+	}
 	return os.Open(fmt.Sprintf("/proc/%d/ns/user", ch.pid))
+}
+
+// maps gives a namespace its one user and one group, from inside: whoever owns it outside may do that for itself.
+func (r *recipe) maps(inner, outer owner) {
+	r.call("dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0) // else its own files of /proc belong to root
+	for _, m := range [][2]string{{"setgroups", "deny"}, {"gid_map", fmt.Sprintf("%d %d 1\n", inner.gid, outer.gid)}, {"uid_map", fmt.Sprintf("%d %d 1\n", inner.uid, outer.uid)}} {
+		fd, what := r.cell(), "write "+m[0]
+		r.call(what, unix.SYS_OPENAT, unix.AT_FDCWD, r.str("/proc/self/"+m[0]), unix.O_WRONLY|unix.O_CLOEXEC, 0).into(fd)
+		r.call(what, unix.SYS_WRITE, fd, r.str(m[1]), len(m[1])).must(len(m[1]))
+		r.call(what, unix.SYS_CLOSE, fd)
+	}
 }
 
 // detach clones the mount of an open folder, without what is mounted below it.

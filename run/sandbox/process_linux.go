@@ -182,8 +182,8 @@ func (p *Process) refusal(err error) error {
 	if f := fault.Of(err); f.Code != fault.Internal || err == error(f) {
 		return err
 	}
-	if s, ok := err.(*stageError); ok {
-		return unavailable(s.stage.String() + ": " + s.errno.Error()).Because(err)
+	if e, ok := err.(*forkError); ok {
+		return unavailable("clone: " + e.errno.Error()).Because(err)
 	}
 	return internal("fork the command", err)
 }

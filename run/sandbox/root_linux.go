@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,24 +87,67 @@ func (b *builder) empty(p string) {
 	b.call("close "+p, unix.SYS_CLOSE, fd)
 }
 
-// system shows the machine's programs and libraries, read-only, at their places; what is a link there is a link here.
-func (b *builder) system() {
+// shown is one thing of the machine's that every box sees.
+type shown struct {
+	path, link string // link: what it leads to, where it is one
+	dir        bool
+}
+
+// systems remembers what there is, as long as the folders that hold it have not changed.
+type systems struct {
+	mu    sync.Mutex
+	stamp string
+	list  []shown
+}
+
+func (s *systems) look() []shown {
+	stamp := ""
+	for _, p := range []string{"/", "/etc", "/etc/ssl", "/nix"} {
+		if st, err := os.Stat(p); err == nil {
+			stamp += st.ModTime().String()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.list == nil || s.stamp != stamp {
+		s.stamp, s.list = stamp, lookAtSystem()
+	}
+	return s.list
+}
+
+func lookAtSystem() (list []shown) {
 	java, _ := filepath.Glob("/etc/java*") // a JVM's settings are links to here
 	for _, p := range slices.Concat(systemFolders, systemSettings, java) {
 		st, err := os.Lstat(p)
-		switch {
-		case err != nil:
-		case st.Mode()&os.ModeSymlink != 0:
-			if target, err := os.Readlink(p); err == nil {
-				b.link(target, p)
-			}
-		case st.IsDir():
-			b.folder(p)
-			b.bind(old+p, p, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV)
-		case st.Mode().IsRegular():
-			b.empty(p)
-			b.bind(old+p, p, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV)
+		if err != nil {
+			continue
 		}
+		x := shown{path: p, dir: st.IsDir()}
+		if st.Mode()&os.ModeSymlink != 0 {
+			if x.link, err = os.Readlink(p); err != nil {
+				continue
+			}
+		}
+		if x.link != "" || x.dir || st.Mode().IsRegular() {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// system shows the machine's programs and libraries, read-only, at their places; what is a link there is a link here.
+func (b *builder) system(list []shown) {
+	for _, x := range list {
+		switch {
+		case x.link != "":
+			b.link(x.link, x.path)
+			continue
+		case x.dir:
+			b.folder(x.path)
+		default:
+			b.empty(x.path)
+		}
+		b.bind(old+x.path, x.path, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NODEV)
 	}
 }
 

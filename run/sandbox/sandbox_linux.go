@@ -17,8 +17,10 @@ type Sandbox struct {
 	ids       *identities
 	abi       int // of Landlock
 	launchers launchers
+	systems   systems
 
 	grouped atomic.Bool // control groups can be made
+	bounded atomic.Bool // … and bound memory or processes
 	probing sync.Mutex
 	probed  *Report
 

@@ -36,7 +36,8 @@ type File struct {
 // Listen is a listener that the command reaches at Addr and the daemon serves.
 type Listen struct {
 	Name string
-	Addr string // "127.0.0.1:3128"; ports below 1024 only where the box is Named
+	// Addr is "127.0.0.1:3128", or "unix:/path" below Home. Ports below 1024 and paths only where the box is Named.
+	Addr string
 }
 
 // Limits bound one process and all that it starts. Zero: the default.

@@ -61,6 +61,9 @@ func (b *Box) check(spec *Spec) error {
 		spec.WaitDelay = defaultWaitDelay
 	}
 	spec.Limits = spec.Limits.or(b.s.defaults())
+	if err := b.checkListen(spec.Listen, spec.Workdirs); err != nil {
+		return err
+	}
 	return checkFiles(spec.Files, spec.Workdirs)
 }
 
@@ -130,9 +133,9 @@ func (p *Process) prepare(dirs []*opened) error {
 
 func (p *Process) request() request {
 	if !p.box.Named() {
-		return request{}
+		return newRequest(0, owner{}, owner{})
 	}
-	return request{flags: allNamespaces, inner: agent, outer: p.box.outer, setgroups: p.box.s.ids.choose}
+	return newRequest(allNamespaces, p.box.outer, p.box.s.ids.next())
 }
 
 // descriptors gives the child its streams, its program, and what it inherits.

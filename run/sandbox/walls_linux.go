@@ -40,6 +40,11 @@ func (r *recipe) powerless(privileged bool, become *owner) {
 // become is a change of user for good: no supplementary group, no saved identity.
 func (r *recipe) become(o owner) {
 	r.call("leave all groups", unix.SYS_SETGROUPS, 0, 0)
+	r.turn(o)
+}
+
+// turn is become where there are no groups to leave: the launcher left them.
+func (r *recipe) turn(o owner) {
 	r.call("change the group", unix.SYS_SETRESGID, int(o.gid), int(o.gid), int(o.gid))
 	r.call("change the user", unix.SYS_SETRESUID, int(o.uid), int(o.uid), int(o.uid))
 }

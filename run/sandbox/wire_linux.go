@@ -3,7 +3,6 @@ package sandbox
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,15 +20,17 @@ const (
 	exitNotFound = 127 // … or could not become its command
 
 	requestSign = 0x5a484c31 // "ZHL1"
-	requestSize = 7 * 4
+	requestSize = 6 * 4
 	replySize   = 4 * 4
 )
 
-// request asks the launcher for a child. The descriptors that come with it become its slots; the first is the recipe.
+// request asks the launcher for a child. The descriptors that come with it become its slots; the first is the recipe. This is also its shape on
+// the wire: the launcher has no decoder, only valid.
 type request struct {
-	flags        uint32 // of clone(2): namespaces only
-	inner, outer owner  // with a user namespace: who the child is inside and outside
-	setgroups    bool   // leave setgroups(2) to the namespace: only where outer is nobody else's identity
+	sign     uint32
+	flags    uint32 // of clone(2): namespaces only
+	uid, gid uint32 // with a user namespace: who the child is outside
+	next     owner  // who the spare is to be that is forked ahead; {0, 0}: none
 }
 
 // owner is a user and a group.
@@ -39,77 +40,51 @@ const allNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID 
 
 var errWire = errors.New("sandbox: a malformed message")
 
+func newRequest(flags uint32, outer, next owner) request {
+	return request{requestSign, flags, outer.uid, outer.gid, next}
+}
+
 func (q request) encode() []byte {
-	b := make([]byte, 0, requestSize)
-	set := uint32(0)
-	if q.setgroups {
-		set = 1
-	}
-	for _, v := range []uint32{requestSign, q.flags, q.inner.uid, q.inner.gid, q.outer.uid, q.outer.gid, set} {
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
+	b, _ := binary.Append(nil, binary.NativeEndian, []uint32{q.sign, q.flags, q.uid, q.gid, q.next.uid, q.next.gid})
 	return b
 }
 
-// decodeRequest refuses what would map the child to root, whoever asks.
-func decodeRequest(b []byte) (q request, err error) {
-	if len(b) != requestSize || binary.LittleEndian.Uint32(b) != requestSign {
-		return q, errWire
-	}
-	at := func(i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
-	q = request{flags: at(1), inner: owner{at(2), at(3)}, outer: owner{at(4), at(5)}, setgroups: at(6) == 1}
-	switch {
-	case q.flags&^allNamespaces != 0 || at(6) > 1:
-		return request{}, fmt.Errorf("%w: flags", errWire)
-	case q.flags&unix.CLONE_NEWUSER == 0 && q.flags != 0:
-		return request{}, fmt.Errorf("%w: namespaces without a user namespace", errWire)
-	case q.flags&unix.CLONE_NEWUSER != 0 && (q.outer.uid == 0 || q.outer.gid == 0 || q.inner.uid == ^uint32(0) || q.outer.uid == ^uint32(0)):
-		return request{}, fmt.Errorf("%w: identity", errWire)
-	}
-	return q, nil
+// valid refuses, whoever asks, what would make a child root, or anything else than a process of its own. It runs in the launcher's loop.
+//
+//go:norace
+//go:nosplit
+func (q *request) valid(size uintptr) bool {
+	return size == requestSize && q.sign == requestSign && q.flags&^allNamespaces == 0 &&
+		(q.flags == 0 || q.flags&unix.CLONE_NEWUSER != 0 && somebody(q.uid) && somebody(q.gid)) &&
+		(q.next.uid == 0 && q.next.gid == 0 || q.flags == allNamespaces && somebody(q.next.uid) && somebody(q.next.gid))
 }
+
+// somebody is neither root nor no user at all.
+//
+//go:norace
+//go:nosplit
+func somebody(id uint32) bool { return id != 0 && id != 0xffffffff }
 
 // reply is what the launcher answers; with it comes the child's pidfd.
 type reply struct {
-	errno unix.Errno
-	stage stage
+	sign  uint32
+	errno uint32
 	pid   int32
-}
-
-// stage names what failed in the launcher.
-type stage uint32
-
-const (
-	stageNone stage = iota
-	stageRequest
-	stageFork
-	stageMaps
-)
-
-var stages = [...]string{"", "request", "clone", "uid and gid maps"}
-
-func (s stage) String() string {
-	if int(s) < len(stages) {
-		return stages[s]
-	}
-	return "unknown"
+	_     uint32
 }
 
 func (a reply) encode() []byte {
-	b := make([]byte, 0, replySize)
-	for _, v := range []uint32{requestSign, uint32(a.errno), uint32(a.stage), uint32(a.pid)} {
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
+	b, _ := binary.Append(nil, binary.NativeEndian, []uint32{a.sign, a.errno, uint32(a.pid), 0})
 	return b
 }
 
 func decodeReply(b []byte) (reply, error) {
-	if len(b) != replySize || binary.LittleEndian.Uint32(b) != requestSign {
+	if len(b) != replySize || binary.NativeEndian.Uint32(b) != requestSign {
 		return reply{}, errWire
 	}
-	at := func(i int) uint32 { return binary.LittleEndian.Uint32(b[4*i:]) }
-	a := reply{unix.Errno(at(1)), stage(at(2)), int32(at(3))}
-	if a.errno == 0 && a.pid <= 0 {
+	at := func(i int) uint32 { return binary.NativeEndian.Uint32(b[4*i:]) }
+	a := reply{sign: at(0), errno: at(1), pid: int32(at(2))}
+	if a.errno == 0 && a.pid <= 0 || at(3) != 0 {
 		return reply{}, errWire
 	}
 	return a, nil

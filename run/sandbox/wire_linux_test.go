@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -16,17 +17,14 @@ import (
 )
 
 func FuzzMessages(f *testing.F) {
-	f.Add(request{flags: allNamespaces, inner: agent, outer: owner{1, 1}}.encode())
-	f.Add(request{}.encode())
-	f.Add(reply{pid: 7}.encode())
-	f.Add(reply{errno: unix.EPERM, stage: stageFork}.encode())
+	f.Add(newRequest(allNamespaces, owner{1, 1}, owner{}).encode())
+	f.Add(newRequest(0, owner{}, owner{}).encode())
+	f.Add(reply{sign: requestSign, pid: 7}.encode())
+	f.Add(reply{sign: requestSign, errno: uint32(unix.EPERM)}.encode())
 	f.Add([]byte{noteEnded, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if q, err := decodeRequest(b); err == nil {
-			if !bytes.Equal(q.encode(), b) {
-				t.Errorf("request %+v from %x", q, b)
-			}
-			if q.flags&^allNamespaces != 0 || q.flags != 0 && (q.flags&unix.CLONE_NEWUSER == 0 || q.outer.uid == 0 || q.outer.gid == 0) {
+		if q, ok := overlay(b); ok {
+			if q.flags&^allNamespaces != 0 || q.flags != 0 && (q.flags&unix.CLONE_NEWUSER == 0 || q.uid == 0 || q.gid == 0) || !bytes.Equal(q.encode(), b) {
 				t.Errorf("a request that must not pass: %+v", q)
 			}
 		}
@@ -40,14 +38,26 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
+// overlay reads a message as the launcher does: where it lies.
+func overlay(b []byte) (request, bool) {
+	var at struct {
+		request request
+		rest    [64]byte
+	}
+	n := copy(unsafe.Slice((*byte)(unsafe.Pointer(&at)), unsafe.Sizeof(at)), b)
+	return at.request, at.request.valid(uintptr(n))
+}
+
 func TestARunIsNeverMappedToRoot(t *testing.T) {
-	for _, q := range []request{
-		{flags: allNamespaces, inner: agent, outer: owner{0, 0}}, {flags: allNamespaces, inner: agent, outer: owner{0, 1}}, {flags: allNamespaces, inner: agent, outer: owner{1, 0}},
-		{flags: allNamespaces, inner: agent, outer: owner{^uint32(0), 1}}, {flags: unix.CLONE_NEWNET}, {flags: unix.CLONE_VM}, {flags: unix.CLONE_NEWUSER | unix.CLONE_PARENT, inner: agent, outer: agent},
-	} {
-		if _, err := decodeRequest(q.encode()); !errors.Is(err, errWire) {
-			t.Errorf("%+v: %v", q, err)
+	for _, q := range []request{newRequest(allNamespaces, owner{0, 0}, owner{}), newRequest(allNamespaces, owner{0, 1}, owner{}), newRequest(allNamespaces, owner{1, 0}, owner{}), newRequest(allNamespaces, owner{^uint32(0), 1}, owner{}),
+		newRequest(unix.CLONE_NEWNET, agent, owner{}), newRequest(unix.CLONE_VM, agent, owner{}), newRequest(unix.CLONE_NEWUSER|unix.CLONE_PARENT, agent, owner{}), {flags: allNamespaces, uid: 1, gid: 1},
+		newRequest(allNamespaces, agent, owner{0, 1}), newRequest(allNamespaces, agent, owner{1, 0}), newRequest(0, owner{}, agent), newRequest(unix.CLONE_NEWUSER, agent, agent)} {
+		if _, ok := overlay(q.encode()); ok {
+			t.Errorf("%+v", q)
 		}
+	}
+	if _, ok := overlay(newRequest(allNamespaces, agent, owner{}).encode()); !ok {
+		t.Error("a good request is refused")
 	}
 	ids := newIdentities()
 	ids.choose, ids.own = false, owner{0, 0}
@@ -156,7 +166,7 @@ func TestAFailedStepIsReported(t *testing.T) {
 	r.call("two", unix.SYS_CLOSE, 99).unless(unix.EBADF)
 	r.call("three", unix.SYS_MKDIRAT, unix.AT_FDCWD, r.str("/no/such/place/x"), 0o700)
 	r.call("four", unix.SYS_MKDIRAT, unix.AT_FDCWD, file, 0o700)
-	ch, err := b.s.fork(r, request{}, control)
+	ch, err := b.s.fork(r, newRequest(0, owner{}, owner{}), control)
 	if err != nil {
 		t.Fatal(err)
 	}
