@@ -36,6 +36,8 @@ type service struct {
 	token string // of the agent bot
 	pid   int
 	log   *bytes.Buffer // what it logs, complete once it has ended
+
+	dropIns []string // beside the unit
 }
 
 // asServices runs f with a service of a user of its own that has what the shipped unit gives, and with one that is root.
@@ -83,10 +85,16 @@ func emptyService(t *testing.T, uid int) *service {
 func newService(t *testing.T, uid int) *service {
 	t.Helper()
 	s := emptyService(t, uid)
+	s.begin()
+	return s
+}
+
+// begin starts it, and adds the key and the agent.
+func (s *service) begin() {
+	s.t.Helper()
 	s.start()
 	s.operator(openaiKey, "resource", "add", "api_key", "openai", "--set", "service=openai", "--secret", "key=-")
 	s.token = strings.TrimSpace(s.operator("", "agent", "add", "bot"))
-	return s
 }
 
 func (s *service) program(name string) string { return filepath.Join(s.root, name) }
@@ -120,8 +128,10 @@ func (s *service) start() {
 	args := []string{"--no-new-privs"}
 	if s.uid != 0 {
 		caps := "-all"
-		for _, name := range strings.Fields(unitOf(s.t, "zavhoz.service").last("Service", "AmbientCapabilities")) {
-			caps += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+		for _, file := range append([]string{"zavhoz.service"}, s.dropIns...) {
+			for _, name := range strings.Fields(unitOf(s.t, file).last("Service", "AmbientCapabilities")) {
+				caps += ",+" + strings.ToLower(strings.TrimPrefix(name, "CAP_"))
+			}
 		}
 		id := strconv.Itoa(s.uid)
 		args = append(args, "--reuid", id, "--regid", id, "--groups", strconv.Itoa(agentsGroup), "--inh-caps="+caps, "--ambient-caps="+caps, "--bounding-set="+caps)

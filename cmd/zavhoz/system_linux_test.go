@@ -260,3 +260,43 @@ func TestAttack22_TheAgentsOwnShellOpensTheVaultVaulted(t *testing.T) {
 		}
 	})
 }
+
+// A daemon that is no service can have that socket, too: a token is needed there all the same, and no wall is claimed.
+func TestAnAgentsSocketOfAnOrdinaryDaemon(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	token := strings.TrimSpace(p.ok("agent", "add", "ci"))
+	p.stop()
+	root := filepath.Dir(p.dir.Path())
+	sock := filepath.Join(root, "agents.sock")
+	p.configure(`path: ""  `, "path: "+sock)
+	p.configure(`group: ""`, fmt.Sprintf("group: %d", os.Getgid()))
+	if p.status().Isolation == "vaulted" {
+		t.Error("a daemon of the person's own user claims to be vaulted")
+	}
+	st, err := os.Lstat(sock)
+	if err != nil || st.Mode().Perm() != 0o660 {
+		t.Fatalf("%v %v", st, err)
+	}
+	for name, ok := range map[string]bool{token: true, "": false} {
+		c := p.cmd("mcp", "--socket", sock)
+		c.Env = append(c.Env, "ZAVHOZ_AGENT_TOKEN="+name)
+		d := converse(t, c)
+		m := d.receive(d.send("initialize", handshake()))
+		if ok != (m.Error == nil) || !ok && !strings.Contains(string(m.Error.Data), `"unauthenticated"`) {
+			t.Errorf("with a token %v: %+v", ok, m.Error)
+		}
+	}
+	// moved by hand into a folder that others can change, it is not made
+	p.stop()
+	if err := os.Chmod(root, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.run("", "serve"); r.code == 0 || !strings.Contains(r.stderr, "key_file_exposed") {
+		t.Error(r)
+	}
+	if err := os.Chmod(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.status()
+}
