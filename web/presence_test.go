@@ -29,6 +29,7 @@ type act struct {
 // widening are the acts of wall 4: they reveal, approve or widen. SERVER is the discovered one.
 var widening = []act{
 	{"POST", "/runs/open", `{"refs":["bot"],"command":["env"]}`, audit.RunStart},
+	{"POST", "/changes/run_held/keep", "", audit.RunSettle}, // what a model made becomes part of a folder
 	{"POST", "/agents", `{"name":"mine"}`, audit.AgentAdd},
 	{"POST", "/agents", `{"name":"mine2","role":"operator"}`, audit.AgentAdd},
 	{"POST", "/resources/bot/rollback", `{"version":1}`, audit.ResourceRollback},
