@@ -85,10 +85,14 @@ func (c *agentConn) reply(msg []byte) []byte {
 	return []byte{agentFailure}
 }
 
-// list gives the public keys.
+// list gives the public keys; to a client that is bound to a server only that server's, as a server takes no more than a few guesses.
 func (c *agentConn) list() []byte {
-	reply := binary.BigEndian.AppendUint32([]byte{agentKeys}, uint32(len(c.a.keys)))
-	for _, k := range c.a.keys {
+	keys := c.a.keys
+	if c.bound != nil {
+		keys = c.a.at(c.bound.host)
+	}
+	reply := binary.BigEndian.AppendUint32([]byte{agentKeys}, uint32(len(keys)))
+	for _, k := range keys {
 		reply = append(reply, xssh.Marshal(struct {
 			Blob    []byte
 			Comment string

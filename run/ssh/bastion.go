@@ -26,6 +26,9 @@ type BastionOptions struct {
 	Exec func(line string) error
 	// Copy lets sftp, scp and rsync pass where Exec is set: policy.Policy.AllowsCopy.
 	Copy bool
+	// Jump lets the run's own ssh go through the server to another (policy.Policy.SSHAgent). Nil: no tunnel. With Exec there is none either: it would be a
+	// way around the patterns.
+	Jump *Jump
 	// Mask makes the redactor in front of dst for text, Fill the one that keeps every length, for terminals and protocols with frames. One stream
 	// each; the bastion closes them.
 	Mask, Fill func(dst io.Writer) io.WriteCloser
@@ -37,10 +40,10 @@ type BastionOptions struct {
 // Limits bound what the clients of a run can take. Zero fields take the default.
 type Limits struct {
 	Connections int           // at once; default 16
-	Sessions    int           // at once, over all connections; default 32
+	Sessions    int           // at once, over all connections, jumps included; default 32
 	Handshake   time.Duration // for a client to finish its key exchange; default 20 s
 	Begin       time.Duration // for a session to ask for its command; default 60 s
-	Idle        time.Duration // for a connection without sessions; default 10 min
+	Idle        time.Duration // for a connection without sessions, and for a jump in which nothing passes; default 10 min
 	Packets     int           // that wait unread because the server does not take them; default 1 << 18
 }
 

@@ -41,6 +41,7 @@ const planted = "canary-4417-do-not-show-me"
 type bedOptions struct {
 	exec   func(string) error
 	copy   bool
+	jump   *ssh.Jump
 	pool   ssh.Options
 	limits ssh.Limits
 	target func(*ssh.Target)
@@ -62,7 +63,7 @@ func newBed(t testing.TB, o bedOptions) *bed {
 	learn("weather_bot.token", secret.FromString(planted))
 	var once sync.Once
 	bastion, err := ssh.NewBastion(ssh.BastionOptions{
-		Handle: "prod_vps_1", User: b.server.User, Exec: o.exec, Copy: o.copy, Limits: o.limits, Record: b.record,
+		Handle: "prod_vps_1", User: b.server.User, Exec: o.exec, Copy: o.copy, Jump: o.jump, Limits: o.limits, Record: b.record,
 		Connect: func(ctx context.Context) (*ssh.Session, error) {
 			s, err := pool.Connect(ctx, tg)
 			if err == nil {

@@ -54,20 +54,20 @@ func (b *bridge) decide(a ask, err error) (Exit, error) {
 	defer s.Close()
 	e := Event{Handle: b.o.Handle, Kind: a.kind, Command: b.told(a), Terminal: b.term != nil}
 	if err := b.o.Record(e); err != nil {
-		return Exit{Code: 255}, b.unrecorded(err)
+		return Exit{Code: 255}, b.o.unrecorded(err)
 	}
 	exit, err := b.carry(s, a)
 	e.Ended, e.Exit, e.Code, e.Masked = true, exit, fault.CodeOf(err), b.changed.Load()
 	e.Sent, e.Received = b.sent.Load(), b.got.Load()
 	if err := b.o.Record(e); err != nil { // it has run, and nobody would know: nothing more does
 		b.unkept.Store(true)
-		return Exit{Code: 255}, b.unrecorded(err)
+		return Exit{Code: 255}, b.o.unrecorded(err)
 	}
 	return exit, err
 }
 
-func (b *bridge) unrecorded(cause error) error {
-	return fault.New(fault.AuditUnavailable, b.o.Handle+": what is done on it cannot be recorded, so nothing is done", "a person looks at the audit: zavhoz audit verify").Because(cause)
+func (o *BastionOptions) unrecorded(cause error) error {
+	return fault.New(fault.AuditUnavailable, o.Handle+": what is done on it cannot be recorded, so nothing is done", "a person looks at the audit: zavhoz audit verify").Because(cause)
 }
 
 // refused records that nothing ran, and gives why.
@@ -76,7 +76,7 @@ func (b *bridge) refused(a ask, what string, err error) (Exit, error) {
 		return b.left()
 	}
 	if e := b.c.b.refuse.deny(what, b.told(a), fault.CodeOf(err)); e != nil {
-		err = b.unrecorded(e)
+		err = b.o.unrecorded(e)
 	}
 	return Exit{Code: 255}, err
 }
@@ -87,10 +87,13 @@ func (b *bridge) left() (Exit, error) {
 }
 
 // told is the command as an event may hold it: masked, then cut.
-func (b *bridge) told(a ask) string {
+func (b *bridge) told(a ask) string { return b.o.masked(a.text) }
+
+// masked is what an event may hold of a client's words.
+func (o *BastionOptions) masked(words string) string {
 	var text bytes.Buffer
-	w := b.o.Mask(&text)
-	_, err := io.WriteString(w, a.text)
+	w := o.Mask(&text)
+	_, err := io.WriteString(w, words)
 	if errors.Join(err, w.Close()) != nil {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -19,10 +20,14 @@ type client struct {
 	notes []string // what was refused outside of any session, for the next one's stderr
 	open  int      // sessions
 	idle  *time.Timer
+
+	ctx  context.Context // ends with the connection
+	gone context.CancelFunc
 }
 
 func newClient(b *Bastion, conn net.Conn) *client {
 	c := &client{b: b, conn: newMetered(conn, b.o.Limits.Packets)}
+	c.ctx, c.gone = context.WithCancel(b.ctx)
 	c.idle = time.AfterFunc(b.o.Limits.Handshake, c.hangUp) // replaced by the limit of an idle connection once it stands
 	return c
 }
@@ -31,6 +36,7 @@ func (c *client) hangUp() { _ = c.conn.Close() }
 
 // serve runs the connection to its end.
 func (c *client) serve() {
+	defer c.gone()
 	defer c.idle.Stop()
 	defer c.hangUp()
 	s, channels, reqs, err := xssh.NewServerConn(c.conn, c.b.config)
@@ -44,12 +50,16 @@ func (c *client) serve() {
 	var global sync.WaitGroup
 	global.Go(func() { c.globals(reqs) })
 	for nc := range channels {
-		if nc.ChannelType() != "session" {
+		switch nc.ChannelType() {
+		case "session":
+			c.session(nc)
+		case "direct-tcpip":
+			c.jump(nc)
+		default:
 			c.refuseChannel(nc)
-			continue
 		}
-		c.session(nc)
 	}
+	c.gone()
 	global.Wait()
 	c.wait.Wait()
 }
@@ -69,7 +79,8 @@ func (c *client) globals(reqs <-chan *xssh.Request) {
 
 // refusals are the kinds of channel by which clients tunnel, with what to do instead.
 var refusals = map[string][2]string{
-	"direct-tcpip":                      {"direct-tcpip", "tunnels (-L, -W, -D, ProxyJump) through this server are refused: run the client on it, as in ssh HANDLE curl -s localhost:8080"},
+	"direct-tcpip": {"direct-tcpip", "tunnels (-L, -W, -D, ProxyJump) through this server are refused: run the client on it, as in ssh HANDLE curl -s localhost:8080; " +
+		"a person lets runs at the level sealed jump through it: zavhoz resource policy HANDLE --ssh-agent"},
 	"direct-streamlocal@openssh.com":    {"direct-streamlocal", "tunnels to a socket on this server are refused: run the client on it, as in ssh HANDLE docker ps"},
 	"tun@openssh.com":                   {"tun", "network tunnels (-w) are refused"},
 	"x11":                               {"x11", "X11 is refused"},

@@ -16,6 +16,7 @@ const (
 	KindSubsystem Kind = "subsystem" // Command is its name
 	KindDenied    Kind = "denied"    // What says what was refused
 	KindSign      Kind = "sign"      // the restricted agent signed a login
+	KindJump      Kind = "jump"      // a tunnel of the run's own ssh; What is the port, Target the host
 )
 
 // Event is one thing that a client did, for the audit: recorded before it begins, and when it has ended once more, with Ended.
@@ -23,6 +24,7 @@ type Event struct {
 	Handle   string
 	Kind     Kind
 	What     string     // of a denial: "direct-tcpip", "agent-forwarding", "command", …: our own words
+	Target   string     // of a jump: the host as the client named it, masked
 	Command  string     // masked, then cut to 512 bytes
 	Terminal bool       // a terminal was made for it
 	Ended    bool       // Exit, Code, Sent, Received and Masked are known

@@ -2,17 +2,22 @@
 //
 // Three ways lead there. A Session runs one command in-process. A Bastion is an ssh server on a run's own loopback that the run's ssh, scp, sftp, rsync,
 // git and ansible connect to by the handle (ClientConfig writes what makes a plain `ssh HANDLE` do so); it bridges each of their sessions to a pooled
-// connection. An Agent signs the login of a run's own ssh, where a policy wants it to jump through a server by itself; it is off by default.
+// connection. An Agent signs the login of a run's own ssh, where a policy wants it to jump through a server by itself (Jump, JumpConfig); it is off by default.
 //
 // Promise: the server is the one whose host key is pinned, or nothing is sent. Credentials are opened for a handshake or a signature and wiped after it. A
 // command is sent at most once: a pooled connection that turns out dead is dialled again only before the command was sent. Errors name the handle and a
-// class, never the address. Of a bastion: sessions only, nothing is forwarded in either direction; a session is recorded before it begins and when it has
+// class, never the address. Of a bastion: sessions only, nothing is forwarded in either direction but jumps; a session or a jump is recorded before it begins and when it has
 // ended, or does not run; what comes back passes the caller's masks. Of the agent: one login, to the host and user that a key belongs to, on a connection
 // that this host has proved to be the other end of.
 //
 // Under patterns of commands (policy.Policy.Exec) a bastion runs those commands and nothing that would start others: no shell; no terminal, as a
 // pager on one is a shell; no subsystem. What was compared is what is sent, with the quotes gone that git puts around a path. sftp, scp and rsync pass only where
 // the policy says so by itself (Copy): whoever writes files as a user can become that user, so with Copy the patterns are a guide, not a wall.
+//
+// A jump is a tunnel of the run's ssh to the next server: to its port of ssh only, never where patterns hold, as they would not hold behind it. It opens no
+// host that a command on the server in between could not reach. What passes is encrypted from end to end: no mask sees it, and no record tells what was run;
+// that there was a jump, where to, how long and how much, and each signature, are on record. The far side tells the run its addresses and its host key. A
+// person who lets a run jump to a server gives it that server's shell.
 //
 // Masking: text gets markers and is held back as long as it may become a value, however long that takes. Terminals and protocols with frames keep every
 // length, and hold nothing back that the other side waits for: SFTP is masked packet by packet, the far sides of rsync, git and others (binaries, in frames.go)
