@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -96,6 +95,16 @@ func (b *Box) Temp() string {
 		return "/tmp"
 	}
 	return filepath.Join(b.home, "tmp")
+}
+
+// giveAway gives what is made in the home to the run's user.
+func (b *Box) giveAway() func(*os.Root, string) error {
+	return func(root *os.Root, p string) error {
+		if !b.s.ids.choose {
+			return nil
+		}
+		return root.Lchown(p, int(b.outer.uid), int(b.outer.gid))
+	}
 }
 
 // Environment is what a command must be told of the box: HOME and TMPDIR, and at basic that settings of the machine which it sees and cannot open
@@ -197,9 +206,4 @@ func openUp(root *os.Root, dir string) {
 			openUp(root, filepath.Join(dir, e.Name()))
 		}
 	}
-}
-
-// internal hides a system's error from the one who asked; the log's line has it.
-func internal(what string, err error) error {
-	return fault.Newf(fault.Internal, "the sandbox could not %s", what).WithNext("zavhoz doctor checks the installation").Because(err)
 }

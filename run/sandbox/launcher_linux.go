@@ -102,23 +102,25 @@ func newNest() (*nest, error) {
 	return n, n.plan(uintptr(p))
 }
 
-// plan lists the memory of this process that the server does without: Go's heap, but for the stack that it runs on. What is not there need not be
-// copied at each fork.
+// plan lists the memory of this process that the server does without, which is Go's: what is not there need not be copied at each fork.
 func (n *nest) plan(state uintptr) error {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return err
 	}
-	var here byte
-	stack := uintptr(unsafe.Pointer(&here)) &^ 0xffff
-	keep := [][2]uintptr{{stack - 0x10000, stack + 0x20000}, {state, state + unsafe.Sizeof(nest{})}, {imageAt, imageAt + imageMax}}
+	keep := [][2]uintptr{{state, state + unsafe.Sizeof(nest{})}, {imageAt, imageAt + imageMax}}
+	if withC {
+		at, ok := threadData()
+		if !ok {
+			return nil // everything stays: only forks are slower
+		}
+		keep = append(keep, [2]uintptr{at&^0xffff - 0x10000, at&^0xffff + 0x20000})
+	}
 	slices.SortFunc(keep, func(a, b [2]uintptr) int { return cmp.Compare(a[0], b[0]) })
 	for line := range strings.Lines(string(maps)) {
 		f := strings.Fields(line)
 		lo, hi, ok := span(f[0])
-		// Only what has neither a file nor a name. What is small stays: where there is a C library its thread's data may be there, into which the
-		// kernel writes at each switch (rseq).
-		if !ok || len(f) != 5 || !strings.HasSuffix(f[1], "p") || f[4] != "0" || hi-lo < 1<<20 {
+		if !ok || len(f) != 5 || !strings.HasSuffix(f[1], "p") || f[4] != "0" { // only what has neither a file nor a name
 			continue
 		}
 		for _, k := range keep {
@@ -132,7 +134,7 @@ func (n *nest) plan(state uintptr) error {
 
 func (n *nest) drop(lo, hi uintptr) {
 	if lo < hi && n.drops < uint64(len(n.gone)) { // what finds no place in the list stays
-		n.gone[n.drops] = [2]uintptr{lo, hi - lo}
+		n.gone[n.drops] = [2]uintptr{lo, hi}
 		n.drops++
 	}
 }

@@ -83,11 +83,7 @@ func serve(n *nest) {
 		raw(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&n.dfl)), 0, 8)
 	}
 	raw(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&n.ignore)), 0, 8)
-	gone := unsafe.Pointer(&n.gone)
-	for i := uint64(0); i < n.drops; i++ {
-		g := (*[2]uintptr)(unsafe.Add(gone, i*16))
-		raw(unix.SYS_MUNMAP, g[0], g[1], 0, 0)
-	}
+	slim(n)
 	vacate()
 	raw(unix.SYS_CLOSE_RANGE, sparePidfd+1, 0xffffffff, 0, 0)
 	for {
@@ -115,6 +111,27 @@ func serve(n *nest) {
 		}
 		if n.reply.errno == 0 && n.request.next.uid != 0 && (n.waits == 0 || n.who.uid != n.request.next.uid || n.who.gid != n.request.next.gid) {
 			prepare(n)
+		}
+	}
+}
+
+// slim gives the memory of Go's back, but for the stack that this runs on: only here does it stay where it is.
+//
+//go:norace
+//go:nosplit
+//go:nocheckptr
+func slim(n *nest) {
+	var here byte
+	gone, low := unsafe.Pointer(&n.gone), uintptr(unsafe.Pointer(&here))&^0xffff-0x10000
+	high := low + 0x40000
+	for i := uint64(0); i < n.drops; i++ {
+		g := (*[2]uintptr)(unsafe.Add(gone, i*16))
+		lo, hi := g[0], g[1]
+		if end := min(hi, low); lo < end {
+			raw(unix.SYS_MUNMAP, lo, end-lo, 0, 0)
+		}
+		if begin := max(lo, high); begin < hi {
+			raw(unix.SYS_MUNMAP, begin, hi-begin, 0, 0)
 		}
 	}
 }

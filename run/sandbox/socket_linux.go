@@ -6,25 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recvmsg reads one message with its descriptors, close-on-exec.
-func recvmsg(fd int, p, oob []byte) (n, oobn, flags int, from unix.Sockaddr, err error) {
-	for {
-		n, oobn, flags, from, err = unix.Recvmsg(fd, p, oob, unix.MSG_CMSG_CLOEXEC)
-		if err != unix.EINTR {
-			return n, oobn, flags, from, err
-		}
-	}
-}
-
-func sendmsg(fd int, p, oob []byte) error {
-	for {
-		err := unix.Sendmsg(fd, p, oob, nil, unix.MSG_NOSIGNAL)
-		if err != unix.EINTR {
-			return err
-		}
-	}
-}
-
 // rights gives the descriptors of a control message.
 func rights(oob []byte) (fds []int) {
 	messages, err := unix.ParseSocketControlMessage(oob)

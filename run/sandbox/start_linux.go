@@ -2,13 +2,10 @@ package sandbox
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,7 +74,7 @@ func (b *Box) start(ctx context.Context, spec Spec) (*Process, error) {
 	}
 	defer closeAll(dirs)
 	if !b.Named() {
-		if err := b.plant(spec.Files); err != nil {
+		if err := plant(b.home, spec.Files, b.giveAway()); err != nil {
 			return nil, err
 		}
 	}
@@ -283,68 +280,4 @@ func (b *Box) allowedBare(o *opened) error {
 		return refused(o.Path, "cannot be written by the run's own user, and without the level sealed it cannot be translated")
 	}
 	return nil
-}
-
-// plant writes Files into the home where there is no root of the box's own: below an earlier command's links nothing is followed.
-func (b *Box) plant(files []File) error {
-	root, err := os.OpenRoot(b.home)
-	if err != nil {
-		return internal("open the home", err)
-	}
-	defer root.Close()
-	for _, f := range files {
-		rel, err := filepath.Rel(b.home, f.Path)
-		if err != nil || rel == "." || strings.HasPrefix(rel, "..") {
-			return fault.Newf(fault.IsolationMissing, "the file %s can be shown at the level sealed alone", quoted(f.Path)).WithNext("zavhoz doctor tells what is missing for it")
-		}
-		if err := b.plantOne(root, rel, f); err != nil {
-			return internal("write a file of the run", err)
-		}
-	}
-	return nil
-}
-
-func (b *Box) plantOne(root *os.Root, rel string, f File) error {
-	mode := f.Mode & fs.ModePerm &^ 0o222
-	if f.Mode == 0 {
-		mode = 0o444
-	}
-	own := func(p string) error {
-		if !b.s.ids.choose {
-			return nil
-		}
-		return root.Lchown(p, int(b.outer.uid), int(b.outer.gid))
-	}
-	at := ""
-	for _, part := range strings.Split(filepath.Dir(rel), "/") {
-		if at = filepath.Join(at, part); at == "." {
-			continue
-		}
-		if err := root.Mkdir(at, 0o700); err == nil {
-			err = own(at)
-			if err != nil {
-				return err
-			}
-		} else if !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	if err := root.Remove(rel); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	w, err := root.OpenFile(rel, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(f.Data)
-	if err == nil {
-		err = w.Chmod(mode)
-	}
-	if cerr := w.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = own(rel)
-	}
-	return err
 }

@@ -9,8 +9,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 // opened is a working directory that was looked at once: from then on the descriptor is the folder, whatever is put at its path.
@@ -27,20 +25,6 @@ var never = []struct {
 }{{"/", true}, {"/bin", false}, {"/boot", false}, {"/dev", false}, {"/etc", false}, {"/home", true}, {"/lib", false}, {"/lib32", false}, {"/lib64", false}, {"/libx32", false},
 	{"/media", true}, {"/mnt", true}, {"/nix", false}, {"/opt", true}, {"/proc", false}, {"/root", true}, {"/run", false}, {"/sbin", false}, {"/srv", true}, {"/sys", false},
 	{"/tmp", true}, {"/usr", false}, {"/var", true}, {"/var/lib", true}, {"/var/run", false}, {"/var/tmp", true}, {"/home/agent", false}, {old, false}}
-
-func refused(p, why string) *fault.Error {
-	return fault.Newf(fault.WorkdirRefused, "the working directory %s %s", quoted(p), why).WithNext("a person names another: zavhoz workdir add PATH --mode ro|rw|overlay")
-}
-
-// quoted makes a path safe to show.
-func quoted(p string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > 0x7e {
-			return '?'
-		}
-		return r
-	}, p[:min(len(p), 200)])
-}
 
 // checkWorkdir holds a path against the rules that need no look at the disk.
 func (s *Sandbox) checkWorkdir(w Workdir) error {
