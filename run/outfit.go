@@ -39,6 +39,7 @@ type outfit struct {
 	serve   map[string]func(net.Listener) error // by the name of the listener
 	hosts   []string                            // lines of the run's hosts file
 	aliases []ssh.Alias
+	jumps   jumps
 	first   string         // a folder to look for programs in before all others; "" for none
 	used    map[string]int // addresses given out, by network
 	proxy   *egress.Proxy
@@ -64,6 +65,9 @@ func (e *Engine) outfit(ctx context.Context, l *live, p *plan, box *sandbox.Box)
 			o.close()
 		}
 	}()
+	if err := o.plot(p); err != nil {
+		return o, err
+	}
 	var reach []egress.Resource
 	for _, u := range p.uses {
 		switch policy.Delivery(p.delivered[u.Resource.Handle]) {

@@ -34,7 +34,7 @@ func (o *outfit) server(r vault.Resource) error {
 			}
 			return s, err
 		},
-		Exec: o.e.execRule(r), Copy: r.Policy.AllowsCopy(), Mask: hidden.text, Fill: hidden.fill,
+		Exec: o.e.execRule(r), Copy: r.Policy.AllowsCopy(), Jump: o.jump(r), Mask: hidden.text, Fill: hidden.fill,
 		Record: func(ev ssh.Event) error { return o.e.noteServer(o.l, ev) },
 	})
 	if err != nil {
@@ -70,13 +70,16 @@ func (e *Engine) noteServer(l *live, ev ssh.Event) error {
 		out = audit.Denied
 	}
 	d := map[string]string{"kind": string(ev.Kind)}
-	for name, text := range map[string]string{"what": ev.What, "command": ev.Command} {
+	for name, text := range map[string]string{"what": ev.What, "command": ev.Command, "target": ev.Target} {
 		if text != "" {
 			d[name] = text
 		}
 	}
+	if ev.Ended && ev.Kind != ssh.KindJump {
+		d["exit"] = strconv.Itoa(ev.Exit.Code)
+	}
 	if ev.Ended {
-		d["exit"], d["sent"], d["received"] = strconv.Itoa(ev.Exit.Code), strconv.FormatInt(ev.Sent, 10), strconv.FormatInt(ev.Received, 10)
+		d["sent"], d["received"] = strconv.FormatInt(ev.Sent, 10), strconv.FormatInt(ev.Received, 10)
 	}
 	return e.note(l, audit.Event{Action: audit.EgressServer, Outcome: out, Handle: ev.Handle, Code: string(ev.Code), Detail: d})
 }
@@ -93,6 +96,11 @@ func (o *outfit) clients() error {
 	if err != nil {
 		return err
 	}
+	more, err := o.agent(dir)
+	if err != nil {
+		return err
+	}
+	config = append(config, more...)
 	o.files = append(o.files, sandbox.File{Path: known, Data: knownHosts, Mode: 0o444})
 	if o.box.Named() {
 		o.files = append(o.files, sandbox.File{Path: "/etc/ssh/ssh_config", Data: config, Mode: 0o444})
