@@ -193,7 +193,7 @@ func (e *Engine) beginAttended(ctx context.Context, r AttendRequest) (*live, *pl
 	}
 	l := e.newLive(record, Request{})
 	l.mask.budget *= sessionBudget
-	p, err = e.planAttended(ctx, r, uses) // the resources may have changed since the first look
+	p, err = e.againAttended(ctx, p, r, uses)
 	e.mu.Lock()
 	if e.shut && err == nil {
 		err = shuttingDown()
@@ -216,6 +216,15 @@ func (e *Engine) beginAttended(ctx context.Context, r AttendRequest) (*live, *pl
 		return nil, nil, err
 	}
 	return l, p, nil
+}
+
+// againAttended plans with what the recording transaction saw. What was recorded is what happens, or nothing.
+func (e *Engine) againAttended(ctx context.Context, first *plan, r AttendRequest, uses []vault.Use) (*plan, error) {
+	p, err := e.planAttended(ctx, r, uses)
+	if err != nil {
+		return nil, err
+	}
+	return p, first.same(p)
 }
 
 // authoriseAttended: a run without resources has nothing to authorise but the operator, whom the door has let in.

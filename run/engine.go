@@ -24,9 +24,11 @@ type Engine struct {
 	busy  map[string]int   // runs under way, by agent
 	total int
 	open  map[string]vault.Run // a person's own runs that have a plan
-	held  map[string]*Held     // what runs wrote beside folders
-	shut  bool
-	wait  sync.WaitGroup
+	shelf shelf                // what runs wrote beside folders
+
+	misses misses // captures that failed
+	shut   bool
+	wait   sync.WaitGroup
 }
 
 // Why a run was ended, as the cause of its context.
@@ -136,10 +138,15 @@ func (e *Engine) again(ctx context.Context, first *plan, r Request, uses []vault
 	if err != nil {
 		return nil, err
 	}
-	if p.sort != first.sort || p.isolation != first.isolation || !maps.Equal(p.delivered, first.delivered) {
-		return nil, fault.New(fault.VersionConflict, "a resource was changed at this moment", "try again")
+	return p, first.same(p)
+}
+
+// same refuses a plan that comes to something else than what was recorded.
+func (p *plan) same(o *plan) error {
+	if p.sort != o.sort || p.isolation != o.isolation || !maps.Equal(p.delivered, o.delivered) {
+		return fault.New(fault.VersionConflict, "a resource was changed at this moment", "try again")
 	}
-	return p, nil
+	return nil
 }
 
 // follow waits for the run's end, tells of its progress, and stops it when ctx ends.
@@ -269,9 +276,6 @@ func (e *Engine) forget() {
 func (e *Engine) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
 	e.shut = true
-	for _, h := range e.held {
-		e.discard(h)
-	}
 	for _, l := range e.live {
 		l.cancel(errShutdown)
 	}
@@ -280,6 +284,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		e.wait.Wait()
+		e.clearShelf()
 		e.pool.Close()
 	}()
 	select {

@@ -109,6 +109,9 @@ func (e *Engine) unconfined(ctx context.Context, l *live, p *plan, r Request, ou
 		return exit{}, err
 	}
 	defer binary.Close()
+	if err := unchanged(p.pin); err != nil {
+		return exit{}, err
+	}
 	home, err := os.MkdirTemp(e.o.TempDir, "zavhoz-run-")
 	if err != nil {
 		return exit{}, err

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/zavhoz/zavhoz/run/sandbox"
@@ -29,8 +30,15 @@ const (
 	holdFor = 24 * time.Hour
 	maxHeld = 16 // runs; the oldest goes first
 
-	maxListed = 10000
+	maxListed = 100_000 // changes of one run: what a person cannot be shown whole is not held
 )
+
+// shelf keeps what is held. Its lock is its own: applying changes takes as long as copying files, and no run waits for that.
+type shelf struct {
+	mu     sync.Mutex
+	held   map[string]*Held
+	closed bool
+}
 
 // hold takes the box over if the run left changes in it, and tells of them in its result. It says whether it did.
 func (e *Engine) hold(l *live, p *plan, box *sandbox.Box) bool {
@@ -45,31 +53,54 @@ func (e *Engine) hold(l *live, p *plan, box *sandbox.Box) bool {
 	if len(changes) == 0 {
 		return false
 	}
-	record, told := l.recorded(), l.tellable(changes[:min(len(changes), maxListed)])
-	h := &Held{RunID: record.ID, Agent: record.Actor.Name, Command: record.Command, Changes: changes[:min(len(changes), maxListed)], Until: e.o.Clock().Add(holdFor), box: box}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.shut {
+	if len(changes) > maxListed {
+		e.o.Log.Error("a run wrote too many files beside a folder, and they are thrown away", "run", l.record.ID, "changes", len(changes))
 		return false
 	}
-	if e.held == nil {
-		e.held = map[string]*Held{}
+	record, told := l.recorded(), l.tellable(changes)
+	h := &Held{RunID: record.ID, Agent: record.Actor.Name, Command: record.Command, Changes: changes, Until: e.o.Clock().Add(holdFor), box: box}
+	if !e.shelve(h) {
+		return false
 	}
-	if len(e.held) >= maxHeld {
-		e.discard(e.oldest())
-	}
-	e.held[h.RunID] = h
-	h.timer = time.AfterFunc(holdFor, func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.held[h.RunID] == h {
-			e.discard(h)
-		}
-	})
 	l.mu.Lock()
 	l.changes = told
 	l.mu.Unlock()
 	return true
+}
+
+func (e *Engine) shelve(h *Held) bool {
+	s := &e.shelf
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.held == nil {
+		s.held = map[string]*Held{}
+	}
+	if len(s.held) >= maxHeld {
+		e.discard(s.oldest())
+	}
+	s.held[h.RunID] = h
+	h.timer = time.AfterFunc(holdFor, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.held[h.RunID] == h {
+			e.discard(h)
+		}
+	})
+	return true
+}
+
+// clearShelf throws everything away, for good.
+func (e *Engine) clearShelf() {
+	s := &e.shelf
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, h := range s.held {
+		e.discard(h)
+	}
 }
 
 // maxTold is of how many changes a run's result tells the names; of the rest it tells that they are there.
@@ -90,8 +121,8 @@ func (l *live) tellable(changes []sandbox.Change) []sandbox.Change {
 }
 
 // oldest runs under mu.
-func (e *Engine) oldest() (first *Held) {
-	for _, h := range e.held {
+func (s *shelf) oldest() (first *Held) {
+	for _, h := range s.held {
 		if first == nil || h.Until.Before(first.Until) {
 			first = h
 		}
@@ -99,9 +130,9 @@ func (e *Engine) oldest() (first *Held) {
 	return first
 }
 
-// discard runs under mu.
+// discard runs under the shelf's mu.
 func (e *Engine) discard(h *Held) {
-	delete(e.held, h.RunID)
+	delete(e.shelf.held, h.RunID)
 	h.timer.Stop()
 	if err := h.box.Close(); err != nil {
 		e.o.Log.Error("what was left of a run could not be removed", "run", h.RunID, "cause", fault.Cause(err))
@@ -113,10 +144,10 @@ func (e *Engine) Holding(actor vault.Actor) ([]Held, error) {
 	if actor.Type != audit.Operator {
 		return nil, noOperator()
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := make([]Held, 0, len(e.held))
-	for _, h := range e.held {
+	e.shelf.mu.Lock()
+	defer e.shelf.mu.Unlock()
+	out := make([]Held, 0, len(e.shelf.held))
+	for _, h := range e.shelf.held {
 		out = append(out, Held{RunID: h.RunID, Agent: h.Agent, Command: h.Command, Changes: h.Changes, Until: h.Until})
 	}
 	slices.SortFunc(out, func(a, b Held) int { return a.Until.Compare(b.Until) })
@@ -129,9 +160,9 @@ func (e *Engine) Settle(ctx context.Context, actor vault.Actor, runID string, ke
 	if actor.Type != audit.Operator {
 		return noOperator()
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	h := e.held[runID]
+	e.shelf.mu.Lock()
+	defer e.shelf.mu.Unlock()
+	h := e.shelf.held[runID]
 	if h == nil {
 		return fault.New(fault.UnknownRun, "no changes of such a run are held", "`zavhoz runs changes` lists them")
 	}

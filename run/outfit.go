@@ -161,6 +161,9 @@ func egressResource(r vault.Resource, hosts []policy.HostRule) (egress.Resource,
 func (o *outfit) network(p *plan, reach []egress.Resource) error {
 	through := slices.Clone(p.through)
 	for _, u := range p.uses {
+		if p.sort == pinnedRun { // it holds values: a tunnel that nobody reads would take them anywhere
+			break
+		}
 		through = append(through, u.Resource.Policy.PassThroughRules()...)
 	}
 	proxy, err := egress.New(egress.Options{

@@ -2,6 +2,8 @@ package run
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/run/process"
 	"github.com/zavhoz/zavhoz/run/sandbox"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -46,7 +49,9 @@ func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, e
 		}
 		spec.Workdirs = []sandbox.Workdir{{Path: p.pin.Cwd, Mode: sandbox.ReadWrite}}
 	}
-	o.named(p.pin, &spec)
+	if err := o.named(p.pin, &spec); err != nil {
+		return exit{}, err
+	}
 	return o.see(ctx, spec)
 }
 
@@ -54,8 +59,11 @@ func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, e
 const maxNamedFile = 16 << 20
 
 // named lets a pinned command see the files and folders that the pin itself names: a person wrote `sh /srv/deploy.sh`, and meant that file. A file is shown as it
-// is now, a folder read-only.
-func (o *outfit) named(pin policy.Pin, spec *sandbox.Spec) {
+// is now, and must be what was pinned; a folder read-only. Where the box has no root of its own the file is the real one: it could be changed after the look.
+func (o *outfit) named(pin policy.Pin, spec *sandbox.Spec) error {
+	if err := unchanged(pin); err != nil {
+		return err
+	}
 	for _, word := range pin.Argv[1:] {
 		if !filepath.IsAbs(word) || filepath.Clean(word) != word || strings.Contains(word, "{") || systemPath(word) || pin.Cwd != "" && strings.HasPrefix(word+"/", pin.Cwd+"/") {
 			continue
@@ -69,10 +77,34 @@ func (o *outfit) named(pin policy.Pin, spec *sandbox.Spec) {
 			spec.Workdirs = append(spec.Workdirs, sandbox.Workdir{Path: filepath.Dir(word), Mode: sandbox.ReadOnly})
 		case st.Mode().IsRegular() && st.Size() <= maxNamedFile:
 			if data, err := readBelow(filepath.Dir(word), filepath.Base(word)); err == nil && len(data) <= maxNamedFile {
+				if sum, hashed := pin.Files[word]; hashed && sum != hashOf(data) {
+					return changed(word)
+				}
 				spec.Files = append(spec.Files, sandbox.File{Path: word, Data: data, Mode: st.Mode().Perm() & 0o555})
 			}
 		}
 	}
+	return nil
+}
+
+// unchanged compares every file that the pin keeps a hash of. A missing one is a changed one.
+func unchanged(pin policy.Pin) error {
+	for path, sum := range pin.Files {
+		data, err := readBelow(filepath.Dir(path), filepath.Base(path))
+		if err != nil || hashOf(data) != sum {
+			return changed(path)
+		}
+	}
+	return nil
+}
+
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func changed(path string) error {
+	return fault.New(fault.BinaryChanged, filepath.Base(path)+", which the pinned command is given, is not the file that was pinned", "a person looks at what changed, then pins it again")
 }
 
 // readBelow reads a file of the folder, and no other: whoever may write there could put a link to a file of the daemon's in its place (threat-model.md 51).

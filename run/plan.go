@@ -3,6 +3,7 @@ package run
 import (
 	"cmp"
 	"context"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -190,6 +191,16 @@ func joinPins(pins []policy.Pin, binary string) (policy.Pin, error) {
 				"a person makes the pins agree: zavhoz resource policy HANDLE --pin")
 		}
 		joint.SHA256 = cmp.Or(joint.SHA256, p.SHA256)
+		for path, sum := range p.Files {
+			if other, both := joint.Files[path]; both && other != sum {
+				return joint, fault.New(fault.CommandMismatch, "the resources pin a file of this command with different hashes", "a person makes the pins agree: zavhoz resource policy HANDLE --pin")
+			}
+			joint.Files = maps.Clone(joint.Files)
+			if joint.Files == nil {
+				joint.Files = map[string]string{}
+			}
+			joint.Files[path] = sum
+		}
 		joint.Stdin, joint.Open = joint.Stdin && p.Stdin, joint.Open && p.Open
 		joint.Env = slices.DeleteFunc(slices.Clone(joint.Env), func(n string) bool { return !slices.Contains(p.Env, n) })
 	}

@@ -188,6 +188,9 @@ func (e *Engine) errand(ctx context.Context, r HTTPRequest, uses []vault.Use) (*
 		}
 	}
 	if r.Capture != nil {
+		if err := e.misses.allow(r.Actor.ID, e.o.Clock()); err != nil {
+			return nil, err
+		}
 		q.plan, err = r.Capture.Prepare(ctx, e.o.Keeper, r.Actor, capture.Source{Resources: []vault.Resource{res}, Host: q.to.host, Port: q.to.port})
 	}
 	return q, err

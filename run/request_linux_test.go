@@ -249,14 +249,53 @@ func TestAttack34_ACapturedKeyGoesWhereItCameFrom(t *testing.T) {
 	}
 }
 
-// A pattern that takes a part of the secret: the rest is not shown, for nothing is.
+// A pattern that would take a part of the secret is refused, and literal text that is the head of one finds nothing.
 func TestAttack40_APatternThatTakesHalfAToken(t *testing.T) {
 	_, _, k, e := keys(t, true, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "your key is %s and that is all\n", minted)
 	})
-	res := mustAsk(t, e, mint(get("/api/v1/keys"), map[string]string{"value": "regex:is (.{12})"}, ""))
-	if k.values["bot_key.value"] != minted[:12] || strings.Contains(all(res), minted[12:20]) || res.Body != "" {
-		t.Errorf("%+v %v", res, k.values)
+	if _, err := e.Request(t.Context(), mint(get("/api/v1/keys"), map[string]string{"value": "regex:is (.{12})"}, "")); fault.CodeOf(err) != fault.InvalidArgument {
+		t.Fatal(err)
+	}
+	if _, err := e.Request(t.Context(), mint(get("/api/v1/keys"), map[string]string{"value": "regex:is " + minted[:4] + `(\S+)`}, "")); fault.CodeOf(err) != fault.OutputWithheld || len(k.kept) != 0 {
+		t.Fatal(err)
+	}
+}
+
+// Failures are few: after some, an agent's captures are refused for an hour, and each has cost it as much as ten finds of the redactor.
+func TestAttack60_FailedCapturesAreFew(t *testing.T) {
+	now := time.Now()
+	h, tool := botHouse(t, `echo "token: $BOT_TOKEN"`)
+	e := newEngine(t, h, func(o *run.Options) { o.Keeper, o.Clock = newKeeper(), func() time.Time { return now } })
+	ask := func(pattern string) error {
+		r := request(tool)
+		r.Capture = &capture.Spec{Handle: "guess", Fields: map[string]capture.Field{"value": {Pattern: pattern}}}
+		res, err := e.Run(t.Context(), r)
+		if res.Stdout+res.Stderr != "" {
+			t.Fatalf("%+v", res)
+		}
+		return err
+	}
+	said := map[string]bool{}
+	for _, pattern := range []string{`token: (\S+)`, `token: 5(\S+)`, `token: 6(\S+)`, `token: 5318008:(\S+)`, `absent (\S+)`, `ken: (\S+)`, `(\S+)`, `token(.+)`} {
+		err := ask(pattern)
+		if fault.CodeOf(err) != fault.OutputWithheld {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		said[err.Error()] = true
+	}
+	if len(said) != 1 {
+		t.Errorf("the answers differ: %v", said)
+	}
+	if err := ask(`token: (\S+)`); fault.CodeOf(err) != fault.RateLimited {
+		t.Errorf("the ninth: %v", err)
+	}
+	if h.spent["lse_bot"] < 80 {
+		t.Errorf("%d redactions were spent", h.spent["lse_bot"])
+	}
+	now = now.Add(time.Hour + time.Minute)
+	if err := ask(`token: (\S+)`); fault.CodeOf(err) != fault.OutputWithheld {
+		t.Errorf("an hour later: %v", err)
 	}
 }
 
@@ -553,9 +592,9 @@ func TestARunWhoseOutputIsCaptured(t *testing.T) {
 	k := newKeeper()
 	e := newEngine(t, h, func(o *run.Options) { o.Keeper = k })
 	r := request(tool)
-	r.Capture = &capture.Spec{Handle: "bot_key", Fields: map[string]capture.Field{"value": {Pattern: `token tok_(\S{20})`}}}
+	r.Capture = &capture.Spec{Handle: "bot_key", Fields: map[string]capture.Field{"value": {Pattern: `token (\S+)`}}}
 	res := mustRun(t, e, r)
-	if res.Stdout != "" || res.Stderr != "made [redacted:bot_key.value] for you\n" || k.values["bot_key.value"] != minted[:20] || res.Captured == nil || res.Captured.Handle != "bot_key" {
+	if res.Stdout != "" || res.Stderr != "made [redacted:bot_key.value] for you\n" || k.values["bot_key.value"] != "tok_"+minted+"_tail" || res.Captured == nil || res.Captured.Handle != "bot_key" {
 		t.Errorf("%+v %v", res, k.values)
 	}
 	if n := k.last(t); n.Kind != "generic" || len(n.Policy.Hosts) != 0 || !slices.Equal(n.Policy.Agents, []string{"alice"}) {

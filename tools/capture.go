@@ -19,7 +19,7 @@ func captureProperty(kinds, description string) string {
 	return `"capture":{"type":"object","properties":{` +
 		`"handle":{"type":"string","maxLength":64,"description":"of the new resource"},` +
 		`"kind":{"type":"string","enum":[` + kinds + `],"description":"default generic"},` +
-		`"fields":{"type":"object","maxProperties":8,"additionalProperties":{"type":"string","maxLength":264},"description":"sealed field → where it stands: a JSON pointer to a string (/data/token) or regex: and a pattern with one group"},` +
+		`"fields":{"type":"object","maxProperties":8,"additionalProperties":{"type":"string","maxLength":264},"description":"sealed field → where it stands: a JSON pointer to a string (/data/token) or regex: and literal text around one group for the whole value (regex:token=(\\S+))"},` +
 		`"purpose":{"type":"string","maxLength":120}},"required":["handle","fields"],"additionalProperties":false,"description":"` + description + `"}`
 }
 

@@ -28,7 +28,7 @@ func goldenRows() []goldenRow {
 		Policy: policy.Policy{
 			Agents: []string{"local"}, Deliveries: []policy.Delivery{policy.SSH}, Approval: policy.ApprovalAlways, MinLevel: policy.LevelSealed, MaxUses: 9, MaxTTL: 600,
 			Hosts:   []policy.HostRule{{Host: "api.example.org", Port: 8443, Methods: []string{"GET"}, Paths: []string{"/v1/*"}, Deny: []string{"POST:/keys"}, KeyEndpoints: true}},
-			Pins:    []policy.Pin{{Name: "deploy", Argv: []string{"/usr/bin/deploy", "{n:int}"}, SHA256: strings.Repeat("0a", 32), Cwd: "/srv", Env: []string{"STAGE"}, Stdin: true, Open: true}},
+			Pins:    []policy.Pin{{Name: "deploy", Argv: []string{"/usr/bin/deploy", "{n:int}"}, SHA256: strings.Repeat("0a", 32), Cwd: "/srv", Env: []string{"STAGE"}, Stdin: true, Open: true, Files: map[string]string{"/srv/deploy.sh": strings.Repeat("0b", 32)}}},
 			Expires: at(2), Resolve: []string{"api.example.org=192.0.2.1"}, Private: true, UpstreamCA: "-----BEGIN CERTIFICATE-----\n", Exec: []string{"uptime"}, SFTP: true, SSHAgent: true, PassThrough: []string{"registry.example.org:8443"},
 		},
 	}

@@ -68,7 +68,7 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 	fl.StringArrayVar(&f.hosts, "host", nil, `hosts it may reach: "host[:port] [METHOD,…] [/path/*]"`)
 	fl.StringVar(&f.pin, "pin", "", "name of the pinned command that follows --")
 	fl.StringVar(&f.unpin, "unpin", "", "remove the pinned command of this name")
-	fl.StringVar(&f.hash, "pin-hash", "auto", "SHA-256 of the pinned binary: auto, none, or the hash itself")
+	fl.StringVar(&f.hash, "pin-hash", "auto", "SHA-256 of the pinned binary: auto (and of the files that its arguments name), none, or the hash itself")
 	fl.StringVar(&f.cwd, "pin-cwd", "", "folder that the pinned command runs in (default: a private temporary one)")
 	fl.StringSliceVar(&f.pinEnv, "pin-env", nil, "plain variables that a caller may set for the pinned command")
 	fl.BoolVar(&f.pinStdin, "pin-stdin", false, "the caller may give the pinned command standard input")
@@ -250,12 +250,35 @@ func (f *policyFlags) applyPins(p *policy.Policy, argv []string) error {
 			return fault.New(fault.BinaryMissing, "the pinned binary cannot be read", "check its path, or give --pin-hash").Because(err)
 		}
 		pin.SHA256 = sum
+		if pin.Files, err = hashNamed(argv[1:]); err != nil {
+			return err
+		}
 	case "none":
 	default:
 		pin.SHA256 = f.hash
 	}
 	p.Pins = append(removePin(p.Pins, f.pin), pin)
 	return nil
+}
+
+// maxNamed is the largest file whose hash a pin keeps, in bytes: a larger one is data, and no script.
+const maxNamed = 16 << 20
+
+// hashNamed hashes the files that a pin's arguments name by absolute paths: what a shell or an interpreter is given to run is as much the command as the program.
+func hashNamed(args []string) (map[string]string, error) {
+	sums := map[string]string{}
+	for _, a := range args {
+		st, err := os.Stat(a)
+		if !filepath.IsAbs(a) || filepath.Clean(a) != a || err != nil || !st.Mode().IsRegular() || st.Size() > maxNamed {
+			continue
+		}
+		sum, err := hashFile(a)
+		if err != nil {
+			return nil, fault.New(fault.BinaryMissing, "a file that the pinned command names cannot be read", "check its permissions, or give --pin-hash none").Because(err)
+		}
+		sums[a] = sum
+	}
+	return sums, nil
 }
 
 func removePin(pins []policy.Pin, name string) []policy.Pin {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log"
 	"log/slog"
 	"os"
 
@@ -41,6 +42,7 @@ and gives each run a user, too. That is the isolation level vaulted (docs/instal
 
 func (a *app) serve(cmd *cobra.Command, o serveOptions, ready *os.File) error {
 	harden()
+	log.SetOutput(io.Discard) // libraries write there what a peer sent (net/http: an unsolicited reply)
 	dir, err := a.dir()
 	if err != nil {
 		return err

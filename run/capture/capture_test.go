@@ -75,8 +75,8 @@ func TestPlaces(t *testing.T) {
 		"/esc":                    `{"esc":"tok\u005f5f2a9c3b7d1e"}`,
 		`regex:token=(\S+)`:       "x token=" + value + " y",
 		`regex:(?m)^key: (.*)$`:   "a\nkey: " + value + "\nb",
-		`regex:(tok_[0-9a-f]+)`:   value + " and again " + value,
-		`regex:x(?:a|b)=(\w+)\b`:  "xb=" + value,
+		`regex:key (\S{8,}) ok`:   "a key " + value + " ok, and again: key " + value + " ok",
+		`regex:=([A-Za-z0-9_-]+)`: "xb=" + value,
 		`regex:"secret":"([^"]+)`: `{"secret":"` + value + `"}`,
 	} {
 		_, k, known, err := take(t, Spec{Handle: "new", Fields: fields(map[string]string{"value": place})}, acme, reply)
@@ -97,9 +97,9 @@ func TestPlaces(t *testing.T) {
 
 // All fields or none; a word that a pattern took a piece of is made known whole.
 func TestSeveralFields(t *testing.T) {
-	s := Spec{Handle: "pair", Fields: fields(map[string]string{"client_id": "regex:id=(\\S+)", "client_secret": "regex:secret=(.{8})"})}
+	s := Spec{Handle: "pair", Fields: fields(map[string]string{"client_id": "regex:id=(\\S+)", "client_secret": "regex:secret=(\\S+)"})}
 	kept, k, known, err := take(t, s, acme, "id=id-0123456789 secret=abcdefghijklmnop\n")
-	if err != nil || k.values["client_secret"] != "abcdefgh" || kept.Fields["client_id"] != "short" || !slices.Contains(known, "secret=abcdefghijklmnop") {
+	if err != nil || k.values["client_secret"] != "abcdefghijklmnop" || kept.Fields["client_id"] != "short" || !slices.Contains(known, "secret=abcdefghijklmnop") {
 		t.Errorf("%+v %q %v", kept, known, err)
 	}
 	if _, k, known, err := take(t, s, acme, "secret=abcdefghijklmnop\n"); err == nil || len(k.kept)+len(known) != 0 {
@@ -190,4 +190,36 @@ func FuzzCut(f *testing.F) {
 			t.Fatalf("kept %q", v)
 		}
 	})
+}
+
+// A pattern says where a value stands and asks nothing about it.
+func TestAttack60_PatternsAskNothing(t *testing.T) {
+	for pattern, ok := range map[string]bool{
+		`token=(\S+)`: true, `"key":"([^"]+)"`: true, `(?m)^key: (.*)$`: true, `([A-Za-z0-9_-]+)`: true, `a(.+)b`: true, `x: (\S{8,})`: true, `(?s)begin (.+) end`: true,
+		`token=([a-m])`: false, `token=([a-m]\S+)`: false, `token=(S\S+)`: false, `token=(\S{3})`: false, `token=(\S{9,})`: false, `token=(\S+?)`: false, `(?i)token=(\S+)`: false,
+		`token=[a-m](\S+)`: false, `(?:a|b)=(\S+)`: false, `token=(\S+)[0-9]`: false, `.*token=(\S+)`: false, `token=(\w+)`: false, `token=(\S+)\b`: false, `token=([a-z]+)`: false, `x?=(\S+)`: false,
+		`(a|\S+)`: false, `((\S+))`: false, `token=(?P<v>\S+)`: true,
+	} {
+		_, err := Field{Pattern: pattern}.place("f")
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", pattern, err)
+		}
+	}
+}
+
+// Whatever a caller asks of two replies that differ in their values alone, the answer is the same: by literal text too, which must take whole words.
+func TestAttack60_TwoValuesGetOneAnswer(t *testing.T) {
+	const one, other = "CNRYpinnedVAL3xQ9vT6bN1", "ZqWe8rTy7uIo6pAs5dFg4h0"
+	for _, pattern := range []string{
+		`token: (\S+)`, `C(\S+)`, `token: C(\S+)`, `token: CN(\S+)`, `(\S+)1`, `N1 next=(\S+)`, `1 next=(\S+)`, `(\S+)N1 next`, `(.+)N1`, `token: (.+)1 next`, `en: (\S+)`, `next=(\S+)`, `absent=(\S+)`,
+	} {
+		answers := map[string]bool{}
+		for _, v := range []string{one, other} {
+			kept, _, _, err := take(t, Spec{Handle: "new", Fields: fields(map[string]string{"value": "regex:" + pattern})}, acme, "token: "+v+" next=fixed-9f8e7d6c5b end\n")
+			answers[fmt.Sprintf("%+v %v", kept, err)] = true
+		}
+		if len(answers) != 1 {
+			t.Errorf("%s tells them apart: %v", pattern, answers)
+		}
+	}
 }

@@ -40,6 +40,9 @@ func (f Field) place(name string) (place, error) {
 	if err != nil || re.MaxCap() != 1 {
 		return p, bad("a pattern is an RE2 expression with exactly one group in round brackets", next)
 	}
+	if !structural(re) {
+		return p, bad("a pattern is literal text around one group that takes the whole value, such as (\\S+) or ([^\"]+): it says where the value stands and asks nothing about it", next)
+	}
 	prog, err := syntax.Compile(re.Simplify())
 	if err != nil || len(prog.Inst) > maxInst {
 		return p, bad("a pattern is too large once its repetitions are written out", "name what stands before the value, and take it as (\\S+)")
@@ -67,10 +70,10 @@ func pointer(text string) ([]string, bool) {
 	return tokens, true
 }
 
-// withheld is the refusal of a reply from which a field could not be cut.
-func withheld(field, why string) *fault.Error {
-	return fault.New(fault.OutputWithheld, "nothing was captured: field "+field+" "+why+". The reply is not shown, for it may hold the secret elsewhere",
-		"if a key was made, delete it at the service; then ask again with the place where the value stands").With("field", field)
+// withheld is the refusal of a reply from which a field could not be cut. Which field, and why, is not told: each reason would be an answer about the reply.
+func withheld() *fault.Error {
+	return fault.New(fault.OutputWithheld, "nothing was captured: not every field stands in the reply, once and whole, as a value of 8 bytes or more that is new here. "+
+		"The reply is not shown, for it may hold the secret elsewhere", "if a key was made, delete it at the service; then ask again with the place where the value stands. Few failures are allowed")
 }
 
 // cut gives the value of every field, or refuses. The caller wipes them.
@@ -85,45 +88,38 @@ func (p *Plan) cut(reply []byte) (values map[string]secret.Secret, err error) {
 		}
 	}()
 	if len(reply) > MaxReply {
-		return values, withheld(p.fields[0].name, "stands in a reply that is too long to be searched")
+		return values, withheld()
 	}
 	for _, f := range p.fields {
-		v, why := f.find(reply)
-		if why == "" {
-			why = p.unfit(v)
-		}
-		if why != "" {
+		v, ok := f.find(reply)
+		if !ok || p.unfit(v) {
 			clear(v)
-			return values, withheld(f.name, why)
+			return values, withheld()
 		}
 		values[f.name] = secret.New(v)
 	}
 	return values, nil
 }
 
-// find gives a copy of the value, or why there is none, in words that hold nothing of the reply.
-func (f place) find(reply []byte) (value []byte, why string) {
+// find gives a copy of the value.
+func (f place) find(reply []byte) (value []byte, ok bool) {
 	if f.pattern == nil {
 		return walk(reply, f.pointer)
 	}
-	found := f.pattern.FindAllSubmatchIndex(reply, 64)
-	for _, m := range found {
-		if m[2] < 0 {
+	for _, m := range f.pattern.FindAllSubmatchIndex(reply, 64) {
+		if m[2] < 0 || !whole(reply, m) {
 			continue
 		}
 		v := reply[m[2]:m[3]]
-		if value != nil && !bytes.Equal(value, v) {
+		if value != nil && !bytes.Equal(value, v) { // several: which one is not ours to choose
 			clear(value)
-			return nil, "stands in the reply more than once, each time with another value"
+			return nil, false
 		}
 		if value == nil {
 			value = bytes.Clone(v)
 		}
 	}
-	if value == nil {
-		return nil, "is not in the reply: the pattern matches nothing"
-	}
-	return value, ""
+	return value, value != nil
 }
 
 // Bounds of the words that a value is a piece of.
@@ -156,23 +152,22 @@ func around(reply, v []byte) (words []secret.Secret) {
 }
 
 // walk follows a pointer to a string.
-func walk(raw json.RawMessage, tokens []string) ([]byte, string) {
+func walk(raw json.RawMessage, tokens []string) ([]byte, bool) {
 	if !json.Valid(raw) {
-		return nil, "is not in the reply: it is no JSON"
+		return nil, false
 	}
-	for i, t := range tokens {
-		raw = bytes.TrimSpace(raw)
-		next := step(raw, t)
+	for _, t := range tokens {
+		next := step(bytes.TrimSpace(raw), t)
 		if next == nil {
-			return nil, "is not in the reply: nothing stands at part " + strconv.Itoa(i+1) + " of the pointer"
+			return nil, false
 		}
 		raw = next
 	}
 	var s string
 	if raw = bytes.TrimSpace(raw); len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return nil, "is no string in the reply"
+		return nil, false
 	}
-	return []byte(s), ""
+	return []byte(s), true
 }
 
 // step gives the member or element that a token names; nil for none. A name that stands twice is none: readers differ in which one they take.
@@ -215,21 +210,15 @@ func member(raw json.RawMessage, name string) (found json.RawMessage) {
 	return found
 }
 
-// unfit says why a value is no secret; "" where it may be one.
-func (p *Plan) unfit(v []byte) string {
+// masked stands for what the redactor covered before: a value of it is one that the vault has already.
+const masked = "********"
+
+// unfit tells whether a value is no new secret: too short to be kept out of output, too long, a few characters repeated, masked in part, or what anybody can read.
+func (p *Plan) unfit(v []byte) bool {
 	different := map[byte]bool{}
 	for _, c := range v {
 		different[c] = true
 	}
-	switch {
-	case len(v) < leastValue:
-		return "is shorter than 8 bytes, too short to be kept out of output"
-	case len(v) > kind.MaxField:
-		return "is longer than a secret may be"
-	case len(different) < fewest:
-		return "is a few characters repeated, or was masked: it is a secret that the vault has already, or none"
-	case slices.ContainsFunc(p.public, func(s string) bool { return strings.EqualFold(s, string(v)) }):
-		return "is what anybody can read, and no secret"
-	}
-	return ""
+	return len(v) < leastValue || len(v) > kind.MaxField || len(different) < fewest || bytes.Contains(v, []byte(masked)) || bytes.Contains(v, []byte("[redacted:")) ||
+		slices.ContainsFunc(p.public, func(s string) bool { return strings.EqualFold(s, string(v)) })
 }

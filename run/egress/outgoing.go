@@ -48,6 +48,9 @@ func (p *Proxy) outgoing(ctx context.Context, r *http.Request, t target, g *pass
 	if g.websocks = isWebSocket(r); g.websocks {
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
+	if r.ContentLength == 0 { // else the library takes it for a body of unknown length, and sends chunks
+		body = http.NoBody
+	}
 	path := g.raw
 	for _, f := range g.fills {
 		var refused *refusal

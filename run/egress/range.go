@@ -73,7 +73,7 @@ func (w *window) narrow(resp *http.Response) (*trim, *refusal) {
 		resp.StatusCode, resp.ContentLength = http.StatusRequestedRangeNotSatisfiable, 0
 		resp.Header["Content-Range"] = []string{"bytes */" + strconv.FormatInt(total, 10)}
 		return &trim{}, nil
-	case from < first || to > last:
+	case first > max(0, from-margin) || last < min(total-1, to+margin): // what was not searched around the range cannot be cut off it
 		return nil, refusedRange
 	}
 	resp.Header["Content-Range"] = []string{"bytes " + strconv.FormatInt(from, 10) + "-" + strconv.FormatInt(to, 10) + "/" + strconv.FormatInt(total, 10)}

@@ -134,6 +134,9 @@ func (m *Matcher) Contains(text []byte) bool {
 	return r.Redactions > 0
 }
 
+// Wiped tells whether Wipe was called: then nothing may pass, for nothing can be found.
+func (m *Matcher) Wiped() bool { return m.wiped.Load() }
+
 // Wipe zeroes all patterns. Streams that are still open withhold from then on (ErrWiped); none may be inside Write.
 func (m *Matcher) Wipe() {
 	m.wiped.Store(true)

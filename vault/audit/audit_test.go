@@ -446,3 +446,30 @@ func BenchmarkVerify(b *testing.B) {
 	}
 	b.ReportMetric(20_000, "records/op")
 }
+
+// Requests to different hosts are different denials; a run that asks for ever new ones fills nothing.
+func TestDenialsOfManyPlaces(t *testing.T) {
+	var d audit.Denials
+	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
+	ask := func(host string) []audit.Folded {
+		return d.Fold(audit.Event{Action: audit.EgressRequest, Outcome: audit.Denied, Code: "host_not_allowed", Detail: map[string]string{"host": host, "port": "443"}}, now)
+	}
+	for _, host := range []string{"a.example", "b.example"} {
+		if got := ask(host); len(got) != 1 || got[0].Event.Detail["host"] != host {
+			t.Fatalf("%s: %+v", host, got)
+		}
+		if got := ask(host); len(got) != 0 {
+			t.Fatalf("%s again: %+v", host, got)
+		}
+	}
+	records := 0
+	for i := range 5000 {
+		records += len(ask(fmt.Sprintf("h%d.example", i)))
+	}
+	if records > 1100 {
+		t.Errorf("%d records of 5000 hosts", records)
+	}
+	if got := ask("last.example"); len(got) != 0 {
+		t.Errorf("the place is a difference still: %+v", got)
+	}
+}

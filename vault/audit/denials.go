@@ -8,7 +8,7 @@ import (
 // Bounds of folding.
 const (
 	foldFor  = time.Minute
-	foldKeep = 1024 // different denials at once; beyond that each is a record of its own
+	foldKeep = 1024 // different denials at once; beyond that the place is no difference
 )
 
 // Folded is an event that stands for Count equal ones.
@@ -17,8 +17,9 @@ type Folded struct {
 	Count uint64
 }
 
-// Denials folds equal denials (same actor, action, subject, handle and code) within a minute into one record, so that a client that
-// hammers at a door cannot fill the disk. It is not for more than one goroutine. The zero Denials is ready.
+// Denials folds equal denials (same actor, action, subject, handle, code and place) within a minute into one record, so that a client that
+// hammers at a door cannot fill the disk. Where there are too many different places, those of one kind are one record without a place. It is not for more than
+// one goroutine. The zero Denials is ready.
 type Denials struct {
 	open map[denialKey]*foldedDenial
 	due  time.Time // when the oldest is over
@@ -27,6 +28,7 @@ type Denials struct {
 type denialKey struct {
 	actor, name, subject, handle, code string
 	action                             Action
+	place                              string // where a request was to go, what a session asked for
 }
 
 type foldedDenial struct {
@@ -38,20 +40,28 @@ type foldedDenial struct {
 // Fold takes a denial at the time now and gives what is to be recorded: e itself where it is the first of its kind, and the folds whose minute is over.
 func (d *Denials) Fold(e Event, now time.Time) []Folded {
 	out := d.Flush(now)
-	key := denialKey{e.Actor.ID, e.Actor.Name, e.Subject, e.Handle, e.Code, e.Action}
+	key := denialKey{e.Actor.ID, e.Actor.Name, e.Subject, e.Handle, e.Code, e.Action, e.Detail["host"] + " " + e.Detail["port"] + " " + e.Detail["what"]}
 	if f, ok := d.open[key]; ok {
 		f.count++
 		return out
 	}
-	if len(d.open) < foldKeep {
-		if d.open == nil {
-			d.open = map[denialKey]*foldedDenial{}
+	if len(d.open) >= foldKeep {
+		key.place, e.Detail = "", map[string]string{"places": "too many to name each"}
+		if f, ok := d.open[key]; ok {
+			f.count++
+			return out
 		}
-		if len(d.open) == 0 {
-			d.due = now.Add(foldFor)
+		if len(d.open) >= 2*foldKeep {
+			return append(out, Folded{e, 1})
 		}
-		d.open[key] = &foldedDenial{event: e, since: now}
 	}
+	if d.open == nil {
+		d.open = map[denialKey]*foldedDenial{}
+	}
+	if len(d.open) == 0 {
+		d.due = now.Add(foldFor)
+	}
+	d.open[key] = &foldedDenial{event: e, since: now}
 	return append(out, Folded{e, 1})
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -166,7 +167,7 @@ func pinsWider(a, b Policy) bool {
 
 // contains tells whether o allows no more than p.
 func (p Pin) contains(o Pin) bool {
-	return slices.Equal(p.Argv, o.Argv) && (p.SHA256 == "" || p.SHA256 == o.SHA256) && p.Cwd == o.Cwd && subset(o.Env, p.Env) && (p.Stdin || !o.Stdin) && (p.Open || !o.Open)
+	return slices.Equal(p.Argv, o.Argv) && (p.SHA256 == "" || p.SHA256 == o.SHA256) && p.Cwd == o.Cwd && subset(o.Env, p.Env) && (p.Stdin || !o.Stdin) && (p.Open || !o.Open) && (len(p.Files) == 0 || maps.Equal(p.Files, o.Files))
 }
 
 func pinsText(p Policy) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -56,6 +57,11 @@ func (p Pin) Validate() error {
 	for _, n := range p.Env {
 		if !EnvNameAllowed(n) {
 			return badPin("one of the variables that its caller may set steers a loader, a shell or an interpreter, or is no name")
+		}
+	}
+	for path, sum := range p.Files {
+		if !slices.Contains(p.Argv[1:], path) || !absolute(path) || !hexHash.MatchString(sum) {
+			return badPin("the files that it names are absolute paths among its arguments, each with its SHA-256 in 64 lower-case hex digits")
 		}
 	}
 	return checkScripts(elements, p.Stdin)

@@ -74,6 +74,8 @@ type Pin struct {
 	Cwd    string   `json:"cwd,omitempty"`    // absolute; "" for a private temporary folder
 	Env    []string `json:"env,omitempty"`    // names of plain variables that the caller may set
 	Stdin  bool     `json:"stdin,omitempty"`  // the caller may give stdin
+	// Files are the hashes (hex SHA-256) of the files that argv names by an absolute path: a script that a shell is given is as much the command as the shell is.
+	Files map[string]string `json:"files,omitempty"`
 	// Open starts it without walls, for what needs the machine itself (docker, a network of its own): it can then take the value anywhere.
 	Open bool `json:"open,omitempty"`
 }
