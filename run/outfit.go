@@ -168,7 +168,7 @@ func (o *outfit) network(p *plan, reach []egress.Resource) error {
 	}
 	proxy, err := egress.New(egress.Options{
 		RunID: o.l.record.ID, Resources: reach, PassThrough: through, Matcher: func() []*redact.Matcher { return o.l.mask.matchers(o.l.ctx) },
-		Counted: o.l.mask.spend, Record: func(e egress.Event) error { o.l.denied(e); return o.e.noteEgress(o.l, e) }, Log: o.e.o.Log,
+		Counted: o.l.mask.spend, Record: func(e egress.Event) error { o.l.denied(e); return o.e.noteEgress(o.l, e) }, Log: o.e.o.Log, Life: o.life(),
 	})
 	if err != nil {
 		return err

@@ -19,8 +19,14 @@ import (
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
-// authorityLife is how long the run's authority and its certificates hold: a run that lasts longer needs a new proxy.
-const authorityLife = 24 * time.Hour
+// How long things hold. The authority holds for what the run may last, for a client reads it once, when it starts. A certificate is short, and made anew before
+// it ends.
+const (
+	defaultLife = 24 * time.Hour
+	maxLife     = 30 * 24 * time.Hour
+	leafLife    = 24 * time.Hour
+	renewal     = time.Hour // before its end
+)
 
 // skew is how far a client's clock may be behind.
 const skew = 5 * time.Minute
@@ -40,7 +46,11 @@ type authority struct {
 	leaves map[string]*tls.Certificate
 }
 
-func newAuthority(rules []policy.HostRule, now time.Time) (*authority, error) {
+// newAuthority makes one that holds for life; 0: 24 h, and 30 days at most.
+func newAuthority(rules []policy.HostRule, now time.Time, life time.Duration) (*authority, error) {
+	if life <= 0 {
+		life = defaultLife
+	}
 	a := &authority{leaves: map[string]*tls.Certificate{}}
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -50,7 +60,7 @@ func newAuthority(rules []policy.HostRule, now time.Time) (*authority, error) {
 		return nil, fmt.Errorf("egress: key of the run's certificates: %w", err)
 	}
 	t := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Zavhoz authority of one run"}, NotBefore: now.Add(-skew), NotAfter: now.Add(authorityLife - skew),
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Zavhoz authority of one run"}, NotBefore: now.Add(-skew), NotAfter: now.Add(min(life, maxLife)),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		PermittedDNSDomainsCritical: true,
 	}
@@ -83,15 +93,19 @@ func constrain(t *x509.Certificate, rules []policy.HostRule) {
 	}
 }
 
-// certificate gives the one for a canonical host.
+// certificate gives the one for a canonical host, which holds for a while yet unless the authority itself ends.
 func (a *authority) certificate(host string, now time.Time) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if c := a.leaves[host]; c != nil {
+	if c := a.leaves[host]; c != nil && (now.Add(renewal).Before(c.Leaf.NotAfter) || c.Leaf.NotAfter.Equal(a.cert.NotAfter)) {
 		return c, nil
 	}
+	end := now.Add(leafLife)
+	if end.After(a.cert.NotAfter) {
+		end = a.cert.NotAfter
+	}
 	t := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Zavhoz egress"}, NotBefore: now.Add(-skew), NotAfter: a.cert.NotAfter,
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "Zavhoz egress"}, NotBefore: now.Add(-skew), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -107,7 +121,9 @@ func (a *authority) certificate(host string, now time.Time) (*tls.Certificate, e
 		clear(a.leaves)
 	}
 	c := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: a.leaf}
-	c.Leaf, _ = x509.ParseCertificate(der)
+	if c.Leaf, err = x509.ParseCertificate(der); err != nil {
+		return nil, fmt.Errorf("egress: a certificate of the run: %w", err)
+	}
 	a.leaves[host] = c
 	return c, nil
 }

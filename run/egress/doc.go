@@ -11,7 +11,7 @@
 // Attacks stopped (threat-model.md): the placeholder sent to another host (34), redirects (35), Host and SNI fronting (36), an API that echoes the
 // token (37), the placeholder in a body or a query (39), key endpoints and TRACE (40), plain http (41, 56), bodies that cannot be scanned (42),
 // WebSocket compression and split frames (43), request smuggling (44: every request is parsed and written anew), DNS rebinding and private addresses (45,
-// 54), the run's authority used elsewhere (46: name-constrained, a day, its key never leaves the memory), paths and hosts that can be read in two
+// 54), the run's authority used elsewhere (46: name-constrained, for as long as the run may last, its key never leaves the memory), paths and hosts that can be read in two
 // ways (55), matches that are split, at a length of their own or in "binary" (58, 59), exhaustion (67).
 //
 // Limits. An allowed API that gives the token back in an encoding that the redactor does not know, or in pieces (messages of their own, a text that a model

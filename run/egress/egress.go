@@ -52,6 +52,8 @@ type Options struct {
 	Record func(Event) error
 	Log    *slog.Logger // may be nil
 
+	// Life is how long the run may last: its authority holds for so long. 0: 24 h; more than 30 days are 30 days.
+	Life     time.Duration
 	MaxConns int              // of the command, at once; 0: 512
 	Now      func() time.Time // may be nil
 	Lookup   func(ctx context.Context, host string) ([]netip.Addr, error)

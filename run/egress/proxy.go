@@ -86,7 +86,7 @@ func New(o Options) (*Proxy, error) {
 		rules = append(rules, r.Rules...)
 	}
 	var err error
-	if p.authority, err = newAuthority(rules, o.Now()); err != nil {
+	if p.authority, err = newAuthority(rules, o.Now(), o.Life); err != nil {
 		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
