@@ -104,7 +104,7 @@ func TestPoliciesOfRuns(t *testing.T) {
 		{ci, "pinned", []string{tool, "more"}, fault.CommandMismatch, "list_resources"},
 		{ci, "pinned", []string{"pin:nothing"}, fault.CommandNotPinned, ""},
 		{ci, "no_env", []string{tool}, fault.DeliveryRefused, "zavhoz resource policy no_env --delivery env"},
-		{ci, "asks", []string{tool}, fault.ApprovalRequired, "`zavhoz run asks --open -- COMMAND…`"},
+		{ci, "asks", []string{tool}, fault.ApprovalRequired, "`zavhoz run asks -- COMMAND…`"},
 		{ci, "walled", []string{tool}, fault.IsolationMissing, "zavhoz doctor"},
 		{ci, "over", []string{tool}, fault.ResourceExpired, "`zavhoz resource policy over --expires …`"},
 		{ci, "pinned", []string{"ssh", "pinned", "id"}, fault.DeliveryRefused, "--delivery ssh"},

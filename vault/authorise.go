@@ -152,7 +152,7 @@ func unapproved(r Resource) error {
 	if !r.Policy.AsksApproval() {
 		return nil
 	}
-	return fault.New(fault.ApprovalRequired, "a person approves each use of "+r.Handle, "ask the operator to run it: `zavhoz run "+r.Handle+" --open -- COMMAND…`")
+	return fault.New(fault.ApprovalRequired, "a person approves each use of "+r.Handle, "ask the operator to run it: `zavhoz run "+r.Handle+" -- COMMAND…`")
 }
 
 func noLease() *fault.Error {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -306,58 +305,6 @@ func without(list, drop []string) []string {
 		if keep {
 			out = append(out, s)
 		}
-	}
-	return out
-}
-
-// policyLines prints a policy for people.
-func policyLines(p policy.Policy) []string {
-	var out []string
-	add := func(name, text string) {
-		if text != "" {
-			out = append(out, name+": "+text)
-		}
-	}
-	add("agents", strings.Join(p.Agents, ", "))
-	for _, d := range p.Deliveries {
-		add("delivery", string(d))
-	}
-	for _, h := range p.Hosts {
-		add("host", h.String())
-	}
-	for _, pin := range p.Pins {
-		add("pin "+pin.Name, strings.Join(pin.Argv, " "))
-	}
-	for _, e := range p.Exec {
-		add("exec", e)
-	}
-	if p.SFTP {
-		add("sftp", "allowed")
-	}
-	if p.SSHAgent {
-		add("ssh agent", "restricted")
-	}
-	add("passed through", strings.Join(p.PassThrough, ", "))
-	add("approval", p.Approval)
-	add("min level", string(p.MinLevel))
-	if p.MaxUses > 0 {
-		add("max uses", fmt.Sprint(p.MaxUses))
-	}
-	if p.MaxTTL > 0 {
-		add("max ttl", span(time.Duration(p.MaxTTL)*time.Second))
-	}
-	if !p.Expires.IsZero() {
-		add("expires", p.Expires.Format(time.RFC3339))
-	}
-	add("resolve", strings.Join(p.Resolve, ", "))
-	if p.Private {
-		add("private addresses", "allowed")
-	}
-	if p.UpstreamCA != "" {
-		add("upstream CA", "own")
-	}
-	if len(out) == 0 {
-		out = append(out, "default (any agent whose grants cover it; stand-ins only; no pinned commands)")
 	}
 	return out
 }
