@@ -28,3 +28,6 @@ func (p *Parts) Argv(argv []string, script string) []string {
 	}
 	return append(append(append([]string{}, p.head...), script), argv[1:]...)
 }
+
+// Path is where b lies, all links resolved: for systems that cannot execute a descriptor.
+func (b *Binary) Path() string { return b.path }

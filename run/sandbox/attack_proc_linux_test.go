@@ -218,6 +218,35 @@ func TestAttack19_NothingOfTheDaemonIsRead(t *testing.T) {
 	})
 }
 
+// The agent's own shell, outside of every box and with the daemon's user: the launcher holds, for a moment, descriptors of what may be secret.
+func TestAttack21_TheLauncherIsNotTracedFromOutside(t *testing.T) {
+	at(t, func(t *testing.T, b *sandbox.Box) {
+		shell(t, b, "true", nil)
+		pid := strconv.Itoa(launcherPID(t))
+		pids := []string{pid}
+		children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
+		pids = append(pids, strings.Fields(string(children))...)
+		if len(pids) < 2 {
+			t.Fatal("the launcher has no server")
+		}
+		c := exec.Command(program, append([]string{"child:trace"}, pids...)...)
+		if os.Geteuid() == 0 {
+			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		}
+		out, err := c.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{}
+		for _, p := range pids {
+			for _, what := range traced {
+				want[p+" "+what] = ""
+			}
+		}
+		expect(t, string(out), want)
+	})
+}
+
 // Row 20 says no at basic and sealed where a run shares the daemon's user: whoever has that user reads the run's environment, which is why it
 // holds stand-ins. With a user of its own, as root's runs have at every level, others read nothing.
 func TestAttack20_TheAgentsOwnShellOutside(t *testing.T) {

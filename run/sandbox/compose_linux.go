@@ -280,15 +280,6 @@ func (c *composer) lookup() (which cell, paths []string, err error) {
 	return which, paths, nil
 }
 
-func variable(env []string, name string) string {
-	for i := len(env) - 1; i >= 0; i-- {
-		if v, ok := strings.CutPrefix(env[i], name+"="); ok {
-			return v
-		}
-	}
-	return ""
-}
-
 // execute does not come back, unless the kernel refuses: then the daemon is told why.
 func (c *composer) execute(which cell, paths []string) {
 	failed := c.cell()

@@ -45,10 +45,10 @@ func fromDaemon() bool {
 	return err == nil && int(peer.Pid) == os.Getppid() && int(peer.Uid) == os.Geteuid()
 }
 
-// launch makes the process fit (parents of user namespaces must be dumpable, and it holds nothing that a dump could give away), forks the one
-// that serves, and waits for its end. That one has no Go runtime: no other thread that would wake, and next to no memory to copy at each fork.
+// launch makes the process fit, forks the one that serves, and waits for its end. That one has no Go runtime: no other thread that would wake, and next
+// to no memory to copy at each fork. It holds no secret, but for a moment it holds descriptors of things that may: nobody looks into it.
 func launch() error {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
 	}
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE) // the daemon ends it

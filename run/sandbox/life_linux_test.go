@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zavhoz/zavhoz/run/sandbox"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -63,6 +64,10 @@ func TestListenersAreServedByTheDaemon(t *testing.T) {
 		}
 		if out.String() != want {
 			t.Errorf("got %q, want %q", out, want)
+		}
+		twice := []sandbox.Listen{{Name: "x", Addr: "127.0.0.1:81"}, {Name: "x", Addr: "127.0.0.1:82"}}
+		if _, err := b.Start(t.Context(), sandbox.Spec{Argv: []string{"true"}, Env: environment(b), Listen: twice}); fault.CodeOf(err) != fault.InvalidArgument {
+			t.Errorf("two of a name: %v", err)
 		}
 		for _, bad := range []string{"192.0.2.1:80", "0.0.0.0:80", "127.0.0.1:0", "localhost:80", "[::ffff:127.0.0.1]:80", "127.0.0.1"} {
 			if _, err := b.Start(t.Context(), sandbox.Spec{Argv: []string{"true"}, Env: environment(b), Listen: []sandbox.Listen{{Name: "x", Addr: bad}}}); err == nil {

@@ -19,15 +19,18 @@ import (
 func (s *Sandbox) Probe(ctx context.Context) Report {
 	s.probing.Lock()
 	defer s.probing.Unlock()
-	if s.probed != nil {
+	if s.probed != nil && (!s.probed.Level.Less(policy.LevelSealed) || time.Since(s.probedAt) < probeAgain) {
 		return *s.probed
 	}
 	r := s.probe(ctx)
 	if ctx.Err() == nil { // what was cut short proves nothing
-		s.probed = &r
+		s.probed, s.probedAt = &r, time.Now()
 	}
 	return r
 }
+
+// probeAgain is how long a weak report holds: it may have come of a moment without descriptors, processes or memory.
+const probeAgain = 30 * time.Second
 
 const probeTimeout = 20 * time.Second
 

@@ -86,25 +86,30 @@ func (p *Process) ready(ctx context.Context) error {
 	return err
 }
 
+// becomeReady waits for the notes of both processes, in whatever order they come.
 func (p *Process) becomeReady() error {
-	for {
+	for born, ready := false, false; !born || !ready; {
 		m, fds, err := p.hear()
 		if err != nil {
 			return fault.New(fault.IsolationMissing, "the confined process died before its command started", "zavhoz doctor tells what holds here").Because(err)
 		}
 		switch m.kind {
 		case noteBorn:
-			err = p.born(fds)
+			born, err = true, p.born(fds)
 		case noteReady:
-			return p.virtual(fds)
-		default:
+			ready, err = true, p.virtual(fds)
+		case noteFailed:
 			closeFDs(fds)
 			err = p.failure(m)
+		default:
+			closeFDs(fds)
+			err = fault.New(fault.IsolationMissing, "the confined process was ended before its command started", "zavhoz doctor tells what holds here")
 		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 func closeFDs(fds []int) {
@@ -173,8 +178,7 @@ func unavailable(why string) *fault.Error {
 }
 
 func (p *Process) missing(errno unix.Errno) error {
-	return fault.Newf(fault.BinaryMissing, "there is no command %s to execute, as the run sees the machine", quoted(p.spec.Argv[0])).
-		WithNext("name a program below /usr, or have a person name its folder: zavhoz workdir add PATH --mode ro").Because(errno)
+	return missingCommand(p.spec.Argv[0]).Because(errno)
 }
 
 // refusal makes a launcher's error one that may be shown.

@@ -232,8 +232,3 @@ func (r *recipe) structure(v any) addr {
 	}
 	panic("sandbox: no such structure")
 }
-
-// within tells whether p is dir or lies below it. Both are clean.
-func within(p, dir string) bool {
-	return p == dir || dir == "/" || strings.HasPrefix(p, dir+string(filepath.Separator))
-}

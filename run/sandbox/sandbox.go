@@ -5,10 +5,10 @@
 // exactly the Spec's; when it ends, so does all that it started. What a level demands and this machine does not have refuses the run: nothing
 // weaker is taken in its place. A true value that a pinned command holds goes through no process of ours but the one that becomes the command.
 //
-// How, on Linux: a launcher, which is this program executed anew with an empty environment and no secret, forks for the daemon, because the parent
-// of a user namespace must be dumpable and the daemon is not (Main). The child it forks has no Go runtime: it performs a recipe, a list of system calls
-// that the daemon wrote (recipe_linux.go, perform_linux.go), and is then the first process of the box: one thread, no capability, not dumpable,
-// waiting for orphans. The command is its child. At sealed and vaulted it has user, mount, process, network, IPC, UTS and cgroup namespaces, a
+// How, on Linux: a launcher, which is this program executed anew with an empty environment and no secret, forks for the daemon (Main): whoever makes a
+// user namespace must be dumpable for a moment to map itself, and a copy of the daemon's memory must never be. The child that it forks has no Go runtime:
+// it performs a recipe, a list of system calls that the daemon wrote (recipe_linux.go, perform_linux.go), and is then the first process of the box: one
+// thread, no capability, not dumpable, waiting for orphans. The command is its child. The next child is forked ahead, with its namespaces. At sealed and vaulted it has user, mount, process, network, IPC, UTS and cgroup namespaces, a
 // root in memory, Landlock and a seccomp filter; a run of a root daemon is never root, nor anybody that exists: it has a user of its own, for
 // whom the operator's folders are translated (idmapped mounts). At basic Landlock, the filter and the connect broker do without namespaces. On
 // macOS (proxied) there is sandbox-exec.

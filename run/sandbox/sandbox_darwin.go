@@ -1,89 +1,264 @@
-//go:build darwin
-
 package sandbox
 
 import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/run/process"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
-// Sandbox refuses: this system offers no confinement.
-type Sandbox struct{}
+// macOS has no namespaces: the level proxied confines by sandbox-exec, to the run's own listeners on this machine's loopback. Untried: it compiles, and
+// what it makes of a Spec is tested elsewhere (proxied.go).
 
-// Box is never made here.
-type Box struct{}
+// Sandbox makes boxes.
+type Sandbox struct {
+	o  Options
+	mu sync.Mutex
 
-// Process is never made here.
-type Process struct{}
+	boxes map[*Box]bool
+}
+
+// Box is a private home.
+type Box struct {
+	s    *Sandbox
+	dir  string
+	home string
+
+	mu     sync.Mutex
+	live   map[*Process]bool
+	closed bool
+}
+
+// Process is a confined command.
+type Process struct {
+	box       *Box
+	spec      process.Spec
+	listeners map[string]net.Listener
+
+	mu    sync.Mutex
+	proc  *process.Process
+	ended bool
+	done  chan struct{}
+	exit  process.Exit
+}
 
 type composer struct{}
 
-var errNone = fault.New(fault.IsolationMissing, "this system offers no confinement", "run the daemon on Linux, or on macOS for the level proxied")
+const sandboxExec = "/usr/bin/sandbox-exec"
 
-func newSandbox(Options) (*Sandbox, error) { return &Sandbox{}, nil }
+func newSandbox(o Options) (*Sandbox, error) { return &Sandbox{o: o, boxes: map[*Box]bool{}}, nil }
 
 // Main does nothing: there is no launcher here.
 func Main() {}
 
-// Probe finds nothing.
+// Probe looks for sandbox-exec.
 func (s *Sandbox) Probe(context.Context) Report {
-	return Report{Level: policy.LevelOpen, Features: []Feature{{Name: "system", Lost: "commands with resources are not confined, and refused", Fix: "run the daemon on Linux"}}}
+	if !executable(sandboxExec) {
+		return Report{Level: policy.LevelOpen, Features: []Feature{{Name: "sandbox_exec", Lost: "commands with resources are not confined, and refused", Fix: "restore " + sandboxExec + " of the system"}}}
+	}
+	return Report{Level: policy.LevelProxied, Features: []Feature{
+		{Name: "sandbox_exec", OK: true},
+		{Name: "namespaces", Lost: "a descendant may outlive its run, and memory is not bounded; there is no level above proxied", Fix: "run the daemon on Linux"},
+	}}
 }
 
-func (s *Sandbox) open(BoxOptions, policy.Level) (*Box, error) { return nil, errNone }
+func executable(p string) bool {
+	st, err := os.Stat(p)
+	return err == nil && (st.IsDir() || st.Mode()&0o111 != 0)
+}
 
-// Close does nothing.
-func (s *Sandbox) Close() error { return nil }
+func (s *Sandbox) open(BoxOptions, policy.Level) (*Box, error) {
+	dir, err := os.MkdirTemp(s.o.TempDir, "zavhoz-box-")
+	if err != nil {
+		return nil, internal("make a folder", err)
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil { // rules on links match nothing
+		return nil, internal("make a folder", err)
+	}
+	b := &Box{s: s, dir: dir, home: filepath.Join(dir, "home"), live: map[*Process]bool{}}
+	if err := os.MkdirAll(b.Temp(), 0o700); err != nil {
+		return nil, internal("make the home", err)
+	}
+	s.mu.Lock()
+	s.boxes[b] = true
+	s.mu.Unlock()
+	return b, nil
+}
 
-// Level is open.
-func (b *Box) Level() policy.Level { return policy.LevelOpen }
+// Close ends every box.
+func (s *Sandbox) Close() error {
+	s.mu.Lock()
+	var boxes []*Box
+	for b := range s.boxes {
+		boxes = append(boxes, b)
+	}
+	s.mu.Unlock()
+	var first error
+	for _, b := range boxes {
+		if err := b.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
 
-// Home is nowhere.
-func (b *Box) Home() string { return "" }
+// Level is proxied.
+func (b *Box) Level() policy.Level { return policy.LevelProxied }
 
-// Temp is nowhere.
-func (b *Box) Temp() string { return "" }
+// Home is the private, writable folder.
+func (b *Box) Home() string { return b.home }
 
-// Environment is empty.
-func (b *Box) Environment() []string { return nil }
+// Temp is where temporary files go.
+func (b *Box) Temp() string { return filepath.Join(b.home, "tmp") }
 
-// Named is false.
+// Environment is what a command must be told of the box.
+func (b *Box) Environment() []string {
+	return []string{"HOME=" + b.home, "TMPDIR=" + b.Temp(), "GIT_CONFIG_NOSYSTEM=1"}
+}
+
+// Named is false: the machine's own files are what they are.
 func (b *Box) Named() bool { return false }
 
-// Start refuses.
-func (b *Box) Start(context.Context, Spec) (*Process, error) { return nil, errNone }
+// Start makes the process ready; it waits for Run.
+func (b *Box) Start(_ context.Context, spec Spec) (*Process, error) {
+	argv, err := proxied(spec, b.home, b.s.o.Protected, executable)
+	if err != nil {
+		return nil, err
+	}
+	if err := plant(b.home, spec.Files, func(*os.Root, string) error { return nil }); err != nil {
+		return nil, err
+	}
+	p := &Process{box: b, listeners: map[string]net.Listener{}, done: make(chan struct{})}
+	for _, l := range spec.Listen {
+		ln, err := net.Listen("tcp", l.Addr)
+		if err != nil {
+			p.release()
+			return nil, fault.Newf(fault.InvalidArgument, "the box cannot listen at %s", quoted(l.Addr)).Because(err)
+		}
+		p.listeners[l.Name] = ln
+	}
+	dir := spec.Dir
+	if dir == "" {
+		dir = b.home
+	}
+	p.spec = process.Spec{Path: sandboxExec, Argv: argv, Env: spec.Env, Dir: dir, Input: spec.Input, Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr,
+		Files: spec.Inherit, Grace: spec.Grace, WaitDelay: spec.WaitDelay}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		p.release()
+		return nil, ErrClosed
+	}
+	b.live[p] = true
+	return p, nil
+}
 
-// Changes refuses.
-func (b *Box) Changes() ([]Change, error) { return nil, errNone }
+// Changes lists none: there are no overlays.
+func (b *Box) Changes() ([]Change, error) { return nil, nil }
 
-// Keep refuses.
-func (b *Box) Keep() error { return errNone }
+// Keep has nothing to do.
+func (b *Box) Keep() error { return nil }
 
-// Close does nothing.
-func (b *Box) Close() error { return nil }
+// Close ends what still runs and removes the home.
+func (b *Box) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	var live []*Process
+	for p := range b.live {
+		live = append(live, p)
+	}
+	b.mu.Unlock()
+	for _, p := range live {
+		p.Kill()
+		p.Wait()
+	}
+	b.s.mu.Lock()
+	delete(b.s.boxes, b)
+	b.s.mu.Unlock()
+	if err := os.RemoveAll(b.dir); err != nil {
+		return internal("remove a folder", err)
+	}
+	return nil
+}
 
-// Listener gives none.
-func (p *Process) Listener(string) net.Listener { return nil }
+func (p *Process) release() {
+	for _, l := range p.listeners {
+		_ = l.Close()
+	}
+}
 
-// Run refuses.
-func (p *Process) Run() error { return errNone }
+// Listener gives the listener of that name, nil if the Spec had none.
+func (p *Process) Listener(name string) net.Listener {
+	if l, ok := p.listeners[name]; ok {
+		return l
+	}
+	return nil
+}
 
-// Done never closes.
-func (p *Process) Done() <-chan struct{} { return nil }
+// Run starts the command.
+func (p *Process) Run() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.proc != nil || p.ended {
+		return ErrStarted
+	}
+	proc, err := process.Start(p.spec)
+	if err != nil {
+		p.end(process.Exit{Code: fault.ExitRunNotFound})
+		return internal("start the command", err)
+	}
+	p.proc = proc
+	go func() {
+		exit := proc.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.end(exit)
+	}()
+	return nil
+}
 
-// Wait gives nothing.
-func (p *Process) Wait() process.Exit { return process.Exit{Code: -1} }
+// end runs under mu.
+func (p *Process) end(exit process.Exit) {
+	if p.ended {
+		return
+	}
+	p.ended, p.exit = true, exit
+	p.release()
+	p.box.mu.Lock()
+	delete(p.box.live, p)
+	p.box.mu.Unlock()
+	close(p.done)
+}
 
-// Stop does nothing.
-func (p *Process) Stop() {}
+// Done is closed when the process has ended and its output is complete.
+func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Kill does nothing.
-func (p *Process) Kill() {}
+// Wait waits for Done and tells how it ended.
+func (p *Process) Wait() process.Exit {
+	<-p.done
+	return p.exit
+}
+
+// Stop asks the command's group to end, and kills it after the grace.
+func (p *Process) Stop() { p.quit((*process.Process).Stop) }
+
+// Kill ends the group at once.
+func (p *Process) Kill() { p.quit((*process.Process).Kill) }
+
+func (p *Process) quit(how func(*process.Process)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.proc != nil {
+		how(p.proc)
+		return
+	}
+	p.end(process.Exit{Code: 137, Signal: "SIGKILL"})
+}
 
 // Terminal gives none.
 func (p *Process) Terminal() (*os.File, func(rows, cols int)) { return nil, nil }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,10 +20,11 @@ type Sandbox struct {
 	launchers launchers
 	systems   systems
 
-	grouped atomic.Bool // control groups can be made
-	bounded atomic.Bool // … and bound memory or processes
-	probing sync.Mutex
-	probed  *Report
+	grouped  atomic.Bool // control groups can be made
+	bounded  atomic.Bool // … and bound memory or processes
+	probing  sync.Mutex
+	probed   *Report
+	probedAt time.Time
 
 	mu    sync.Mutex
 	boxes map[*Box]bool

@@ -51,6 +51,9 @@ func (b *Box) check(spec *Spec) error {
 	case spec.Dir != "" && !filepath.IsAbs(spec.Dir):
 		return fault.New(fault.InvalidArgument, "the directory to start in must be absolute", "")
 	}
+	if err := b.checkPlaces(spec); err != nil {
+		return err
+	}
 	if spec.Grace <= 0 {
 		spec.Grace = defaultGrace
 	}
@@ -62,6 +65,25 @@ func (b *Box) check(spec *Spec) error {
 		return err
 	}
 	return checkFiles(spec.Files, spec.Workdirs)
+}
+
+// checkPlaces refuses a directory to start in that is nobody's, where there is no root of the box's own, and listeners that cannot be told apart.
+func (b *Box) checkPlaces(spec *Spec) error {
+	inside := b.Named() || spec.Dir == "" || within(filepath.Clean(spec.Dir), b.home)
+	for _, w := range spec.Workdirs {
+		inside = inside || within(filepath.Clean(spec.Dir), w.Path)
+	}
+	if !inside {
+		return fault.New(fault.InvalidArgument, "the directory to start in is neither a working directory nor the home", "name one of them, or a folder in one")
+	}
+	seen := map[string]bool{}
+	for _, l := range spec.Listen {
+		if seen[l.Name] {
+			return fault.Newf(fault.InvalidArgument, "two listeners are named %s", quoted(l.Name))
+		}
+		seen[l.Name] = true
+	}
+	return nil
 }
 
 func (b *Box) start(ctx context.Context, spec Spec) (*Process, error) {

@@ -78,6 +78,19 @@ func TestWorkdirsByMode(t *testing.T) {
 	})
 }
 
+func TestTheDirectoryToStartInIsTheRuns(t *testing.T) {
+	at(t, func(t *testing.T, b *sandbox.Box) {
+		for _, dir := range []string{"relative", "/nowhere", b.Home() + "/none"} {
+			if _, err := b.Start(t.Context(), sandbox.Spec{Argv: []string{"true"}, Env: environment(b), Dir: dir}); fault.CodeOf(err) != fault.InvalidArgument {
+				t.Errorf("%s: %v", dir, err)
+			}
+		}
+		if _, err := b.Start(t.Context(), sandbox.Spec{Argv: []string{"true"}, Env: environment(b), Dir: "/etc"}); !b.Named() && fault.CodeOf(err) != fault.InvalidArgument {
+			t.Errorf("/etc: %v", err)
+		}
+	})
+}
+
 func TestWorkdirsInsideEachOther(t *testing.T) {
 	both(t, func(t *testing.T) {
 		dir := folder(t)
