@@ -25,7 +25,7 @@ func ListenPolicy(addr string, tls bool, trustedProxy []netip.Prefix, publicURL 
 		return nil
 	}
 	return fault.New(fault.NotPermitted, "off loopback this door needs TLS",
-		"give --tls-cert and --tls-key, or --trusted-proxy with an https --public-url, or listen on 127.0.0.1")
+		"set http.tls_cert and http.tls_key in config.yaml, or http.trusted_proxy with an https http.public_url, or listen on 127.0.0.1")
 }
 
 // loopbackName tells whether a host name can only mean this machine. Names that merely resolve to loopback do not count: their owner can

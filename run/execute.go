@@ -48,7 +48,7 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 		err = e.captureOutput(ctx, l, r, x, err, out, errs)
 	}
 	_, _ = out.Close(), errs.Close() // a refusal here is a withheld output, which the result tells
-	return x, err
+	return x, repin(err, p)
 }
 
 // learn gives the run's redactor the run's own fields, also where the matcher of the whole vault knows them: that hears of a change a moment after it was

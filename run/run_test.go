@@ -224,7 +224,7 @@ func TestAttack51_AChangedBinaryDoesNotRun(t *testing.T) {
 	h, tool := botHouse(t, `echo honest`)
 	h.edit("bot", func(r *vault.Resource) { r.Policy.Pins[0].SHA256 = strings.Repeat("0", 64) })
 	_, err := newEngine(t, h, nil).Run(t.Context(), request(tool))
-	if fault.CodeOf(err) != fault.BinaryChanged || slices.Contains(h.happened(), "open res_bot.token") && strings.Contains(err.Error(), "canary") {
+	if fault.CodeOf(err) != fault.BinaryChanged || !strings.Contains(fault.Of(err).Next, "zavhoz resource policy bot --pin deploy") || slices.Contains(h.happened(), "open res_bot.token") && strings.Contains(err.Error(), "canary") {
 		t.Errorf("%v", err)
 	}
 	if got := h.happened(); got[len(got)-1] != "end failed" {

@@ -236,7 +236,7 @@ func StoreFault(err error) error {
 	case errors.Is(err, store.ErrFormat):
 		return fault.New(fault.VaultFormat, "the vault was written by a newer zavhoz", "upgrade zavhoz").Because(err)
 	case errors.Is(err, store.ErrBusy):
-		return fault.New(fault.VaultBusy, "another process holds the vault", "stop the other daemon, then try again").Because(err)
+		return fault.New(fault.VaultBusy, "another process holds the vault", "stop the other daemon (zavhoz stop), then try again").Because(err)
 	case errors.Is(err, store.ErrFull):
 		return fault.New(fault.Internal, "the disk is full: nothing was written", "free some space, then try again").Because(err)
 	case errors.Is(err, store.ErrClosed):

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -123,15 +124,26 @@ func (a *app) exit(err error) int {
 	return f.Code.Of().Exit
 }
 
+// operatorWords puts a person's commands where a fault, which an agent may get as well, names a tool. The longer come first.
+var operatorWords = strings.NewReplacer(
+	"call list_managed_servers to see its state", "check its host and port: `zavhoz resource show HANDLE`",
+	"call list_managed_servers", "run `zavhoz server list`",
+	"call it as list_resources shows it", "call it as `zavhoz resource policy HANDLE` shows it",
+	"call list_resources", "run `zavhoz resource list`",
+	"call get_status", "run `zavhoz status`",
+	"use run_with_resource", "use `zavhoz run HANDLE -- COMMAND…`",
+)
+
 // fail prints a failure: on a terminal in words, with --json as one object, always to standard error.
 func (a *app) fail(f *fault.Error) {
+	next := operatorWords.Replace(f.Next)
 	if a.json {
-		writeJSON(a.stderr, map[string]any{"error": map[string]any{"code": f.Code, "message": f.Message, "next": f.Next, "details": f.Details}})
+		writeJSON(a.stderr, map[string]any{"error": map[string]any{"code": f.Code, "message": f.Message, "next": next, "details": f.Details}})
 		return
 	}
 	fmt.Fprintf(a.stderr, "zavhoz: %s [%s]\n", f.Message, f.Code)
-	if f.Next != "" {
-		fmt.Fprintf(a.stderr, "  next: %s\n", f.Next)
+	if next != "" {
+		fmt.Fprintf(a.stderr, "  next: %s\n", next)
 	}
 	if f.Code == fault.Internal {
 		fmt.Fprintf(a.stderr, "  cause: %s\n", fault.Cause(errors.Unwrap(f))) // types alone: they hold no value

@@ -99,7 +99,7 @@ var sentences = map[Class]string{
 
 var nextSteps = map[Class]string{
 	Address:     "a person may allow it: zavhoz resource policy HANDLE --allow-private",
-	Certificate: "a person checks the server, and gives its certificates: zavhoz resource policy HANDLE --upstream-ca FILE",
+	Certificate: "a person checks the server, and gives its certificates: zavhoz resource policy HANDLE --upstream-ca @FILE",
 	NoTLS:       "a person checks sslmode in the URL: zavhoz resource edit HANDLE --secret url=-",
 	Setting:     "leave settings out of the connection's URL or options, and SET them once connected",
 	NoDatabase:  "a person checks the URL: zavhoz resource edit HANDLE --secret url=-",

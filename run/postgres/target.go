@@ -122,7 +122,7 @@ func (t *target) checkParams(handle string) error {
 	}
 	if r := t.params["sslrootcert"]; r != "" && r != "system" {
 		return fault.New(fault.NotSupported, handle+": its URL names a file in sslrootcert, and the daemon reads no certificates from files that others may write",
-			"a person puts them into the policy: zavhoz resource policy "+handle+" --upstream-ca FILE, and leaves sslrootcert out of the URL")
+			"a person puts them into the policy: zavhoz resource policy "+handle+" --upstream-ca @FILE, and leaves sslrootcert out of the URL")
 	}
 	if !slices.Contains(sslModes, t.sslMode()) || !slices.Contains([]string{"", "postgres", "direct"}, t.params["sslnegotiation"]) {
 		return badURL(handle, "sslmode is disable, allow, prefer, require, verify-ca or verify-full; sslnegotiation is postgres or direct")

@@ -99,7 +99,7 @@ func checkPins(p Policy) error {
 
 func checkLimits(p Policy) error {
 	if p.Approval != "" && p.Approval != ApprovalAlways {
-		return bad("approval is always, or empty", "")
+		return bad("approval is none or always", "")
 	}
 	if p.MinLevel != "" {
 		if _, err := ParseLevel(string(p.MinLevel)); err != nil {
@@ -151,7 +151,7 @@ func checkCA(p Policy) error {
 	if p.UpstreamCA == "" {
 		return nil
 	}
-	next := "give a file of PEM certificates with `--upstream-ca FILE`"
+	next := "give a file of PEM certificates with `--upstream-ca @FILE`"
 	if len(p.UpstreamCA) > maxCA {
 		return bad("the upstream certificates are longer than 64 KiB", next)
 	}
