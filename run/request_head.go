@@ -193,7 +193,7 @@ var mayAnswer = []string{"Allow", "Content-Disposition", "Content-Language", "Co
 	"Ratelimit-Policy", "Ratelimit-Remaining", "Ratelimit-Reset", "Request-Id", "Retry-After", "Sunset", "Deprecation", "Warning", "X-Next-Page", "X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset",
 	"X-Request-Id", "X-Total", "X-Total-Count", "X-Total-Pages"}
 
-// headers gives those of a reply that may be told, redacted and cut. Of a Location only what stands before the query: codes and signatures travel there.
+// headers gives those of a reply that may be told, redacted and cut.
 func (m *mask) headers(ctx context.Context, h http.Header) (map[string]string, error) {
 	out := map[string]string{}
 	for _, name := range mayAnswer {
@@ -202,9 +202,7 @@ func (m *mask) headers(ctx context.Context, h http.Header) (map[string]string, e
 			continue
 		}
 		if name == "Location" {
-			if before, _, cut := strings.Cut(value, "?"); cut {
-				value = before + "?…"
-			}
+			value = toldOfLocation(value)
 		}
 		text, err := m.line(ctx, value)
 		if err != nil {
@@ -213,6 +211,14 @@ func (m *mask) headers(ctx context.Context, h http.Header) (map[string]string, e
 		out[name] = text
 	}
 	return out, nil
+}
+
+// toldOfLocation is what stands before the query and the fragment: codes, signatures and tokens travel there.
+func toldOfLocation(value string) string {
+	if i := strings.IndexAny(value, "?#"); i >= 0 {
+		return value[:i+1] + "…"
+	}
+	return value
 }
 
 // line redacts one short text as output is.
