@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
 )
 
-// margin is how many bytes more are asked for on both sides of a range: longer than any form of a value that is looked for. Without it a command could have the
-// host's bytes in pieces that are too short to be known (threat-model.md 58).
-const margin = 16 << 10
+// margin is how many bytes more are asked for on both sides of a range: longer than the longest value as it is, in base64 or in hex. Without it a command
+// could have the host's bytes in pieces that are too short to be known (threat-model.md 58). Wider forms have six bytes for one at most (&quot;): a value of
+// up to a sixth of the margin, 22 KiB, is known in all of them, and of a longer one that has lines each line is. Line breaks and spaces in between are not counted.
+const margin = 2*kind.MaxField + 4<<10
 
 // window is a range of bytes that the command asked for.
 type window struct {

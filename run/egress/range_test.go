@@ -13,7 +13,7 @@ import (
 
 // TestAttack58_RangesDoNotSplitAValue: a stored text that holds the value, asked for in ranges of any size, one byte included.
 func TestAttack58_RangesDoNotSplitAValue(t *testing.T) {
-	body := []byte(strings.Repeat("before ", 4000) + truth + strings.Repeat(" after", 4000))
+	body := []byte(strings.Repeat("before ", 30000) + truth + strings.Repeat(" after", 30000))
 	want := strings.Replace(string(body), truth, standIn, 1)
 	var asked string
 	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
