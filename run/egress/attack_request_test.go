@@ -232,9 +232,14 @@ func TestAttack40_KeyEndpointsAndTrace(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range []string{"X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X_HTTP_Method_Override", "x-http_method-override", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Host"} {
+		for _, name := range []string{"X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X_HTTP_Method_Override", "x-http_method-override", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Host", "X-Original-Method", "X-Original-Host", "X_Forwarded_Method"} {
 			if resp, b := get(t, c, "POST", u.url("/x"), name, "DELETE", "Authorization", "Bearer "+standIn); resp.StatusCode != 403 {
 				t.Errorf("%s: %d %s", name, resp.StatusCode, b)
+			}
+		}
+		for _, v := range []string{"host=evil.test", "for=1.2.3.4; Host = evil.test", "for=1.2.3.4, for=x;proto=https;HOST=\"evil.test\""} {
+			if resp, b := get(t, c, "POST", u.url("/x"), "Forwarded", v, "Authorization", "Bearer "+standIn); resp.StatusCode != 403 {
+				t.Errorf("Forwarded: %s: %d %s", v, resp.StatusCode, b)
 			}
 		}
 		for _, query := range []string{"_method=DELETE", "a=b&_METHOD=PUT", "a=b;%5fmethod=x", "_method[]=x", "x-http-method-override=PATCH"} {

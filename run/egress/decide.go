@@ -49,6 +49,8 @@ var overriding = map[string]bool{
 	"x-http-method-override": true, "x-http-method": true, "x-method-override": true, "x-method": true, "http-method-override": true,
 	"x-original-url": true, "x-rewrite-url": true, "x-original-uri": true, "x-forwarded-uri": true, "x-forwarded-path": true, "x-forwarded-prefix": true, "x-override-url": true,
 	"x-envoy-original-path": true, "x-original-host": true, "x-forwarded-host": true, "x-forwarded-server": true, "x-host": true, "x-http-host-override": true, "x-proxy-url": true,
+	"x-original-method": true, "x-forwarded-method": true, "x-rewrite-method": true, "x-request-method": true, "x-original-path": true,
+	"x-rewrite-path": true, "x-rewrite-uri": true, "x-forwarded-url": true, "x-request-uri": true, "x-envoy-original-host": true, "x-envoy-original-method": true, "x-http-host": true, "x-http-path-override": true,
 }
 
 // overridingQuery are parameters that do the same to the method.
@@ -234,12 +236,21 @@ func (t *slot) show(normal string) string {
 }
 
 func overrides(h http.Header) bool {
-	for name := range h {
+	for name, values := range h {
 		if c := name[0] | 0x20; (c == 'x' || c == 'h') && overriding[strings.ReplaceAll(strings.ToLower(name), "_", "-")] {
+			return true
+		}
+		if strings.EqualFold(name, "Forwarded") && slices.ContainsFunc(values, forwardsHost) {
 			return true
 		}
 	}
 	return false
+}
+
+// forwardsHost finds "host=" in a Forwarded (RFC 7239), however it is written; in a quoted text too, where it is nobody's need.
+func forwardsHost(value string) bool {
+	plain := strings.NewReplacer(" ", "", "\t", "").Replace(strings.ToLower(value))
+	return strings.Contains(plain, "host=")
 }
 
 func overridesByQuery(query string) bool {

@@ -16,7 +16,7 @@
 //
 // Limits. An allowed API that gives the token back in an encoding that the redactor does not know, or in pieces (messages of their own, a text that a model
 // writes word by word), cannot be stopped: trust in the allowed host is the boundary (38). The body of a request is not read at all, so a method that a form
-// names in it is not seen; nor is what is compressed inside the body of a reply (an archive). A tunnel to a host that the operator passes through is not
+// names in it (_method) is not seen; nor is what is compressed inside the body of a reply (an archive). A tunnel to a host that the operator passes through is not
 // read: what its TLS holds, and which site behind the same address it means, is between the command and that host. A header that Go has made a string
 // of cannot be wiped from memory.
 //

@@ -67,8 +67,8 @@ func (p *Proxy) take(c net.Conn, serve func(*entryConn)) {
 	go func() {
 		defer p.working.Done()
 		defer func() {
-			if recover() != nil {
-				p.log.Error("a connection of a run ended in a panic", "run", p.o.RunID)
+			if bad := recover(); bad != nil {
+				p.panicked("connection", bad)
 				_ = e.Close()
 			}
 		}()

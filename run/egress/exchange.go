@@ -38,6 +38,14 @@ func bounded(s string, n int) string {
 	return s
 }
 
+// opened records that a tunnel or a WebSocket begins, with no byte of it yet: it may last for days, and would be on record at its end only.
+func (x *exchange) opened(decision Decision) error {
+	e := x.event
+	e.Decision, e.Up, e.Down = decision, 0, 0
+	e.Duration = x.p.o.Now().Sub(e.Time)
+	return x.p.write(e)
+}
+
 // finish records the exchange, once. Where that fails nothing goes out any more (docs/design.md §11).
 func (x *exchange) finish(decision Decision, code fault.Code) error {
 	if x.done {

@@ -51,6 +51,12 @@ func (p *Proxy) outgoing(ctx context.Context, r *http.Request, t target, g *pass
 	if r.ContentLength == 0 { // else the library takes it for a body of unknown length, and sends chunks
 		body = http.NoBody
 	}
+	var trailer http.Header
+	if r.ContentLength != 0 {
+		if trailer = p.announced(r.Trailer, named); trailer != nil {
+			body = trailedBody{body, trailer, r}
+		}
+	}
 	path := g.raw
 	for _, f := range g.fills {
 		var refused *refusal
@@ -59,7 +65,7 @@ func (p *Proxy) outgoing(ctx context.Context, r *http.Request, t target, g *pass
 		}
 	}
 	out := &http.Request{
-		Method: r.Method, URL: &url.URL{Scheme: "https", Host: t.authority(), Opaque: path}, Host: t.authority(), Header: h, Trailer: r.Trailer,
+		Method: r.Method, URL: &url.URL{Scheme: "https", Host: t.authority(), Opaque: path}, Host: t.authority(), Header: h, Trailer: trailer,
 		ContentLength: r.ContentLength, Body: body, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 	if len(g.query) > 0 {

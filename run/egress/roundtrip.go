@@ -140,13 +140,17 @@ func (x *exchange) readable(resp *http.Response, end func()) io.ReadCloser {
 		defer x.p.leave()
 		defer end()
 		defer unblock()
-		err := x.relay(pw, nil, body, resp.ContentLength)
-		_ = body.Close()
-		if err == nil {
-			_, err = x.trailerOf(resp)
-		}
+		var err error
 		decision, code := Allowed, fault.Code("")
-		if err != nil && !errors.Is(err, io.ErrClosedPipe) { // a caller who has read enough is no failure
+		whole := x.p.contained("reply", func() {}, func() {
+			if err = x.relay(pw, nil, body, resp.ContentLength); err == nil {
+				_, err = x.trailerOf(resp)
+			}
+		})
+		_ = body.Close()
+		if !whole {
+			err, decision, code = errCut, Failed, fault.Internal
+		} else if err != nil && !errors.Is(err, io.ErrClosedPipe) { // a caller who has read enough is no failure
 			decision, code = Failed, x.broken()
 		}
 		if x.finish(decision, code) != nil && err == nil {

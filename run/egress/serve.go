@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -73,9 +74,27 @@ func (x *exchange) contain(w http.ResponseWriter) {
 	}
 	_ = x.finish(Failed, fault.Internal)
 	if bad != nil && bad != http.ErrAbortHandler {
-		x.p.log.Error("a request of a run ended in a panic", "run", x.p.o.RunID)
+		x.p.panicked("request", bad)
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// contained runs f, which reads what a peer sends, where nothing above would stop a panic: a defect there ends what f was for (by cut), not the daemon with every
+// run. What a panic says may hold what the peer sent, so its type alone is logged. False where there was one.
+func (p *Proxy) contained(what string, cut, f func()) (whole bool) {
+	defer func() {
+		if bad := recover(); bad != nil {
+			whole = false
+			p.panicked(what, bad)
+			cut()
+		}
+	}()
+	f()
+	return true
+}
+
+func (p *Proxy) panicked(what string, bad any) {
+	p.log.Error("a part of a run's way out ended in a panic", "run", p.o.RunID, "part", what, "type", fmt.Sprintf("%T", bad))
 }
 
 // answer gives the reply to the command.
@@ -98,11 +117,15 @@ func (x *exchange) answer(w http.ResponseWriter, r *http.Request, _ *passage, re
 			h.Add("Trailer", name)
 		}
 	}
-	w.WriteHeader(resp.StatusCode)
 	if r.Method == http.MethodHead || resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified {
-		_ = x.finish(Allowed, "")
+		if x.finish(Allowed, "") != nil { // the header is all of it, and is not shown unless it is on record
+			refusedRecord.serve(w)
+			return
+		}
+		w.WriteHeader(resp.StatusCode)
 		return
 	}
+	w.WriteHeader(resp.StatusCode)
 	flush := flusher(w)
 	if resp.ContentLength < 0 || resp.ContentLength > chunk {
 		_ = flush() // a stream begins now, though its first byte may come late

@@ -104,11 +104,16 @@ func (p *Proxy) tunnel(c *entryConn, connected bool) {
 		return
 	}
 	up := &tunnelConn{conn}
+	defer func() { _ = up.Close() }()
 	if !p.track(up) {
-		_ = conn.Close()
+		p.endTunnel(c, x, refusedClosed, connected)
+		return
 	}
 	defer p.untrack(up)
-	defer func() { _ = up.Close() }()
+	if why := p.halted.Load(); why != nil { // while it was dialled: what closes tunnels then did not see this one
+		p.endTunnel(c, x, why, connected)
+		return
+	}
 	if connected {
 		if _, err := io.WriteString(c.Conn, established); err != nil {
 			p.endTunnel(c, x, refusedClosed, false)
@@ -124,9 +129,18 @@ func (p *Proxy) tunnel(c *entryConn, connected bool) {
 			return
 		}
 	}
+	if x.opened(Passed) != nil { // nothing was sent yet
+		_ = x.refused(refusedRecord, Failed)
+		_ = c.Close()
+		return
+	}
 	_ = c.SetDeadline(time.Time{})
-	x.event.Up, x.event.Down = splice(c, conn)
+	whole := p.splice(x, c, conn)
 	_ = c.Close()
+	if !whole {
+		_ = x.finish(Failed, fault.Internal)
+		return
+	}
 	_ = x.finish(Passed, "")
 }
 
@@ -146,24 +160,30 @@ func (p *Proxy) explainTunnel(err error) *refusal {
 	return refuseUpstream(http.StatusBadGateway, fault.ConnectionFailed, "the host cannot be reached")
 }
 
-// splice copies both ways until both ends are done, and gives the bytes of each way. When one way ends the other is told.
-func splice(c *entryConn, up net.Conn) (sent, received int64) {
+// splice copies both ways until both ends are done, and counts the bytes of each way. When one way ends the other is told. False where a panic ended it.
+func (p *Proxy) splice(x *exchange, c *entryConn, up net.Conn) bool {
 	var both sync.WaitGroup
+	cut := func() { _, _ = c.Close(), up.Close() }
+	sent := true
 	both.Go(func() {
-		first, _ := up.Write(c.peeked)
-		c.peeked = nil
-		var src io.Reader = c
-		if c.rest == nil || c.rest.Buffered() == 0 {
-			src = c.Conn // the kernel can do it alone
-		}
-		sent, _ = io.Copy(up, src)
-		sent += int64(first)
-		closeWrite(up)
+		sent = p.contained("tunnel", cut, func() {
+			first, _ := up.Write(c.peeked)
+			c.peeked = nil
+			var src io.Reader = c
+			if c.rest == nil || c.rest.Buffered() == 0 {
+				src = c.Conn // the kernel can do it alone
+			}
+			x.event.Up, _ = io.Copy(up, src)
+			x.event.Up += int64(first)
+			closeWrite(up)
+		})
 	})
-	received, _ = io.Copy(c.Conn, up)
-	closeWrite(c.Conn)
+	received := p.contained("tunnel", cut, func() {
+		x.event.Down, _ = io.Copy(c.Conn, up)
+		closeWrite(c.Conn)
+	})
 	both.Wait()
-	return sent, received
+	return sent && received
 }
 
 func closeWrite(c net.Conn) {

@@ -22,6 +22,10 @@ func (x *exchange) upgrade(w http.ResponseWriter, resp *http.Response) {
 		x.refused(refusedSwitch, Failed).serve(w)
 		return
 	}
+	if x.opened(Allowed) != nil {
+		x.refused(refusedRecord, Failed).serve(w)
+		return
+	}
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		x.refused(refusedInternal, Failed).serve(w)
@@ -39,13 +43,19 @@ func (x *exchange) upgrade(w http.ResponseWriter, resp *http.Response) {
 		return
 	}
 	var both sync.WaitGroup
+	cut := func() { _, _ = conn.Close(), host.Close() }
+	sent := true
 	both.Go(func() {
 		defer func() { _ = host.Close() }()
-		x.event.Up, _ = forwardFrames(host, rw.Reader)
+		sent = x.p.contained("websocket", cut, func() { x.event.Up, _ = forwardFrames(host, rw.Reader) })
 	})
-	x.event.Down, err = x.searchFrames(conn, bufio.NewReaderSize(host, 16<<10))
-	_, _ = conn.Close(), host.Close()
+	received := x.p.contained("websocket", cut, func() { x.event.Down, err = x.searchFrames(conn, bufio.NewReaderSize(host, 16<<10)) })
+	cut()
 	both.Wait()
+	if !sent || !received {
+		_ = x.finish(Failed, fault.Internal)
+		return
+	}
 	if err != nil && err != io.EOF && x.p.halted.Load() != nil {
 		_ = x.finish(Failed, x.broken())
 		return

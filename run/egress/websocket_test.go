@@ -182,7 +182,11 @@ func TestAttack43_WebSocketFrames(t *testing.T) {
 	if _, err := br.ReadByte(); err == nil {
 		t.Error("it stays open after the host closed it")
 	}
-	e := r.wait(t, 1)[0]
+	all := r.wait(t, 2)
+	if e := all[0]; e.Decision != egress.Allowed || e.Status != 101 || e.Up+e.Down != 0 {
+		t.Errorf("when it opened: %+v", e)
+	}
+	e := all[1]
 	if e.Decision != egress.Allowed || e.Status != 101 || e.Redactions < 4 || e.Up < 120000 || e.Down < 300000 {
 		t.Errorf("%+v", e)
 	}
@@ -256,7 +260,7 @@ func TestWebSocketEndsWithTheProxy(t *testing.T) {
 	if _, err := br.ReadByte(); err == nil {
 		t.Error("it stays open")
 	}
-	if e := r.wait(t, 1)[0]; e.Status != 101 {
+	if e := r.wait(t, 2)[1]; e.Status != 101 {
 		t.Errorf("%+v", e)
 	}
 }
