@@ -60,7 +60,7 @@ func (e *Engine) closeBox(l *live, box *sandbox.Box) {
 
 // spec packs the environment: what every command gets, what leads to the proxy, what stands for the resources.
 func (o *outfit) spec(w within) (sandbox.Spec, error) {
-	base := append(deliver.BaseEnv(o.box.Home()), o.extra...)
+	base := append(append(deliver.BaseEnv(o.box.Home()), o.box.Environment()...), o.extra...)
 	if o.first != "" {
 		base = append(slices.DeleteFunc(base, func(v string) bool { return strings.HasPrefix(v, "PATH=") }), "PATH="+o.first+":"+deliver.SafePath)
 	}

@@ -104,6 +104,7 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		return nil, err
 	}
 	l := e.newLive(record, r)
+	l.captures = r.capture != nil
 	p, err = e.again(ctx, p, r, uses)
 	e.mu.Lock()
 	if e.shut && err == nil {
@@ -118,6 +119,7 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		l.close(e, exit{}, err)
 		return nil, err
 	}
+	e.recheck(ctx, l)
 	go func() {
 		defer e.wait.Done()
 		ctx, cancel := context.WithTimeoutCause(l.ctx, r.Timeout, errTimeout)

@@ -104,6 +104,9 @@ func urlPasswords(s secret.Secret) []secret.Secret {
 
 // unconfined runs a pinned command on a machine that gives no walls: check the binary, make a private folder, deliver, start.
 func (e *Engine) unconfined(ctx context.Context, l *live, p *plan, r Request, out, errs *masked) (exit, error) {
+	if err := e.trustedFolder(ctx, p.pin); err != nil {
+		return exit{}, err
+	}
 	binary, err := process.OpenBinary(process.Want{Path: p.argv[0], SHA256: p.pin.SHA256})
 	if err != nil {
 		return exit{}, err

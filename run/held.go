@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type shelf struct {
 	mu     sync.Mutex
 	held   map[string]*Held
 	closed bool
+	gone   sync.WaitGroup // boxes that are being removed
 }
 
 // hold takes the box over if the run left changes in it, and tells of them in its result. It says whether it did.
@@ -73,7 +75,8 @@ func (e *Engine) shelve(h *Held) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false
+		s.gone.Go(func() { e.throw(h) })
+		return true
 	}
 	if s.held == nil {
 		s.held = map[string]*Held{}
@@ -96,11 +99,12 @@ func (e *Engine) shelve(h *Held) bool {
 func (e *Engine) clearShelf() {
 	s := &e.shelf
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closed = true
 	for _, h := range s.held {
 		e.discard(h)
 	}
+	s.mu.Unlock()
+	s.gone.Wait()
 }
 
 // maxTold is of how many changes a run's result tells the names; of the rest it tells that they are there.
@@ -130,10 +134,15 @@ func (s *shelf) oldest() (first *Held) {
 	return first
 }
 
-// discard runs under the shelf's mu.
+// discard runs under the shelf's mu; the folders are removed behind it.
 func (e *Engine) discard(h *Held) {
 	delete(e.shelf.held, h.RunID)
 	h.timer.Stop()
+	e.shelf.gone.Go(func() { e.throw(h) })
+}
+
+// throw removes what was held.
+func (e *Engine) throw(h *Held) {
 	if err := h.box.Close(); err != nil {
 		e.o.Log.Error("what was left of a run could not be removed", "run", h.RunID, "cause", fault.Cause(err))
 	}
@@ -160,28 +169,45 @@ func (e *Engine) Settle(ctx context.Context, actor vault.Actor, runID string, ke
 	if actor.Type != audit.Operator {
 		return noOperator()
 	}
-	e.shelf.mu.Lock()
-	defer e.shelf.mu.Unlock()
-	h := e.shelf.held[runID]
-	if h == nil {
-		return fault.New(fault.UnknownRun, "no changes of such a run are held", "`zavhoz runs changes` lists them")
-	}
 	word := "discard"
 	if keep {
 		word = "keep"
 	}
-	if e.o.Note != nil {
-		if err := e.o.Note(ctx, audit.Event{Actor: actor, Action: audit.RunSettle, Outcome: audit.Allowed, Subject: runID, Detail: map[string]string{"changes": word}}); err != nil {
-			return err
+	h := e.take(runID)
+	if h == nil {
+		return fault.New(fault.UnknownRun, "no changes of such a run are held", "`zavhoz runs changes` lists them")
+	}
+	tell := func(out audit.Outcome, code string) error {
+		if e.o.Note == nil {
+			return nil
 		}
+		return e.o.Note(ctx, audit.Event{Actor: actor, Action: audit.RunSettle, Outcome: out, Subject: runID, Code: code, Detail: map[string]string{"changes": word, "count": strconv.Itoa(len(h.Changes))}})
+	}
+	if err := tell(audit.Allowed, ""); err != nil { // what cannot be recorded does not happen
+		e.shelve(h)
+		return err
 	}
 	if keep {
 		if err := h.box.Keep(); err != nil {
-			return fault.New(fault.WorkdirRefused, "the changes could not be applied", "look at `zavhoz runs changes` and at the folder; then keep or discard them").Because(err)
+			_ = tell(audit.Failed, string(fault.WorkdirRefused)) // some of it may have been applied
+			e.shelve(h)
+			return fault.New(fault.WorkdirRefused, "the changes could not all be applied; some may have been", "look at `zavhoz runs changes` and at the folder; then keep or discard them").Because(err)
 		}
 	}
-	e.discard(h)
+	e.throw(h)
 	return nil
+}
+
+// take takes what is held off the shelf, for one to decide on.
+func (e *Engine) take(runID string) *Held {
+	e.shelf.mu.Lock()
+	defer e.shelf.mu.Unlock()
+	h := e.shelf.held[runID]
+	if h != nil {
+		delete(e.shelf.held, runID)
+		h.timer.Stop()
+	}
+	return h
 }
 
 func noOperator() error {

@@ -12,6 +12,7 @@ import (
 	"github.com/zavhoz/zavhoz/run/redact"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
@@ -32,6 +33,7 @@ type live struct {
 	guarded  *redact.Set // delivered values, for the alarm; nil where none was handed over
 	alarm    *redact.Detector
 	alarmed  bool
+	captures bool // something is cut from what it prints: no name that the command chose is told
 	refusals []Denial
 	changes  []sandbox.Change // held for a person's word
 }
@@ -45,10 +47,14 @@ func (e *Engine) newLive(record vault.Run, r Request) *live {
 		limit = e.o.RingOutput
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
+	handles := record.Handles
+	if record.Actor.Type == audit.Operator { // who may know every name
+		handles = nil
+	}
 	return &live{
 		ctx: ctx, cancel: cancel, done: make(chan struct{}), keep: e.o.KeepOutput, now: e.o.Clock, record: record,
 		text: &transcript{limit: limit},
-		mask: &mask{engine: e.masks, own: redact.NewSet(redact.Options{AllowShort: true}), budget: int64(e.o.RedactionBudget)},
+		mask: &mask{engine: e.masks, own: redact.NewSet(redact.Options{AllowShort: true}), budget: int64(e.o.RedactionBudget), handles: handles},
 	}
 }
 
@@ -135,6 +141,15 @@ func (l *live) result(offset int64, tails bool) Result {
 	r.StdoutBytes, r.StderrBytes = l.text.totals()
 	r.Captured = l.captured
 	r.Denials, r.Changes = slices.Clone(l.refusals), l.changes
+	if l.captures { // a file's name or a host could be the secret that nobody knew yet
+		r.Changes = make([]sandbox.Change, len(l.changes))
+		for i, c := range l.changes {
+			r.Changes[i] = sandbox.Change{Workdir: c.Workdir, Kind: c.Kind}
+		}
+		for i := range r.Denials {
+			r.Denials[i].Where = ""
+		}
+	}
 	r.Redactions, r.Foreign = int(l.mask.count.Load()), int(l.mask.foreign.Load())
 	if running {
 		r.Duration = l.now().Sub(l.record.StartedAt)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +108,7 @@ type mask struct {
 	shared  *shared
 	failure error
 
+	handles []string        // of the run's resources: markers name no others; nil: all are named
 	exempt  func() []string // what only looks like somebody's secret: the run's placeholders; asked when the first byte comes
 	foreign atomic.Int64    // what looked like somebody else's secret, and was masked
 
@@ -118,6 +121,11 @@ func (m *mask) add(label string, s secret.Secret) {
 	if s.Len() >= shortest {
 		_ = m.own.Add(label, s)
 	}
+}
+
+// names tells whether a value's name (handle.field) is one of the run's own resources: a model may not know of others.
+func (m *mask) names(name string) bool {
+	return slices.ContainsFunc(m.handles, func(h string) bool { return strings.HasPrefix(name, h+".") })
 }
 
 // shortest is the length in bytes under which a value of the run itself is not masked: it would mask half of every text.
@@ -146,6 +154,9 @@ func (m *mask) to(ctx context.Context, dst io.Writer) *masked {
 	w := &masked{mask: m, last: &strangers{mask: m, dst: dst}}
 	w.inner = m.own.Stream(w.last)
 	w.outer = redact.NewStream(w.inner, func() *redact.Matcher { return m.matcher(ctx) })
+	if m.handles != nil {
+		w.outer.Known(m.names)
+	}
 	return w
 }
 

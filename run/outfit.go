@@ -53,7 +53,7 @@ const (
 	transparentIP = "127.0.0.2"
 	serverNet     = "127.0.1."
 	databaseNet   = "127.0.2."
-	maxServices   = 250 // of either
+	maxServices   = 24 // of either: a sandbox has 64 listeners in all
 )
 
 // outfit makes what the plan's resources need in the box.

@@ -18,6 +18,9 @@ import (
 // pinned runs a command that a person pinned, within walls: it holds the true values, and so must not be able to take them anywhere. It sees a read-only
 // system, the folder that the pin names, and the hosts of its resources through the proxy, which swaps nothing here.
 func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, errs *masked) (exit, error) {
+	if err := e.trustedFolder(ctx, p.pin); err != nil {
+		return exit{}, err
+	}
 	binary, err := process.OpenBinary(process.Want{Path: p.argv[0], SHA256: p.pin.SHA256})
 	if err != nil {
 		return exit{}, err
@@ -53,6 +56,28 @@ func (e *Engine) pinned(ctx context.Context, l *live, p *plan, r Request, out, e
 		return exit{}, err
 	}
 	return o.see(ctx, spec)
+}
+
+// trustedFolder refuses a pinned command whose folder agents may write: programs load modules, settings and scripts from where they run, and what an agent wrote
+// there would hold the value (threat-model.md 51).
+func (e *Engine) trustedFolder(ctx context.Context, pin policy.Pin) error {
+	if e.o.AgentsWrite == nil {
+		return nil
+	}
+	for _, path := range append([]string{pin.Cwd}, pin.Argv...) {
+		if !filepath.IsAbs(path) {
+			continue
+		}
+		open, err := e.o.AgentsWrite(ctx, path)
+		if err != nil {
+			return err
+		}
+		if _, hashed := pin.Files[path]; open && !hashed && (path != pin.Argv[0] || pin.SHA256 == "") {
+			return fault.New(fault.WorkdirRefused, "the pinned command works in, or is given, a folder that agents may write: what they leave there could take the value",
+				"a person gives it another folder, or opens this one with --mode overlay: zavhoz workdir list")
+		}
+	}
+	return nil
 }
 
 // maxNamedFile is the largest file that a pin names by its path and the command sees, in bytes.
@@ -114,11 +139,14 @@ func readBelow(dir, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|nonblock, 0) // a FIFO that somebody put there must not hold the run up
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, os.ErrInvalid
+	}
 	return io.ReadAll(io.LimitReader(f, maxNamedFile+1))
 }
 

@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"os"
@@ -49,4 +50,29 @@ func TestAttack51_TheScriptOfAPin(t *testing.T) {
 			})
 		}
 	})
+}
+
+// A folder that agents may write is none that a pinned command works in, or is given: what it loads from there would be theirs.
+func TestAttack51_APinInAFolderOfAgents(t *testing.T) {
+	dir := t.TempDir()
+	for name, walls := range map[string]bool{"without_walls": false, "sealed": true} {
+		t.Run(name, func(t *testing.T) {
+			h, e := realHouse(t, func(o *run.Options) {
+				if !walls {
+					o.Sandbox = nil
+				}
+				o.AgentsWrite = func(_ context.Context, path string) (bool, error) { return path == dir, nil }
+			})
+			for handle, pin := range map[string]policy.Pin{
+				"cwd": {Name: "p", Argv: []string{"/bin/true"}, Cwd: dir}, "given": {Name: "p", Argv: []string{"/bin/ls", dir}},
+			} {
+				h.keep("generic", handle, map[string]string{"env": "TOKEN", "fields": "value"}, map[string]string{"value": token}, policy.Policy{Pins: []policy.Pin{pin}})
+				r := request("pin:p")
+				r.Refs = []string{handle}
+				if _, err := e.Run(t.Context(), r); fault.CodeOf(err) != fault.WorkdirRefused {
+					t.Errorf("%s: %v", handle, err)
+				}
+			}
+		})
+	}
 }

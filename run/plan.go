@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -157,8 +158,14 @@ func (e *Engine) planPinned(p *plan, r Request) error {
 		}
 	}
 	p.isolation = string(level)
+	if level == policy.LevelOpen && !p.pin.Open && e.o.Sandbox != nil && confines {
+		return fault.New(fault.IsolationMissing, "a pinned command runs within walls, and this machine gives none now", "zavhoz doctor says what is missing; a person who trusts the command without walls pins it anew with --pin-open")
+	}
 	return e.checkCaller(p.pin, r)
 }
+
+// confines tells whether this system can confine at all. Where it can, a moment without walls (a probe that failed) must not start a command that holds values.
+const confines = runtime.GOOS == "linux" || runtime.GOOS == "darwin"
 
 // named puts the handle into the sentence that says how to pin.
 func named(err error, handle string) error {

@@ -23,10 +23,17 @@ func (e *Engine) Recheck(ctx context.Context) {
 	}
 	e.mu.Unlock()
 	for _, l := range lives {
-		err := e.o.MayGoOn(ctx, l.recorded())
-		switch fault.CodeOf(err) {
-		case fault.UnknownAgent, fault.Unauthenticated, fault.LeaseReleased, fault.UnknownResource, fault.ResourceDisabled:
-			l.cancel(errRevoked)
-		}
+		e.recheck(ctx, l)
+	}
+}
+
+// recheck looks at one run. It is called once more when the run is among those under way: what was taken away between its record and that moment no Recheck saw.
+func (e *Engine) recheck(ctx context.Context, l *live) {
+	if e.o.MayGoOn == nil {
+		return
+	}
+	switch fault.CodeOf(e.o.MayGoOn(ctx, l.recorded())) {
+	case fault.UnknownAgent, fault.Unauthenticated, fault.LeaseReleased, fault.UnknownResource, fault.ResourceDisabled:
+		l.cancel(errRevoked)
 	}
 }

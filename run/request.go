@@ -153,6 +153,7 @@ func (e *Engine) beginRequest(ctx context.Context, r HTTPRequest) (*live, *erran
 		l.close(e, exit{}, err)
 		return nil, nil, err
 	}
+	e.recheck(ctx, l)
 	return l, q, nil
 }
 
@@ -164,6 +165,8 @@ func (e *Engine) errand(ctx context.Context, r HTTPRequest, uses []vault.Use) (*
 	q := &errand{use: uses[0], standIn: e.o.Rules.StandIn(uses[0].Resource)}
 	res := q.use.Resource
 	switch {
+	case res.Kind == "server" || res.Kind == "database":
+		return nil, fault.New(fault.DeliveryRefused, "no request can be made with "+res.Handle+": it is a "+res.Kind, "use run_with_resource")
 	case q.standIn.Why != "":
 		return nil, fault.New(fault.DeliveryRefused, "no request can be made with "+res.Handle+": "+q.standIn.Why, strings.ReplaceAll(policy.HowToPin, "HANDLE", res.Handle))
 	case !e.o.Rules.Allows(res, policy.None) || len(q.standIn.Swaps) == 0:

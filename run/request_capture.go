@@ -114,7 +114,7 @@ func (h *held) wipe() {
 }
 
 // captureOutput captures from the standard output of a command that ended well, and lets its other output go. The standard output is never shown; the other is
-// not either where the capture failed, for the secret may stand there.
+// not either where nothing was captured, for the secret may stand there.
 func (e *Engine) captureOutput(ctx context.Context, l *live, r Request, x exit, ran error, out, errs *masked) error {
 	defer out.hold.wipe()
 	if x.code == 0 && ran == nil {
@@ -126,6 +126,9 @@ func (e *Engine) captureOutput(ctx context.Context, l *live, r Request, x exit, 
 			errs.hold.wipe()
 			return err
 		}
+	} else {
+		errs.hold.wipe()
+		return ran
 	}
 	text := errs.hold.b
 	errs.hold = nil // what comes now goes through

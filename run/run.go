@@ -133,6 +133,8 @@ type Options struct {
 	Sandbox   Walls          // nil: none, and then no command that a caller chose starts
 	// Workdirs gives the folders that a person opened for a cwd, the one that holds it first (vault.Vault.WorkdirsFor); workdir_refused otherwise. nil: none.
 	Workdirs func(ctx context.Context, actor vault.Actor, project, path string) ([]sandbox.Workdir, error)
+	// AgentsWrite tells whether a run of some agent may write at path, or in a folder below it. nil: none may.
+	AgentsWrite func(ctx context.Context, path string) (bool, error)
 	// Note records what happens during a run, in order (vault.Vault.Note). When it fails, what it tells of must not happen. nil: nothing is recorded.
 	Note func(ctx context.Context, e audit.Event) error
 	// Noted waits until what was noted is durable: before a run's result is told. nil: nothing is waited for.

@@ -326,8 +326,9 @@ func wipeAll(m map[string]secret.Secret) {
 	}
 }
 
-// EachSealed gives every sealed field of every resource, of its earlier versions that are kept too, and the sealed addresses of discovered servers, with a public
-// label (handle.field): what a redactor must know. A value that was changed here may still work, and still stand where it was delivered. The values stay
+// EachSealed gives every secret field of every resource, and of its earlier versions that are kept, with a public label (handle.field): what a redactor must know in
+// every run. Hidden fields (addresses) are the business of runs that use them: there are few enough of them to guess, and a redactor that knew them everywhere would
+// tell who guesses right (threat-model.md 60). A value that was changed here may still work, and still stand where it was delivered. The values stay
 // sealed; the caller has an opener.
 func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyring.Ref, sealed string) error) error {
 	return v.view(ctx, func(tx store.Tx) error {
@@ -335,6 +336,9 @@ func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyrin
 		err := v.resources.Scan(tx, "", "", func(_ string, r Resource) (bool, error) {
 			now[r.ID] = r
 			for field, s := range r.Sealed {
+				if hidden(r.Kind, field) {
+					continue
+				}
 				if err := fn(r.Handle+"."+field, r.FieldRef(field), s.Value); err != nil {
 					return false, err
 				}
@@ -344,18 +348,18 @@ func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyrin
 		if err != nil {
 			return err
 		}
-		if err := v.eachFormer(tx, now, fn); err != nil {
-			return err
-		}
-		return v.servers.Scan(tx, "", "", func(_ string, s Server) (bool, error) {
-			for field, sealed := range s.Sealed {
-				if err := fn("server."+field, s.FieldRef(field), sealed.Value); err != nil {
-					return false, err
-				}
-			}
-			return true, nil
-		})
+		return v.eachFormer(tx, now, fn)
 	})
+}
+
+// hidden tells whether a field is sealed without being a secret.
+func hidden(kindName, field string) bool {
+	k, err := kind.Get(kindName)
+	if err != nil {
+		return false
+	}
+	f, ok := k.Lookup(field)
+	return ok && f.Class == kind.Hidden
 }
 
 // eachFormer gives what earlier versions hold and later ones do not, once, under the present handle.
@@ -365,7 +369,7 @@ func (v *Vault) eachFormer(tx store.Tx, now map[string]Resource, fn func(label s
 		r := now[old.ID]
 		for field, s := range old.Sealed {
 			ref := old.FieldRef(field)
-			if given[ref] || r.Sealed[field] == s {
+			if given[ref] || r.Sealed[field] == s || hidden(old.Kind, field) {
 				continue
 			}
 			given[ref] = true

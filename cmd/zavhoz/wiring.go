@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ const personRuns = 64
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
 func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
-		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find,
+		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
 		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
@@ -95,6 +96,14 @@ func (o openFolders) find(ctx context.Context, actor vault.Actor, project, path 
 		out[i] = sandbox.Workdir{Path: w.Path, Mode: sandbox.Mode(w.Mode)}
 	}
 	return out, nil
+}
+
+// writable tells whether the operator opened path, or a folder in it, for writing in place.
+func (o openFolders) writable(ctx context.Context, path string) (bool, error) {
+	all, err := o.v.Workdirs(ctx)
+	return slices.ContainsFunc(all, func(w vault.Workdir) bool {
+		return w.Mode == vault.WorkdirWrite && (w.Holds(path) || vault.Workdir{Path: path}.Holds(w.Path))
+	}), err
 }
 
 // watch tells the engine when secrets change: its matcher is made anew, and connections of a changed resource are not used again. What a run was allowed by may

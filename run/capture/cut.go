@@ -210,15 +210,33 @@ func member(raw json.RawMessage, name string) (found json.RawMessage) {
 	return found
 }
 
+// longWord is how long a value of one sort of characters must be to be none that people write, in bytes.
+const longWord = 16
+
 // masked stands for what the redactor covered before: a value of it is one that the vault has already.
 const masked = "********"
 
-// unfit tells whether a value is no new secret: too short to be kept out of output, too long, a few characters repeated, masked in part, or what anybody can read.
+// sortOf parts letters of either case, digits and the rest: a value of one sort alone is a word, and to mask a word would spoil everybody's output.
+func sortOf(c byte) int {
+	switch {
+	case 'a' <= c && c <= 'z':
+		return 0
+	case 'A' <= c && c <= 'Z':
+		return 1
+	case '0' <= c && c <= '9':
+		return 2
+	}
+	return 3
+}
+
+// unfit tells whether a value is no new secret: too short to be kept out of output, too long, a word, a few characters repeated, masked in part, or what anybody can
+// read.
 func (p *Plan) unfit(v []byte) bool {
-	different := map[byte]bool{}
+	different, sorts := map[byte]bool{}, map[int]bool{}
 	for _, c := range v {
 		different[c] = true
+		sorts[sortOf(c)] = true
 	}
-	return len(v) < leastValue || len(v) > kind.MaxField || len(different) < fewest || bytes.Contains(v, []byte(masked)) || bytes.Contains(v, []byte("[redacted:")) ||
+	return len(v) < leastValue || len(v) > kind.MaxField || len(different) < fewest || len(sorts) < 2 && len(v) < longWord || bytes.Contains(v, []byte(masked)) || bytes.Contains(v, []byte("[redacted:")) ||
 		slices.ContainsFunc(p.public, func(s string) bool { return strings.EqualFold(s, string(v)) })
 }

@@ -26,7 +26,8 @@ type Stream struct {
 	count   int
 	err     error
 	same    *SameLength // nil: markers or Options.Fill
-	cover   string      // what is left to write of the stand-in of the range at masked
+	known   func(name string) bool
+	cover   string // what is left to write of the stand-in of the range at masked
 }
 
 // NewStream redacts into dst by the Matcher that compile gives; it is asked when the first byte comes.
@@ -214,7 +215,7 @@ func (s *Stream) release(text []byte, upTo int) error {
 			if s.same != nil {
 				s.cover = s.same.standFor(sp)
 			} else if s.f.m.opts.Fill == 0 {
-				if err := s.pass([]byte(s.f.m.marks[sp.p.name])); err != nil {
+				if err := s.pass([]byte(s.mark(sp.p.name))); err != nil {
 					return err
 				}
 			}
@@ -225,6 +226,17 @@ func (s *Stream) release(text []byte, upTo int) error {
 		return err
 	}
 	return s.pass(text[pos:max(pos, upTo)])
+}
+
+// Known limits the names that markers give: a value whose name known refuses is marked by "[redacted]" alone. Who reads the output may not know what else there is.
+// Call it before the first byte.
+func (s *Stream) Known(known func(name string) bool) { s.known = known }
+
+func (s *Stream) mark(name uint32) string {
+	if s.known != nil && !s.known(s.f.m.names[name]) {
+		return "[redacted]"
+	}
+	return s.f.m.marks[name]
 }
 
 // fillTo leaves out text[*pos:to], or writes as many fill bytes.
