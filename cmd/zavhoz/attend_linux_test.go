@@ -253,12 +253,19 @@ func TestAttendedRunAsksAboutChanges(t *testing.T) {
 		tm.types("zavhoz run openai --overlay . -- sh -c 'echo x > " + answer + "; echo ready; sleep 1'; echo \"[exit $?]\"")
 		tm.expect("\n")
 		tm.expect("ready")
-		tm.types("y") // for the command, which does not read it
-		tm.expect("[y/N] ")
+		tm.types("y")                                      // for the command, which does not read it
+		for _, slip := range []string{"", "maybe", "yn"} { // Enter alone, and what is no answer, is asked again
+			tm.expect("Make 1 change in the real folders? [y/n] ")
+			tm.types(slip)
+		}
+		tm.expect("[y/n] ")
 		if _, err := os.Stat(filepath.Join(project, answer)); err == nil {
 			t.Error("made before it was asked about")
 		}
 		tm.types(answer)
+		if answer == "n" {
+			tm.expect("1 change thrown away")
+		}
 		tm.expect("[exit 0]")
 		tm.expect("> ")
 		if _, err := os.Stat(filepath.Join(project, answer)); (err == nil) != (answer == "y") {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/zavhoz/zavhoz/cmd/zavhoz/internal/frames"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -187,12 +188,13 @@ func (r *attendance) size() {
 	}
 }
 
-// ask asks what becomes of the changes beside folders; nobody who could answer means that they are thrown away.
+// ask asks what becomes of the changes beside folders; nobody who could answer means that they are thrown away. What becomes of them is said.
 func (r *attendance) ask(c frames.Changed) bool {
 	r.rest()
 	r.screen.leave(true)
+	changes := count(c.Total, "change")
 	if r.keep {
-		r.a.hint("zavhoz: %d changes made", c.Total)
+		r.a.hint("zavhoz: %s made", changes)
 		return true
 	}
 	for _, x := range c.Changes[:min(len(c.Changes), maxShown)] {
@@ -202,22 +204,68 @@ func (r *attendance) ask(c frames.Changed) bool {
 		fmt.Fprintf(r.a.stderr, "  … and %d more\n", c.Total-min(len(c.Changes), maxShown))
 	}
 	if !r.a.person() {
-		r.a.hint("zavhoz: %d changes thrown away; --keep makes them", c.Total)
+		r.a.hint("zavhoz: %s thrown away; --keep makes them", changes)
 		return false
 	}
-	flushInput(r.a.stdin) // what was typed for the command is no answer
-	select {
-	case <-r.typed:
-	default:
+	r.forget()
+	keep := r.answer("Make " + changes + " in the real folders?")
+	if !keep {
+		r.a.hint("zavhoz: %s thrown away", changes)
 	}
-	fmt.Fprintf(r.a.stderr, "Make these %d changes in the real folders? [y/N] ", c.Total)
-	for b := range r.typed {
-		if line, whole := strings.CutSuffix(string(b), "\n"); whole { // what a raw terminal gave before has none
-			line = strings.ToLower(strings.TrimSpace(line))
-			return line == "y" || line == "yes"
+	return keep
+}
+
+// quiet is how long nothing may have come from the keyboard before a question is put: what arrives sooner was typed for the command.
+const quiet = 200 * time.Millisecond
+
+// forget drops what was typed for the command: it is no answer.
+func (r *attendance) forget() {
+	for {
+		flushInput(r.a.stdin)
+		select {
+		case _, more := <-r.typed:
+			if !more {
+				return
+			}
+		case <-time.After(quiet):
+			return
+		}
+	}
+}
+
+// maxAsked is how often a question is put before no answer is one.
+const maxAsked = 20
+
+// answer asks until a yes or a no is given: a key that slips, Enter or Ctrl-D, throws nobody's work away.
+func (r *attendance) answer(question string) bool {
+	for range maxAsked {
+		fmt.Fprint(r.a.stderr, question+" [y/n] ")
+		line, err := r.line()
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "y", "yes":
+			return true
+		case "n", "no":
+			return false
+		}
+		if err != nil {
+			fmt.Fprintln(r.a.stderr)
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return false // the terminal is gone
 		}
 	}
 	return false
+}
+
+// line is the next whole line that is typed. Ctrl-D ends the one who listens, not the terminal.
+func (r *attendance) line() (string, error) {
+	for b := range r.typed {
+		if line, whole := strings.CutSuffix(string(b), "\n"); whole { // what a raw terminal gave before has none
+			return line, nil
+		}
+	}
+	b, err := readLine(r.a.stdin, make([]byte, 0, maxTyped))
+	return string(b), err
 }
 
 // maxShown is how many changes a question shows.
@@ -233,7 +281,7 @@ func (a *app) conclusion(end frames.End, err error) error {
 		return refused(a, why)
 	}
 	if end.Redactions > 0 {
-		a.hint("zavhoz: %d secret values redacted", end.Redactions)
+		a.hint("zavhoz: %s redacted", count(end.Redactions, "secret value"))
 	}
 	a.refusals(end.Refused)
 	if end.Code != "" {

@@ -243,6 +243,10 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 		return s, err
 	}
 	leases, err := d.vault.Leases(ctx, vault.OperatorActor())
-	s.Runs, s.Leases = len(runs), len(leases)
+	if err != nil {
+		return s, err
+	}
+	held, err := d.engine.Holding(vault.OperatorActor())
+	s.Runs, s.Leases, s.Held = len(runs), len(leases), len(held)
 	return s, err
 }

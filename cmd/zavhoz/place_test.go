@@ -155,7 +155,7 @@ func decode(t testing.TB, text string, into any) {
 // stop ends the daemon where one runs.
 func (p *place) stop() {
 	_ = os.Chmod(p.dir.Path(), 0o700)
-	if r := p.run("", "stop"); r.code != 0 && r.code != 6 {
+	if r := p.run("", "stop", "--discard"); r.code != 0 && r.code != 6 {
 		p.t.Errorf("zavhoz stop: %v", r)
 	}
 }

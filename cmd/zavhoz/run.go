@@ -152,7 +152,7 @@ func (a *app) conclude(r *quick.Run) error {
 	}
 	code := r.End(redactions)
 	if redactions > 0 {
-		a.hint("zavhoz: %d secret values redacted", redactions)
+		a.hint("zavhoz: %s redacted", count(redactions, "secret value"))
 	}
 	if code != 0 {
 		return exitCode(code)

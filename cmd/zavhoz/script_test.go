@@ -54,7 +54,7 @@ func setupScript(e *testscript.Env) error {
 	e.Setenv("ZAVHOZ_HOME", dir.Path())
 	t := e.T().(testing.TB)
 	e.Defer(func() {
-		c := exec.Command("zavhoz", "stop", "--home", dir.Path())
+		c := exec.Command("zavhoz", "stop", "--discard", "--home", dir.Path())
 		c.Env = cleanEnv()
 		var exit *exec.ExitError
 		if out, err := c.CombinedOutput(); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 6) {

@@ -24,6 +24,9 @@ func newStatus(a *app) *cobra.Command {
 			return a.show(s, func(w io.Writer) {
 				fmt.Fprintf(w, "daemon %s, pid %d, up %s\n", s.Version, s.PID, ago(s.StartedAt))
 				fmt.Fprintf(w, "vault %s, %d leases, %d runs\n", s.VaultID, s.Leases, s.Runs)
+				if s.Held > 0 {
+					fmt.Fprintf(w, "held changes: %s (see zavhoz runs changes)\n", count(s.Held, "run"))
+				}
 				fmt.Fprintf(w, "http: %s\n", dash(s.Listen))
 				fmt.Fprintln(w, plain(isolationLine(s.Isolation, s.Features)))
 				fmt.Fprintln(w, presenceLine(s.Presence))

@@ -10,13 +10,16 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/web/api"
 )
 
 func newStop(a *app) *cobra.Command {
-	return &cobra.Command{
+	var discard bool
+	c := &cobra.Command{
 		Use: "stop", Short: "Stop the daemon; the next call starts another", Args: cobra.NoArgs,
-		Long:    "Stop the daemon and wait until it has let go of the vault. Runs under way are ended; what was acknowledged is kept. The next call starts another.",
-		Example: "  zavhoz stop",
+		Long: "Stop the daemon and wait until it has let go of the vault. Runs under way are ended; what was acknowledged is kept. The next call starts another. " +
+			"What runs wrote beside overlaid folders goes with the daemon: while such changes are held, it stops only with --discard.",
+		Example: "  zavhoz stop\n  zavhoz stop --discard",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := a.dir()
 			if err != nil {
@@ -25,7 +28,7 @@ func newStop(a *app) *cobra.Command {
 			if err := dir.Check(); err != nil {
 				return err
 			}
-			stopped, err := stopDaemon(cmd.Context(), dir)
+			stopped, err := stopDaemon(cmd.Context(), dir, discard)
 			if err != nil {
 				return err
 			}
@@ -38,16 +41,33 @@ func newStop(a *app) *cobra.Command {
 			})
 		},
 	}
+	c.Flags().BoolVar(&discard, "discard", false, "lose the changes that are held (zavhoz runs changes)")
+	return c
+}
+
+// nothingHeld refuses where changes would be lost. A daemon that cannot tell holds none, or is too broken to be kept running.
+func nothingHeld(ctx context.Context, cl *client) error {
+	var page api.Page[api.HeldChanges]
+	if err := cl.call(ctx, "GET", path("changes"), nil, &page); err != nil || len(page.Items) == 0 {
+		return ctx.Err()
+	}
+	return fault.New(fault.Busy, "the changes of "+count(len(page.Items), "run")+" are held, and would be lost",
+		"look at them: zavhoz runs changes; keep or discard each; or lose them all: zavhoz stop --discard")
 }
 
 // stopDaemon asks the daemon to end and waits until the vault is free; false where none runs. It starts none.
-func stopDaemon(ctx context.Context, dir home.Dir) (bool, error) {
+func stopDaemon(ctx context.Context, dir home.Dir, discard bool) (bool, error) {
 	c, err := dialSocket(ctx, dir.OperatorSock())
 	if err != nil {
 		return false, nil
 	}
 	c.Close()
 	cl := newClient(plainDial(dir.OperatorSock()))
+	if !discard {
+		if err := nothingHeld(ctx, cl); err != nil {
+			return false, err
+		}
+	}
 	if err := cl.call(ctx, "POST", path("daemon", "stop"), nil, nil); err != nil {
 		return false, err
 	}

@@ -244,5 +244,6 @@ type Status struct {
 	Presence  bool      `json:"presence"`           // a passphrase is set
 	Runs      int       `json:"runs"`
 	Leases    int       `json:"leases"`
+	Held      int       `json:"held_changes"` // runs whose changes beside folders wait for a person's word
 	Sync      SyncInfo  `json:"sync"`
 }

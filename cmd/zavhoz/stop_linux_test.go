@@ -1,0 +1,38 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// What an agent's run wrote beside a folder is not lost by a stop that nobody meant like that.
+func TestStopLosesNoHeldChanges(t *testing.T) {
+	p, project := withOpenAI(t)
+	p.ok("workdir", "add", project, "--mode", "overlay")
+	d := p.open()
+	d.greet()
+	d.tool("run_with_resource", map[string]any{"resources": []string{"openai"}, "command": []string{"touch", "made"}, "cwd": project}, nil)
+
+	if out := p.ok("status"); !strings.Contains(out, "held changes: 1 run") {
+		t.Errorf("status said %s", out)
+	}
+	if out := p.ok("runs", "changes"); !strings.Contains(out, filepath.Join(project, "made")) {
+		t.Fatalf("held: %s", out)
+	}
+	r := p.run("", "stop")
+	if r.code != fault.Busy.Of().Exit || !strings.Contains(r.stderr, "the changes of 1 run are held") || !strings.Contains(r.stderr, "zavhoz stop --discard") {
+		t.Errorf("%v", r)
+	}
+	if out := p.ok("runs", "changes"); !strings.Contains(out, "made") {
+		t.Errorf("after the refusal: %s", out)
+	}
+	if out := p.ok("stop", "--discard"); out != "Stopped.\n" {
+		t.Errorf("stop --discard said %s", out)
+	}
+	if out := p.ok("status"); strings.Contains(out, "held changes") {
+		t.Errorf("after it: %s", out)
+	}
+}
