@@ -18,7 +18,8 @@
 // writes word by word), cannot be stopped: trust in the allowed host is the boundary (38). The body of a request is not read at all, so a method that a form
 // names in it (_method) is not seen; nor is what is compressed inside the body of a reply (an archive). A tunnel to a host that the operator passes through is not
 // read: what its TLS holds, and which site behind the same address it means, is between the command and that host. A header that Go has made a string
-// of cannot be wiped from memory.
+// of cannot be wiped from memory. A header's name loses its case: one that holds a value of the vault that was not sent in this run is known only where that
+// has no capital letters, or where the case happens to be the same.
 //
 // Connections to a host are kept for the run and the resource that opened them, never shared: whatever state a server ties to one (a login, a reply out
 // of step) stays with who caused it. Only TLS sessions to hosts that the system's roots vouch for are resumed across runs.

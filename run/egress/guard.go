@@ -1,9 +1,11 @@
 package egress
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -15,7 +17,7 @@ import (
 const filler = '*'
 
 // guard knows what must not come back: what the run's matchers look for, and each value that this proxy itself sent and they do not know, such as a token that was
-// made a moment ago. Of values that they do know it keeps a keyed digest only.
+// made a moment ago. Of values that they do know it keeps a keyed digest, and a copy in small letters to know names by.
 type guard struct {
 	matchers func() []*redact.Matcher
 	key      [32]byte
@@ -27,6 +29,7 @@ type guard struct {
 	learnt map[[32]byte]bool    // by digest: views cover the value
 	own    *redact.Set
 	stands []standIn // of own
+	folded [][]byte  // each value that was sent, in lower case; grows only
 }
 
 // standIn is a value of own, by the name that it has there.
@@ -95,7 +98,40 @@ func (g *guard) learn(value secret.Secret, placeholder string) {
 		g.stands = append(g.stands, standIn{value.Clone(), placeholder})
 	}
 	g.combine()
+	g.fold(value)
 	g.learnt[d] = true
+}
+
+// fold keeps a value for named.
+func (g *guard) fold(value secret.Secret) {
+	small := bytes.ToLower(value.Reveal())
+	if len(small) < redact.FloorLen || slices.ContainsFunc(g.folded, func(f []byte) bool { return bytes.Equal(f, small) }) {
+		clear(small)
+		return
+	}
+	g.folded = append(g.folded, small)
+}
+
+// dropNamed removes the headers whose name holds a value that was sent, in whatever case, and gives their number: names lose their case on the way, by HTTP/2
+// or by the library, and a matcher would not know them.
+func (g *guard) dropNamed(h http.Header) (n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for name := range h {
+		var buf [256]byte
+		small := append(buf[:0], name...)
+		for i, c := range small {
+			if 'A' <= c && c <= 'Z' {
+				small[i] = c | 0x20
+			}
+		}
+		if slices.ContainsFunc(g.folded, func(f []byte) bool { return bytes.Contains(small, f) }) {
+			delete(h, name)
+			n++
+		}
+		clear(small)
+	}
+	return n
 }
 
 func (g *guard) digest(value secret.Secret) (d [32]byte) {
@@ -112,6 +148,9 @@ func (g *guard) wipe() {
 	for _, s := range g.stands {
 		s.value.Wipe()
 	}
+	for _, f := range g.folded {
+		clear(f)
+	}
 	g.own.Wipe()
-	g.base, g.views, g.stands = nil, nil, nil
+	g.base, g.views, g.stands, g.folded = nil, nil, nil, nil
 }

@@ -52,7 +52,12 @@ func (x *exchange) clean(r *http.Request, g *passage, resp *http.Response) *refu
 		}
 		x.event.Status = resp.StatusCode
 	}
-	n, err := maskHeader(x.views, h)
+	n, err := x.maskHeader(h)
+	if err == nil { // names only: they are announced before the trailers come
+		var more int
+		more, err = x.maskHeader(resp.Trailer)
+		n += more
+	}
 	switch {
 	case err != nil:
 		return refusedBlind
@@ -91,7 +96,13 @@ func unpack(r *http.Request, resp *http.Response) *refusal {
 // joined gathers a header's texts, to search them in one go.
 var joined = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maskHeader redacts every value, in place. A name that holds a secret goes with its values.
+// maskHeader redacts every value, in place. A name that holds a secret goes with its values: one that was sent in this run in whatever case, another as it is.
+func (x *exchange) maskHeader(h http.Header) (int, error) {
+	named := x.p.guard.dropNamed(h)
+	n, err := maskHeader(x.views, h)
+	return named + n, err
+}
+
 func maskHeader(views []*redact.SameLength, h http.Header) (int, error) {
 	if len(views) == 0 || len(h) == 0 {
 		return 0, nil
@@ -166,7 +177,7 @@ func (x *exchange) trailerOf(resp *http.Response) (http.Header, error) {
 			delete(resp.Trailer, name)
 		}
 	}
-	n, err := maskHeader(x.views, resp.Trailer)
+	n, err := x.maskHeader(resp.Trailer)
 	if err == nil && !x.count(n) {
 		err = errCut
 	}
