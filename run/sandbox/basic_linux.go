@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/zavhoz/zavhoz/run/sandbox/landlock"
 )
 
 // bareSettings are of the machine what a box of its own root has files of its own for.
@@ -27,7 +29,7 @@ func (c *composer) wall(dirs []*opened) error {
 		c.powerless(false, nil)
 	}
 	c.noNewPrivileges()
-	l := c.newLandlock(c.abi, true)
+	l := c.newRules(c.abi, true)
 	l.allow(toRun, true, systemFolders...)
 	java, _ := filepath.Glob("/etc/java*")
 	for _, p := range slices.Concat(bareSettings, systemSettings, java) {
@@ -49,7 +51,7 @@ func (c *composer) wall(dirs []*opened) error {
 		c.call("close", unix.SYS_CLOSE, fd)
 	}
 	c.finishLandlock(l, nil)
-	if c.abi >= 6 {
+	if c.abi >= landlock.ABIScope {
 		c.call("signals are confined", unix.SYS_PIDFD_SEND_SIGNAL, launcher, 0, 0, 0).refused(unix.EPERM)
 	}
 	return nil
@@ -90,7 +92,7 @@ func (c *composer) herd(pid cell) {
 // killRest kills all of the run but the first process. With Landlock's scope, or with a user of the run's own, one call does, and no fork can race
 // it; on older kernels it walks its own children, and theirs come to it as they are orphaned.
 func (c *composer) killRest() {
-	if c.abi >= 6 || c.box.s.ids.choose {
+	if c.abi >= landlock.ABIScope || c.box.s.ids.choose {
 		c.call("kill the run", unix.SYS_KILL, -1, int(unix.SIGKILL)).mayFail()
 		return
 	}

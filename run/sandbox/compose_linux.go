@@ -135,9 +135,9 @@ func (c *composer) seal(dirs []*opened, detached map[*opened]*os.File) error {
 	}
 	c.powerless(true, nil)
 	c.noNewPrivileges()
-	l := c.newLandlock(c.abi, false)
+	l := c.newRules(c.abi, false)
 	l.allow(toRun, true, "/")
-	l.allow(toWork, true, "/tmp", "/dev/shm", "/run", agentHome)
+	l.allow(toOwn, true, "/tmp", "/dev/shm", "/run", agentHome)
 	l.allow(toDevice, false, devices...)
 	if c.spec.Terminal != nil {
 		l.allow(toDevice, true, "/dev/pts")
@@ -162,7 +162,7 @@ func (c *composer) given() error {
 }
 
 // finishLandlock grants what both levels have, and enforces.
-func (c *composer) finishLandlock(l *landlock, dirs []*opened) {
+func (c *composer) finishLandlock(l *rules, dirs []*opened) {
 	for _, o := range dirs {
 		if o.Mode != ReadOnly {
 			l.allow(toWork, true, o.Path)

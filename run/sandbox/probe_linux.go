@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zavhoz/zavhoz/run/sandbox/landlock"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
@@ -46,7 +47,7 @@ func (s *Sandbox) probe(ctx context.Context) Report {
 		return f.OK
 	}
 	var scope error
-	if s.abi < 6 {
+	if s.abi < landlock.ABIScope {
 		scope = fault.Newf(fault.NotSupported, "Landlock's ABI is %d", s.abi)
 	}
 	basic := add(Feature{Name: "filter_and_landlock"}, s.tryBasic(ctx), "there is no level basic", "Linux 5.14 or later with Landlock and seccomp in the kernel (lsm=…,landlock)")

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zavhoz/zavhoz/run/sandbox/landlock"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -34,15 +35,7 @@ func newSandbox(o Options) (*Sandbox, error) {
 	if o.TempDir == "" {
 		o.TempDir = os.TempDir()
 	}
-	return &Sandbox{o: o, ids: newIdentities(), abi: landlockABI(), boxes: map[*Box]bool{}}, nil
-}
-
-func landlockABI() int {
-	v, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
-	if errno != 0 {
-		return 0
-	}
-	return int(v)
+	return &Sandbox{o: o, ids: newIdentities(), abi: landlock.ABI(), boxes: map[*Box]bool{}}, nil
 }
 
 // open makes a box at exactly that level.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zavhoz/zavhoz/run/sandbox/landlock"
 	"github.com/zavhoz/zavhoz/run/sandbox/seccomp"
 )
 
@@ -53,56 +54,39 @@ func (r *recipe) noNewPrivileges() {
 	r.call("no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
-// Landlock's rights (linux/landlock.h), by the ABI that brought them.
+// Landlock's rights in the sets that places get. A right that the kernel does not know is left out when the rule is made.
 const (
-	mayExec, mayWriteFile, mayReadFile, mayReadDir = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-	mayMakeAll                                     = 0x1ff0 // remove_dir … make_sym
-	mayRefer                                       = 1 << 13
-	mayTruncate                                    = 1 << 14
-	mayIoctl                                       = 1 << 15
-	ofFiles                                        = mayExec | mayWriteFile | mayReadFile | mayTruncate | mayIoctl
-
-	toRead   = mayReadFile | mayReadDir
-	toRun    = toRead | mayExec
-	toWork   = toRun | mayWriteFile | mayMakeAll&^mayMakeNodes | mayRefer | mayTruncate
-	toDevice = mayReadFile | mayWriteFile | mayIoctl | mayReadDir
-
-	mayMakeNodes = 1<<6 | 1<<11 // make_char, make_block
-
-	landlockFloor = 1
-	scopes        = 3 // abstract unix sockets, signals: ABI 6
+	toRead = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_READ_DIR
+	toRun  = toRead | unix.LANDLOCK_ACCESS_FS_EXECUTE
+	// all but devices
+	toWork = toRun | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_REFER | unix.LANDLOCK_ACCESS_FS_REMOVE_DIR |
+		unix.LANDLOCK_ACCESS_FS_REMOVE_FILE | unix.LANDLOCK_ACCESS_FS_MAKE_DIR | unix.LANDLOCK_ACCESS_FS_MAKE_REG | unix.LANDLOCK_ACCESS_FS_MAKE_SOCK |
+		unix.LANDLOCK_ACCESS_FS_MAKE_FIFO | unix.LANDLOCK_ACCESS_FS_MAKE_SYM
+	// … and sockets are spoken to: in a folder of the operator's they may be anybody's (attack 16; ABI 9)
+	toOwn    = toWork | unix.LANDLOCK_ACCESS_FS_RESOLVE_UNIX
+	toDevice = unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV | unix.LANDLOCK_ACCESS_FS_READ_DIR
+	ofFiles  = unix.LANDLOCK_ACCESS_FS_EXECUTE | unix.LANDLOCK_ACCESS_FS_WRITE_FILE | unix.LANDLOCK_ACCESS_FS_READ_FILE | unix.LANDLOCK_ACCESS_FS_TRUNCATE | unix.LANDLOCK_ACCESS_FS_IOCTL_DEV
 )
 
-// landlock makes the steps of one ruleset.
-type landlock struct {
+// rules makes the steps of one ruleset: Landlock in the child's own view, where no Go runs.
+type rules struct {
 	r   *recipe
-	abi int
 	set cell
 	fs  uint64
 }
 
-// newLandlock begins a ruleset that handles all that this kernel knows. tcp forbids binding and connecting by the process itself.
-func (r *recipe) newLandlock(abi int, tcp bool) *landlock {
-	l := &landlock{r: r, abi: abi, set: r.cell(), fs: 1<<13 - 1}
-	for _, right := range []struct {
-		abi int
-		bit uint64
-	}{{2, mayRefer}, {3, mayTruncate}, {5, mayIoctl}} {
-		if abi >= right.abi {
-			l.fs |= right.bit
-		}
-	}
-	attr, size := []uint64{l.fs, 0, 0}, 8
-	if abi >= 4 {
+// newRules begins a ruleset that handles all that this kernel knows. network forbids binding and connecting by the process itself.
+func (r *recipe) newRules(abi int, network bool) *rules {
+	a := landlock.Handled(abi, network)
+	l := &rules{r: r, set: r.cell(), fs: a.Files}
+	size := 8 // struct landlock_ruleset_attr grew twice
+	if abi >= landlock.ABINet {
 		size = 16
-		if tcp {
-			attr[1] = 3
-		}
 	}
-	if abi >= 6 {
-		attr[2], size = scopes, 24
+	if abi >= landlock.ABIScope {
+		size = 24
 	}
-	r.landlockSet(l.set, attr, size)
+	r.landlockSet(l.set, []uint64{a.Files, a.Net, a.Scoped}, size)
 	return l
 }
 
@@ -113,7 +97,7 @@ func (r *recipe) landlockSet(set cell, attr []uint64, size int) {
 }
 
 // allow grants rights below a path of the child's view; one that is not there grants nothing.
-func (l *landlock) allow(rights uint64, dir bool, paths ...string) {
+func (l *rules) allow(rights uint64, dir bool, paths ...string) {
 	for _, p := range paths {
 		fd, skip := l.r.cell(), &label{}
 		l.r.call("landlock "+p, unix.SYS_OPENAT, unix.AT_FDCWD, l.r.str(p), unix.O_PATH|unix.O_CLOEXEC, 0).into(fd)
@@ -125,7 +109,7 @@ func (l *landlock) allow(rights uint64, dir bool, paths ...string) {
 }
 
 // grant adds the rule for an open file or folder. A file takes no rights of folders.
-func (l *landlock) grant(p string, rights uint64, dir bool, fd any) {
+func (l *rules) grant(p string, rights uint64, dir bool, fd any) {
 	rights &= l.fs
 	if !dir {
 		rights &= ofFiles
@@ -139,18 +123,18 @@ func (l *landlock) grant(p string, rights uint64, dir bool, fd any) {
 	}
 }
 
-func (l *landlock) enforce() {
+func (l *rules) enforce() {
 	l.r.call("landlock: enforce", unix.SYS_LANDLOCK_RESTRICT_SELF, l.set, 0)
 	l.r.call("close", unix.SYS_CLOSE, l.set)
 }
 
 // nested puts the process into a domain below its present one: what stays outside can still signal it, and it cannot signal back.
 func (r *recipe) nested(abi int) {
-	if abi < 6 {
+	if abi < landlock.ABIScope {
 		return
 	}
 	set := r.cell()
-	r.landlockSet(set, []uint64{0, 0, scopes}, 24)
+	r.landlockSet(set, []uint64{0, 0, landlock.Handled(abi, false).Scoped}, 24)
 	r.call("landlock: nest", unix.SYS_LANDLOCK_RESTRICT_SELF, set, 0)
 	r.call("close", unix.SYS_CLOSE, set)
 }
