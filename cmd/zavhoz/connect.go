@@ -67,10 +67,15 @@ func compact(v any) string {
 func newConnect(a *app) *cobra.Command {
 	names := slices.Sorted(maps.Keys(connections))
 	return &cobra.Command{
-		Use: "connect CLIENT", Short: "Print how to connect a client: claude-code, codex, cursor, vscode, langgraph", Args: cobra.ExactArgs(1), ValidArgs: names,
-		Long:    "Print the line to type or the file to write that connects a client, and the deny rules that keep its own shell from this program. It changes nothing.",
+		Use: "connect [CLIENT]", Short: "Print how to connect a client: claude-code, codex, cursor, vscode, langgraph", Args: cobra.MaximumNArgs(1), ValidArgs: names,
+		Long:    "Print the line to type or the file to write that connects a client, and for claude-code the deny rules that keep its own shell from this program. It changes nothing. Without a client it lists those it knows.",
 		Example: "  zavhoz connect claude-code",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.show(names, func(w io.Writer) {
+					fmt.Fprintf(w, "Clients: %s\nNext: zavhoz connect CLIENT. Any other MCP client can start `zavhoz mcp`.\n", strings.Join(names, ", "))
+				})
+			}
 			connect, ok := connections[args[0]]
 			if !ok {
 				return fault.New(fault.InvalidArgument, "that client is not known", "known are "+strings.Join(names, ", ")+"; any MCP client can start `zavhoz mcp`")
@@ -96,7 +101,8 @@ func newConnect(a *app) *cobra.Command {
 				}
 				if c.Deny != "" {
 					fmt.Fprintf(w, "And keep its shell from this program, in %s:\n  %s\n", c.File, c.Deny)
-					fmt.Fprintln(w, "These rules are a fence, not a wall: a shell of your uid can do what you can. An operator passphrase (zavhoz presence set) is the wall.")
+					fmt.Fprintln(w, "These rules are a fence, not a wall: a shell of your uid can do what you can. An operator passphrase (zavhoz presence set) hinders it;")
+					fmt.Fprintln(w, "a user of zavhoz's own, the level vaulted (docs/install.md), ends it.")
 				}
 			})
 		},

@@ -131,6 +131,7 @@ func (a *app) examineDaemon(ctx context.Context, f *findings) *api.Status {
 	err = cl.call(ctx, "POST", path("audit", "verify"), nil, &rep)
 	f.add("audit chain", fmt.Sprintf("%d records hold", rep.Records), err)
 	f.add("presence", presenceLine(s.Presence), nil)
+	f.Checks[len(f.Checks)-1].Warning = !s.Presence
 	a.examinePolicies(ctx, f)
 	var syncErr error
 	if s.Sync.Failing {

@@ -123,7 +123,7 @@ func TestUsageRepeatsNoSecret(t *testing.T) {
 		if !isUsage(err) {
 			t.Errorf("%s is no complaint about usage", c.typed)
 		}
-		if got := safeUsage(err); got != c.want {
+		if got := safeUsage(err, nil); got != c.want {
 			t.Errorf("%s gives %q, want %q", c.typed, got, c.want)
 		}
 	}

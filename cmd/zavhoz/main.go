@@ -41,5 +41,7 @@ func Main() int {
 	args := os.Args[1:]
 	a.json = wantsJSON(args)
 	root.SetArgs(args)
-	return a.exit(root.ExecuteContext(ctx))
+	var err error
+	a.at, err = root.ExecuteContextC(ctx)
+	return a.exit(err)
 }

@@ -35,6 +35,7 @@ type app struct {
 	stdout, stderr io.Writer
 	json           bool
 	homeFlag       string
+	at             *cobra.Command // the command that was run, or would have been; nil: none yet
 }
 
 // exitCode is an error that is only an exit code: a run's own.
@@ -74,7 +75,7 @@ Start here:
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(newMan(root))
+	root.AddCommand(newMan(root), newVersion(a))
 	return root
 }
 
@@ -113,7 +114,7 @@ func (a *app) exit(err error) int {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &usage) || isUsage(err):
-		a.fail(fault.New(fault.InvalidArgument, safeUsage(err), "`zavhoz --help` shows how"))
+		a.fail(fault.New(fault.InvalidArgument, safeUsage(err, a.at), usageNext(err, a.at)))
 		return fault.ExitUsage
 	}
 	if errors.Is(err, context.Canceled) && fault.CodeOf(err) == fault.Internal {

@@ -66,7 +66,7 @@ func newRunsSettle(a *app, word, short, long, done string) *cobra.Command {
 // heldIDs completes the runs whose changes are held.
 func (a *app) heldIDs(ctx context.Context) ([]string, error) {
 	return listed(ctx, a, "changes", func(h api.HeldChanges) string {
-		return cobra.CompletionWithDesc(h.RunID, fmt.Sprintf("%s: %d changes", h.Agent, len(h.Changes)))
+		return cobra.CompletionWithDesc(h.RunID, h.Agent+": "+count(len(h.Changes), "change"))
 	})
 }
 

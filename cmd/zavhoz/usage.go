@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
@@ -49,11 +50,65 @@ func wordLike(s string) bool {
 	return s != "" && len(s) <= wordLimit && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz-") == "" && strings.Count(s, "-") <= 3
 }
 
+// typedWord is the command or flag that cobra does not know, as it was typed.
+func typedWord(err error) string {
+	s := err.Error()
+	if _, flag, ok := strings.Cut(s, "unknown flag: "); ok {
+		return flag
+	}
+	if strings.HasPrefix(s, "unknown command") {
+		return quoted(s)
+	}
+	return ""
+}
+
+// usageNext says where the help is, and which known name is near the mistyped one. It names what exists, never what was typed.
+func usageNext(err error, at *cobra.Command) string {
+	if at == nil {
+		return "`zavhoz --help` shows how"
+	}
+	next := "`" + at.CommandPath() + " --help` shows how"
+	typed := typedWord(err)
+	if flag, isFlag := strings.CutPrefix(typed, "--"); isFlag {
+		if names := near(flagNames(at), flag); len(names) > 0 {
+			return "did you mean --" + names[0] + "? " + next
+		}
+		return next
+	}
+	if typed != "" && at.HasAvailableSubCommands() {
+		at.SuggestionsMinimumDistance = 2
+		if names := at.SuggestionsFor(typed); len(names) > 0 {
+			return "did you mean `" + at.CommandPath() + " " + names[0] + "`? " + next
+		}
+	}
+	return next
+}
+
+// flagNames are the flags that a command takes.
+func flagNames(c *cobra.Command) []string {
+	var names []string
+	add := func(f *pflag.Flag) { names = append(names, f.Name) }
+	c.Flags().VisitAll(add)
+	c.InheritedFlags().VisitAll(add)
+	return names
+}
+
+// near asks cobra, which compares names of commands alone, for names near to one.
+func near(names []string, typed string) []string {
+	c := &cobra.Command{SuggestionsMinimumDistance: 2}
+	for _, n := range names {
+		c.AddCommand(&cobra.Command{Use: n, Run: func(*cobra.Command, []string) {}})
+	}
+	return c.SuggestionsFor(typed)
+}
+
 // safeUsage keeps cobra's complaint but not what was typed for a value.
-func safeUsage(err error) string {
+func safeUsage(err error, at *cobra.Command) string {
 	s := err.Error()
 	typed := ""
 	switch {
+	case strings.HasPrefix(s, "unknown command") && at != nil && at.HasParent() && !at.HasAvailableSubCommands():
+		return "`" + at.CommandPath() + "` takes no arguments"
 	case strings.HasPrefix(s, "unknown command"):
 		s, typed = "unknown command", quoted(s)
 	case strings.HasPrefix(s, "unknown flag: "):
