@@ -49,10 +49,21 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 		if e.Policy != nil {
 			action = audit.ResourcePolicy
 		}
-		return v.audit.Append(tx, resourceEvent(actor, action, r, map[string]string{"changed": joinNames(changed(old, r))}))
+		if err := v.audit.Append(tx, resourceEvent(actor, action, r, map[string]string{"changed": joinNames(changed(old, r))})); err != nil {
+			return err
+		}
+		if err := v.withUses(tx, &r); err != nil {
+			return err
+		}
+		if e.Policy != nil && usedUp(r) {
+			r.Remarks = append(r.Remarks, "it has been used "+utoa(r.Uses)+" times, and the policy allows "+utoa(r.Policy.MaxUses)+": it is exhausted")
+		}
+		return nil
 	})
 	return r, err
 }
+
+func usedUp(r Resource) bool { return r.Policy.MaxUses > 0 && r.Uses >= r.Policy.MaxUses }
 
 // edited applies e to a copy of old, validates the whole, and seals what is new under the next version.
 func (v *Vault) edited(old Resource, e Edit) (Resource, error) {

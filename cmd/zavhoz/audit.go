@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,14 +27,14 @@ func newAuditList(a *app) *cobra.Command {
 	var limit int
 	c := &cobra.Command{
 		Use: "list", Short: "List records, newest first", Args: cobra.NoArgs, Aliases: []string{"ls"},
-		Example: "  zavhoz audit list --outcome denied\n  zavhoz audit list --handle prod_vps_1 --limit 100 --json",
+		Example: "  zavhoz audit list --outcome denied --since 24h\n  zavhoz audit list --handle prod_vps_1 --limit 100 --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := a.client()
 			if err != nil {
 				return err
 			}
 			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			for k, v := range map[string]string{"actor": actor, "action": action, "handle": handle, "outcome": outcome, "since": since} {
+			for k, v := range map[string]string{"actor": actor, "action": action, "handle": handle, "outcome": outcome, "since": sinceTime(since, time.Now())} {
 				if v != "" {
 					q.Set(k, v)
 				}
@@ -44,9 +46,9 @@ func newAuditList(a *app) *cobra.Command {
 			return a.show(page, func(w io.Writer) {
 				var rows [][]string
 				for _, r := range page.Items {
-					rows = append(rows, []string{fmt.Sprint(r.Seq), r.Time.Local().Format("2006-01-02 15:04:05"), r.Actor.Name, dash(r.Actor.Door), string(r.Action), string(r.Outcome), dash(r.Handle), dash(r.Code)})
+					rows = append(rows, []string{fmt.Sprint(r.Seq), r.Time.Local().Format("2006-01-02 15:04:05"), r.Actor.Name, dash(r.Actor.Door), string(r.Action), string(r.Outcome), dash(r.Handle), dash(r.Code), dash(wayOut(r))})
 				}
-				table(w, []string{"SEQ", "WHEN", "WHO", "DOOR", "ACTION", "OUTCOME", "HANDLE", "CODE"}, rows)
+				table(w, []string{"SEQ", "WHEN", "WHO", "DOOR", "ACTION", "OUTCOME", "HANDLE", "CODE", "DETAIL"}, rows)
 			})
 		},
 	}
@@ -55,9 +57,38 @@ func newAuditList(a *app) *cobra.Command {
 	fl.StringVar(&action, "action", "", "only this action, e.g. run.start")
 	fl.StringVar(&handle, "handle", "", "only of this handle")
 	fl.StringVar(&outcome, "outcome", "", "allowed, denied or failed")
-	fl.StringVar(&since, "since", "", "not before this time (RFC 3339)")
+	fl.StringVar(&since, "since", "", "not before this time (RFC 3339), or no longer ago than this (24h)")
 	fl.IntVar(&limit, "limit", 50, "at most this many")
 	return c
+}
+
+// sinceTime turns a duration into the time that long ago; what is none is left to the daemon to judge.
+func sinceTime(s string, now time.Time) string {
+	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		return now.Add(-d).UTC().Format(time.RFC3339)
+	}
+	return s
+}
+
+// maxDetail is the longest detail in the table, in characters; --json has it whole.
+const maxDetail = 80
+
+// wayOut tells in one line where a run went: the host, the method and the status of a request, what was asked of a server, what happened at a database.
+func wayOut(r audit.Record) string {
+	if !strings.HasPrefix(string(r.Action), "egress.") {
+		return ""
+	}
+	var words []string
+	for _, k := range []string{"method", "host", "status", "event", "what", "command", "target"} {
+		v := r.Detail[k]
+		if k == "host" && v != "" && r.Detail["port"] != "443" {
+			v += ":" + r.Detail["port"]
+		}
+		if v != "" {
+			words = append(words, v)
+		}
+	}
+	return shortened(strings.Join(words, " "), maxDetail)
 }
 
 func newAuditVerify(a *app) *cobra.Command {

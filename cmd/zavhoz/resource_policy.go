@@ -57,14 +57,15 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 				return err
 			}
 			a.warnStrangers(cmd.Context(), after)
+			a.remarks(after)
 			return a.showResource(after)
 		},
 	}
 	fl := c.Flags()
 	fl.StringArrayVar(&f.agents, "agent", nil, "let this agent use it (naming any restricts it to those named)")
 	fl.StringArrayVar(&f.noAgents, "no-agent", nil, "no longer name this agent")
-	fl.StringSliceVar(&f.deliveries, "delivery", nil, "deliveries allowed: broker, ssh, env, file, none")
-	fl.StringArrayVar(&f.hosts, "host", nil, `hosts it may reach: "host[:port] [METHOD,…] [/path/*]"`)
+	fl.StringSliceVar(&f.deliveries, "delivery", nil, "deliveries allowed: broker, ssh, env, file, none (replaces those it had)")
+	fl.StringArrayVar(&f.hosts, "host", nil, `hosts it may reach: "host[:port] [METHOD,…] [/path/*]" (repeatable; replaces those it had)`)
 	fl.StringVar(&f.pin, "pin", "", "name of the pinned command that follows --")
 	fl.StringVar(&f.unpin, "unpin", "", "remove the pinned command of this name")
 	fl.StringVar(&f.hash, "pin-hash", "auto", "SHA-256 of the pinned binary: auto (and of the files that its arguments name), none, or the hash itself")
@@ -72,16 +73,16 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 	fl.StringSliceVar(&f.pinEnv, "pin-env", nil, "plain variables that a caller may set for the pinned command")
 	fl.BoolVar(&f.pinStdin, "pin-stdin", false, "the caller may give the pinned command standard input")
 	fl.BoolVar(&f.pinOpen, "pin-open", false, "start the pinned command without walls: for docker, or a network of its own; it can take the value anywhere")
-	fl.StringArrayVar(&f.exec, "exec", nil, "servers: patterns of remote commands allowed (default: any)")
+	fl.StringArrayVar(&f.exec, "exec", nil, "servers: patterns of remote commands allowed; none: any again (repeatable; replaces those it had)")
 	fl.BoolVar(&f.sftp, "sftp", false, "servers: sftp, scp and rsync too where --exec names patterns; they write any file that the user may")
 	fl.BoolVar(&f.sshAgent, "ssh-agent", false, "servers: a run's own ssh may use a restricted agent, to jump through this server (ProxyJump)")
-	fl.StringArrayVar(&f.passThrough, "pass-through", nil, `hosts that its runs reach through a plain tunnel, without a credential, recorded: "registry.npmjs.org", host:port, "none" (repeatable)`)
+	fl.StringArrayVar(&f.passThrough, "pass-through", nil, `hosts that its runs reach through a plain tunnel, without a credential, recorded: "registry.npmjs.org", host:port; none: no such host (repeatable; replaces those it had)`)
 	fl.StringVar(&f.approval, "approval", "", "none, or always: a person approves each run")
 	fl.StringVar(&f.minLevel, "min-level", "", "weakest isolation it is used at: open, proxied, basic, sealed, vaulted")
 	fl.Uint64Var(&f.maxUses, "max-uses", 0, "uses over all leases; 0 for no limit")
 	fl.DurationVar(&f.maxTTL, "max-ttl", 0, "longest life of one lease")
 	fl.StringVar(&f.expires, "expires", "", "when it may no longer be used: a duration from now (720h), a time (RFC 3339) or never")
-	fl.StringSliceVar(&f.resolve, "resolve", nil, "host=ip for internal services")
+	fl.StringSliceVar(&f.resolve, "resolve", nil, "host=ip for internal services; none: none again (replaces those it had)")
 	fl.BoolVar(&f.private, "allow-private", false, "it may reach private addresses")
 	fl.StringVar(&f.ca, "upstream-ca", "", "@FILE of PEM certificates to trust for its hosts, or none")
 	fl.BoolVar(&f.reset, "reset", false, "start from the default policy")
@@ -104,6 +105,7 @@ func changesPolicy(cmd *cobra.Command) bool {
 
 // apply changes p as the flags say.
 func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []string) error {
+	var err error
 	set := cmd.Flags().Changed
 	if f.reset {
 		*p = policy.Policy{}
@@ -126,7 +128,9 @@ func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []strin
 		}
 	}
 	if set("exec") {
-		p.Exec = f.exec
+		if p.Exec, err = emptied("exec", f.exec); err != nil {
+			return err
+		}
 	}
 	if set("sftp") {
 		p.SFTP = f.sftp
@@ -138,7 +142,9 @@ func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []strin
 		return err
 	}
 	if set("resolve") {
-		p.Resolve = f.resolve
+		if p.Resolve, err = emptied("resolve", f.resolve); err != nil {
+			return err
+		}
 	}
 	if set("allow-private") {
 		p.Private = f.private
@@ -170,16 +176,28 @@ func (f *policyFlags) apply(cmd *cobra.Command, p *policy.Policy, pinned []strin
 	return f.applyPins(p, pinned)
 }
 
+// emptied is what a flag that replaces a list gives: nothing for none, which stands alone.
+func emptied(flag string, given []string) ([]string, error) {
+	switch {
+	case !slices.Contains(given, "none"):
+		return given, nil
+	case len(given) > 1:
+		return nil, fault.New(fault.InvalidArgument, "--"+flag+" none stands alone: it empties the list", "give either none or the entries that are to be there")
+	}
+	return nil, nil
+}
+
 // applyPassThrough replaces the hosts that are passed through, each in its canonical form; "none" names none.
 func (f *policyFlags) applyPassThrough(cmd *cobra.Command, p *policy.Policy) error {
 	if !cmd.Flags().Changed("pass-through") {
 		return nil
 	}
 	p.PassThrough = nil
-	if slices.Equal(f.passThrough, []string{"none"}) {
-		return nil
+	entries, err := emptied("pass-through", f.passThrough)
+	if err != nil {
+		return err
 	}
-	for _, entry := range f.passThrough {
+	for _, entry := range entries {
 		r, err := policy.ParsePassThrough(entry)
 		if err != nil {
 			return err
