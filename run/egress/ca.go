@@ -100,7 +100,7 @@ func (a *authority) certificate(host string, now time.Time) (*tls.Certificate, e
 	if c := a.leaves[host]; c != nil && (now.Add(renewal).Before(c.Leaf.NotAfter) || c.Leaf.NotAfter.Equal(a.cert.NotAfter)) {
 		return c, nil
 	}
-	end := now.Add(leafLife)
+	end := now.Add(leafLife - skew)
 	if end.After(a.cert.NotAfter) {
 		end = a.cert.NotAfter
 	}

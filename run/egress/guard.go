@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"net/http"
 	"slices"
 	"sync"
@@ -105,7 +106,7 @@ func (g *guard) learn(value secret.Secret, placeholder string) {
 // fold keeps a value for named.
 func (g *guard) fold(value secret.Secret) {
 	small := bytes.ToLower(value.Reveal())
-	if len(small) < redact.FloorLen || slices.ContainsFunc(g.folded, func(f []byte) bool { return bytes.Equal(f, small) }) {
+	if len(small) < redact.FloorLen || slices.ContainsFunc(g.folded, func(f []byte) bool { return subtle.ConstantTimeCompare(f, small) == 1 }) {
 		clear(small)
 		return
 	}
