@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -87,6 +88,7 @@ func runWithResource(d Deps) mcp.Tool {
 			"There is no other network. A server is reached as ssh HANDLE, a database by its URL variable. " +
 			`["ssh", HANDLE, COMMAND…] alone is quickest for one command on a server. A command that the operator pinned (pinned_commands) is run as it is written there with its {holes} filled, ` +
 			`or as ["pin:NAME", VALUE…], and may hold the value itself. background:true returns at once with a run_id for get_run and stop_run. ` +
+			"changes are held beside an overlaid folder: the next run does not see them until the operator keeps them. " +
 			`Example: {"resources":["openai_main"],"command":["sh","-c","curl -sS https://api.openai.com/v1/models -H \"Authorization: Bearer $OPENAI_API_KEY\""]}`,
 		Input: schema(`"resources":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"string","maxLength":64},"description":"handles or lease ids"},`+
 			`"command":{"type":"array","minItems":1,"maxItems":256,"items":{"type":"string","maxLength":32768},"description":"argv"},`+
@@ -120,11 +122,23 @@ func runWithResource(d Deps) mcp.Tool {
 				},
 			})
 			if err != nil {
-				return mcp.Result{}, refused(ctx, d, who, in.Resources, err)
+				return mcp.Result{}, refused(ctx, d, who, in.Resources, oneWord(err, in.Command))
 			}
 			return runView(ends(res), true), nil
 		},
 	}
+}
+
+// oneWord explains argv to who gave a whole command line as the name of a program.
+func oneWord(err error, argv []string) error {
+	code := fault.CodeOf(err)
+	if len(argv) != 1 || !strings.ContainsAny(strings.TrimSpace(argv[0]), " \t\n") || code != fault.BinaryMissing && code != fault.CommandNotPinned {
+		return err
+	}
+	f := fault.Of(err)
+	again := fault.New(f.Code, f.Message, `command is argv, one word an element: ["ls","-l"], not ["ls -l"]; a shell's line is ["sh","-c",LINE]`).Because(err)
+	again.Details = f.Details
+	return again
 }
 
 // unplanned are the refusals that a run meets after it is authorised and before it is recorded: the engine decides them, and nobody else writes them down.
@@ -217,7 +231,7 @@ func runView(r run.Result, tail bool) mcp.Result {
 		text += " More with next_offset."
 	}
 	if n := len(r.Changes); n > 0 {
-		text += fmt.Sprintf(" %s held beside the folder: the operator keeps or discards them (`zavhoz runs keep %s`).", plural(n, "change"), r.RunID)
+		text += fmt.Sprintf(" %s held beside the folder, not in it: no later run sees them until the operator keeps them (`zavhoz runs keep %s`).", plural(n, "change"), r.RunID)
 	}
 	if len(r.Denials) > 0 {
 		text += " Requests were refused: see denials."

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,7 +15,12 @@ func TestStopLosesNoHeldChanges(t *testing.T) {
 	p.ok("workdir", "add", project, "--mode", "overlay")
 	d := p.open()
 	d.greet()
-	d.tool("run_with_resource", map[string]any{"resources": []string{"openai"}, "command": []string{"touch", "made"}, "cwd": project}, nil)
+	var told toolResult
+	decode(t, string(d.ask("tools/call", map[string]any{"name": "run_with_resource", "arguments": map[string]any{
+		"resources": []string{"openai"}, "command": []string{"touch", "made"}, "cwd": project}})), &told)
+	if !strings.Contains(fmt.Sprint(told.Content), "no later run sees them until the operator keeps them") {
+		t.Errorf("the agent is told %s", told.Content)
+	}
 
 	if out := p.ok("status"); !strings.Contains(out, "held changes: 1 run") {
 		t.Errorf("status said %s", out)
