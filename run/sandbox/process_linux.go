@@ -39,6 +39,7 @@ type Process struct {
 	let    bool
 	ending *time.Timer
 
+	ran  chan struct{} // closed once Run knows
 	done chan struct{}
 	exit process.Exit
 	late error // a step that failed after the word
@@ -240,6 +241,7 @@ func (p *Process) Run() error {
 	}
 	p.let = true
 	p.mu.Unlock()
+	defer close(p.ran)
 	if _, err := p.ctl.Write([]byte{goAhead}); err != nil {
 		return fault.New(fault.Canceled, "the run ended before its command started", "").Because(err)
 	}
@@ -274,8 +276,12 @@ func (p *Process) live() {
 	if p.ending != nil {
 		p.ending.Stop()
 	}
+	let := p.let
 	p.mu.Unlock()
 	p.exit.PipesCut = p.streams.finish(p.spec.WaitDelay)
+	if let {
+		<-p.ran // it still reads why the command was not executed
+	}
 	p.box.ended(p)
 	p.release()
 }

@@ -100,7 +100,7 @@ func (b *Box) start(ctx context.Context, spec Spec) (*Process, error) {
 			return nil, err
 		}
 	}
-	p := &Process{box: b, spec: spec, done: make(chan struct{}), listeners: map[string]net.Listener{}}
+	p := &Process{box: b, spec: spec, ran: make(chan struct{}), done: make(chan struct{}), listeners: map[string]net.Listener{}}
 	if err := p.prepare(dirs); err != nil {
 		p.release()
 		return nil, err

@@ -120,7 +120,7 @@ func TestAWorkdirThatIsSwappedIsNotShown(t *testing.T) {
 			if err := swap(); err != nil {
 				t.Fatal(err)
 			}
-			p := &Process{box: b, spec: spec, done: make(chan struct{}), listeners: map[string]net.Listener{}}
+			p := &Process{box: b, spec: spec, ran: make(chan struct{}), done: make(chan struct{}), listeners: map[string]net.Listener{}}
 			err = p.prepare(dirs)
 			if err == nil {
 				err = p.ready(context.Background())
