@@ -173,7 +173,7 @@ func TestAttack46_TheAuthorityOfARun(t *testing.T) {
 				}
 				own++
 				seen = append(seen, fmt.Sprintf("%x", cert.RawSubjectPublicKeyInfo))
-				if !slices.Equal(cert.PermittedDNSDomains, []string{upstreamHost}) || !cert.PermittedDNSDomainsCritical || !cert.MaxPathLenZero || time.Until(cert.NotAfter) > 25*time.Hour || len(cert.ExcludedIPRanges) == 0 {
+				if !slices.Equal(cert.PermittedDNSDomains, []string{upstreamHost}) || !cert.PermittedDNSDomainsCritical || !cert.MaxPathLenZero || time.Until(cert.NotAfter) > 26*time.Hour || len(cert.ExcludedIPRanges) == 0 {
 					t.Errorf("%v %v %v %v", cert.PermittedDNSDomains, cert.MaxPathLenZero, cert.NotAfter, cert.ExcludedIPRanges)
 				}
 			}

@@ -60,7 +60,7 @@ func (e *Engine) closeBox(l *live, box *sandbox.Box) {
 
 // spec packs the environment: what every command gets, what leads to the proxy, what stands for the resources.
 func (o *outfit) spec(w within) (sandbox.Spec, error) {
-	base := append(append(deliver.BaseEnv(o.box.Home()), o.box.Environment()...), o.extra...)
+	base := merged(deliver.BaseEnv(o.box.Home()), o.box.Environment(), o.extra)
 	if o.first != "" {
 		base = append(slices.DeleteFunc(base, func(v string) bool { return strings.HasPrefix(v, "PATH=") }), "PATH="+o.first+":"+deliver.SafePath)
 	}
@@ -72,6 +72,22 @@ func (o *outfit) spec(w within) (sandbox.Spec, error) {
 	return sandbox.Spec{
 		Binary: w.binary, Argv: w.argv, Env: parcel.Env, Dir: w.dir, Files: o.files, Listen: o.listen, Inherit: append(parcel.Files, w.inherit...), Input: w.input,
 	}, nil
+}
+
+// merged joins environments: of a variable that several set the last holds.
+func merged(lists ...[]string) []string {
+	at := map[string]int{}
+	var out []string
+	for _, kv := range slices.Concat(lists...) {
+		name, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[name]; ok {
+			out[i] = kv
+			continue
+		}
+		at[name] = len(out)
+		out = append(out, kv)
+	}
+	return out
 }
 
 // see starts what spec says, serves it, and sees it to its end; when ctx ends it stops it.

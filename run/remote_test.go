@@ -67,12 +67,12 @@ func TestRemoteExitCodeAndStreams(t *testing.T) {
 	}
 }
 
-// A secret of another resource, delivered to the server long ago, is masked on its way back.
+// A secret of another resource, delivered to the server long ago, is masked on its way back. The mark does not say whose: the agent may not know of that one.
 func TestAttack68_ASecretReadBackFromTheServer(t *testing.T) {
 	h := sshHouse(t, sshtest.Start(t, sshtest.Options{}))
 	h.add("bot", map[string]string{"token": token}, policy.Policy{}, nil)
 	res := mustRun(t, newEngine(t, h, nil), remote("echo BOT_TOKEN="+token))
-	if res.Stdout != "BOT_TOKEN=[redacted:bot.token]\n" {
+	if res.Stdout != "BOT_TOKEN=[redacted]\n" {
 		t.Errorf("%q", res.Stdout)
 	}
 	for _, ev := range h.happened() {

@@ -612,7 +612,7 @@ func TestARunWhoseOutputIsCaptured(t *testing.T) {
 	h.edit("bot", func(r *vault.Resource) { r.Policy = pinTo(script(t, `echo "token `+minted+`"; echo why >&2; exit 3`)) })
 	r = request(h.resources["bot"].Policy.Pins[0].Argv...)
 	r.Capture = &capture.Spec{Handle: "fourth", Fields: map[string]capture.Field{"value": {Pattern: `token (\S+)`}}}
-	if res := mustRun(t, e, r); res.ExitCode != 3 || res.Stdout != "" || res.Stderr != "why\n" || res.Captured != nil {
+	if res := mustRun(t, e, r); res.ExitCode != 3 || res.Stdout != "" || res.Stderr != "" || res.Captured != nil {
 		t.Errorf("%+v", res)
 	}
 	if len(k.kept) != 1 {

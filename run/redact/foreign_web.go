@@ -160,7 +160,7 @@ func plainValue(v []byte) bool {
 	case "password", "passwd", "pass", "pwd", "pw", "secret", "token", "your-password", "your_password", "yourpassword":
 		return true
 	}
-	if strings.HasPrefix(s, "[redacted:") && strings.IndexByte(s, ']') == len(s)-1 {
+	if s == "[redacted]" || strings.HasPrefix(s, "[redacted:") && strings.IndexByte(s, ']') == len(s)-1 {
 		return true
 	}
 	if strings.Trim(s, "*") == "" || strings.Trim(s, "x") == "" || strings.Trim(s, ".") == "" {

@@ -246,7 +246,7 @@ rev) all | while IFS= read -r l; do printf '%s\n' "$l" | rev ; done ;;
 stderr) all >&2 ;;
 slow) all | while IFS= read -r l; do printf '%.20s' "$l"; sleep 0.05; printf '%s\n' "$(printf '%s' "$l" | cut -c21-)"; done ;;
 fail) all; exit 7 ;;
-cut) i=0; while [ $i -lt 3000 ]; do echo "noise $i $(printenv | head -c 40)"; i=$((i+1)); done; all ;;
+cut) n=$(printenv | head -c 40); i=0; while [ $i -lt 3000 ]; do echo "noise $i $n"; i=$((i+1)); done; all ;;
 hang) all; sleep 60 ;;
 stdin) cat; all ;;
 file) cat "$SECRET_VALUE_FILE" ;;
