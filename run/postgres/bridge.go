@@ -32,11 +32,11 @@ const drainTimeout = 5 * time.Second
 func (s *session) bridge() {
 	up := &relay{src: bufio.NewReaderSize(s.up.conn, bufferLen), dst: s.child, mask: s.f.o.Mask, received: &s.received}
 	up.ready = func() { s.asked.Store(s.sent.Load()) }
-	err := up.greet(s.greeting())
+	err := up.contained(func() error { return up.greet(s.greeting()) })
 	if err == nil {
 		var wg sync.WaitGroup
 		wg.Go(s.upstream)
-		err = up.run()
+		err = up.contained(up.run)
 		s.wind(err, up.gone)
 		wg.Wait()
 	}
@@ -78,6 +78,7 @@ func (s *session) greeting() []pgproto3.BackendMessage {
 
 // upstream carries what the child says, as it is. When the child ends the server is told, and gets time to finish.
 func (s *session) upstream() {
+	defer contain(func() { _ = s.up.conn.Close() })
 	_, _ = io.Copy(&counted{s.up.conn, &s.sent}, s.in)
 	half, ok := s.up.conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
@@ -94,7 +95,7 @@ func (s *session) broken(err error) *refusal {
 		return over
 	case errors.Is(err, errMask):
 		return refuse(stateInternal, fault.OutputWithheld, s.f.o.Handle+": a reply could not be masked, or too much of it had to be", "ask for less of what is secret")
-	case errors.Is(err, errMaskLength):
+	case errors.Is(err, errMaskLength), errors.Is(err, errDefect):
 		return refuse(stateInternal, fault.Internal, "something went wrong inside zavhoz", "see the daemon's log")
 	case errors.Is(err, errFraming):
 		return refuse(stateProtocol, fault.ConnectionFailed, s.f.o.Handle+": the server does not keep to the protocol", "a person looks at the server")

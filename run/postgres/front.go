@@ -188,7 +188,10 @@ func (f *Front) stop(busy []*session) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, s := range busy {
-		wg.Go(func() { _ = s.up.pg.CancelRequest(ctx) })
+		wg.Go(func() {
+			defer contain(func() {})
+			_ = s.up.pg.CancelRequest(ctx)
+		})
 	}
 	wg.Wait()
 }
@@ -196,11 +199,17 @@ func (f *Front) stop(busy []*session) {
 // record tells an event, and remembers that one could not be told.
 func (f *Front) record(e Event) error {
 	e.Handle = f.o.Handle
-	err := f.o.Record(e)
+	err := f.told(e)
 	if err != nil {
 		f.unsaid.Store(true)
 	}
 	return err
+}
+
+// told makes a record that fails of one that panics.
+func (f *Front) told(e Event) (err error) {
+	defer contain(func() { err = errDefect })
+	return f.o.Record(e)
 }
 
 // same tells whether the child may say so: by the name it was given, or by the true one.

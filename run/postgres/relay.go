@@ -45,6 +45,12 @@ func (r *relay) greet(messages []pgproto3.BackendMessage) error {
 	return r.flush()
 }
 
+// contained makes an error of a panic, after which nobody knows what dst holds.
+func (r *relay) contained(do func() error) (err error) {
+	defer contain(func() { r.torn, err = true, errDefect })
+	return do()
+}
+
 // run ends with the error of the side that ended first; io.EOF is the server's ordinary end.
 func (r *relay) run() error {
 	for {

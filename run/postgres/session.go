@@ -29,6 +29,7 @@ type session struct {
 // answer serves a connection from its first packet to its end.
 func (f *Front) answer(c net.Conn) {
 	s := &session{f: f, child: c, in: bufio.NewReaderSize(c, bufferLen/2)}
+	defer contain(func() { _ = f.record(Event{Kind: Denied, Conn: s.n, Code: fault.Internal}) })
 	_ = c.SetDeadline(time.Now().Add(f.o.StartupTimeout))
 	code, body, ok := s.hello()
 	switch {
