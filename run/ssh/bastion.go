@@ -83,6 +83,7 @@ func NewBastion(o BastionOptions) (*Bastion, error) {
 		return nil, errOptions
 	}
 	o.Limits.setDefaults()
+	o.Record = recorder(o.Record)
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,9 @@ type bedOptions struct {
 	limits ssh.Limits
 	target func(*ssh.Target)
 	server sshtest.Options
+
+	connect func(context.Context) (*ssh.Session, error) // instead of the bed's own server
+	change  func(*ssh.BastionOptions)
 }
 
 func newBed(t testing.TB, o bedOptions) *bed {
@@ -62,7 +65,7 @@ func newBed(t testing.TB, o bedOptions) *bed {
 	learn := func(name string, s secret.Secret) { _, _ = text.Add(name, s), fill.Add(name, s) }
 	learn("weather_bot.token", secret.FromString(planted))
 	var once sync.Once
-	bastion, err := ssh.NewBastion(ssh.BastionOptions{
+	options := ssh.BastionOptions{
 		Handle: "prod_vps_1", User: b.server.User, Exec: o.exec, Copy: o.copy, Jump: o.jump, Limits: o.limits, Record: b.record,
 		Connect: func(ctx context.Context) (*ssh.Session, error) {
 			s, err := pool.Connect(ctx, tg)
@@ -77,7 +80,14 @@ func newBed(t testing.TB, o bedOptions) *bed {
 		},
 		Mask: func(w io.Writer) io.WriteCloser { return text.Stream(w) },
 		Fill: func(w io.Writer) io.WriteCloser { return fill.Stream(w) },
-	})
+	}
+	if o.connect != nil {
+		options.Connect = o.connect
+	}
+	if o.change != nil {
+		o.change(&options)
+	}
+	bastion, err := ssh.NewBastion(options)
 	if err != nil {
 		t.Fatal(err)
 	}

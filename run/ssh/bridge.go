@@ -50,24 +50,30 @@ func (b *bridge) serve(reqs <-chan *xssh.Request) {
 	b.work.Go(func() { _, _ = io.Copy(io.Discard, b.ch.Stderr()) }) // a client has no business there
 	late := time.AfterFunc(b.o.Limits.Begin, func() { _ = b.ch.Close() })
 	for r := range reqs {
-		ok := false
-		switch r.Type {
-		case string(KindExec), string(KindShell), string(KindSubsystem):
-			if ok = !b.asked; ok {
-				b.asked = true
-				late.Stop()
-				a, err := parseAsk(r)
-				b.work.Go(func() { b.run(a, err) })
-			}
-		default:
-			ok = b.control(r)
-		}
-		_ = r.Reply(ok, nil)
+		b.request(r, late)
 	}
 	late.Stop()
 	b.cancel()
 	_ = b.ch.Close()
 	b.work.Wait()
+}
+
+// request takes one; late is the end of a session that asks for no command.
+func (b *bridge) request(r *xssh.Request, late *time.Timer) {
+	defer contain(b.c.hangUp)
+	ok := false
+	switch r.Type {
+	case string(KindExec), string(KindShell), string(KindSubsystem):
+		if ok = !b.asked; ok {
+			b.asked = true
+			late.Stop()
+			a, err := parseAsk(r)
+			b.work.Go(func() { b.run(a, err) })
+		}
+	default:
+		ok = b.control(r)
+	}
+	_ = r.Reply(ok, nil)
 }
 
 // control takes what belongs to a session besides its purpose.

@@ -17,6 +17,7 @@ import (
 // run does what the session is for, and tells the client how it ended. One goroutine reads the client's input until the client has gone, as what it still
 // sends must not pile up: two would hear of the end only once.
 func (b *bridge) run(a ask, err error) {
+	defer contain(b.c.hangUp)
 	exit, err := b.guarded(a, err)
 	b.finish(exit, err)
 	if b.unkept.Load() {
@@ -138,8 +139,14 @@ func (b *bridge) carry(s *Session, a ask) (Exit, error) {
 		}
 		breaks()
 	}
-	out.Go(func() { b.output(a, b.ch, s.ch, withhold) })
-	out.Go(func() { b.text(stderr{b}, s.ch.Stderr(), withhold) })
+	out.Go(func() {
+		defer guard(withhold)
+		b.output(a, b.ch, s.out, withhold)
+	})
+	out.Go(func() {
+		defer guard(withhold)
+		b.text(stderr{b}, s.err, withhold)
+	})
 	out.Wait()
 	end := <-ended
 	switch {
@@ -156,7 +163,7 @@ func (b *bridge) carry(s *Session, a ask) (Exit, error) {
 // begin asks the server for what the client asked for.
 func (b *bridge) begin(s *Session, a ask) error {
 	if b.term != nil {
-		ok, err := s.ch.SendRequest("pty-req", true, xssh.Marshal(b.term))
+		ok, err := s.request("pty-req", xssh.Marshal(b.term))
 		if err == nil && !ok {
 			b.say(b.o.Handle + ": the server gives no terminal")
 		}
@@ -164,7 +171,7 @@ func (b *bridge) begin(s *Session, a ask) error {
 	for _, v := range b.vars {
 		_, _ = s.ch.SendRequest("env", false, xssh.Marshal(v))
 	}
-	ok, err := s.ch.SendRequest(string(a.kind), true, a.payload())
+	ok, err := s.request(string(a.kind), a.payload())
 	switch {
 	case err != nil:
 		return failed(s.target, Broken, err)
@@ -194,6 +201,7 @@ func (b *bridge) steer(s *Session, eow <-chan struct{}, over <-chan struct{}) {
 
 // input carries the client's input to the server, which may take no more of it before it ends.
 func (b *bridge) input(s *Session) {
+	defer contain(b.c.hangUp)
 	buf := make([]byte, 32<<10)
 	b.resume()
 	refused := false
@@ -202,7 +210,7 @@ func (b *bridge) input(s *Session) {
 		if n > 0 && !refused {
 			b.c.conn.took(n)
 			resume := b.c.conn.stall()
-			_, werr := s.ch.Write(buf[:n])
+			_, werr := s.in.Write(buf[:n])
 			resume()
 			b.sent.Add(int64(n))
 			refused = werr != nil
@@ -211,7 +219,7 @@ func (b *bridge) input(s *Session) {
 			break
 		}
 	}
-	_ = s.ch.CloseWrite()
+	_ = s.in.Close()
 }
 
 // say writes a line of ours on the client's stderr.
@@ -261,11 +269,11 @@ func (b *bridge) finish(exit Exit, err error) {
 	_ = b.ch.CloseWrite()
 }
 
-// abandon ends a session that nobody reads any more: TERM, then the session's end, at which a terminal hangs up, and after a grace the connection's.
+// abandon ends a session that nobody reads any more: TERM, then the session's end, at which a terminal hangs up, and after a grace it is left.
 func (s *Session) abandon(over <-chan struct{}) {
-	timer := time.AfterFunc(s.pool.o.Grace, func() { _ = s.link.client.Close() })
+	timer := time.AfterFunc(s.pool.o.Grace, s.leave)
 	defer timer.Stop()
-	_, _ = s.ch.SendRequest("signal", false, xssh.Marshal(struct{ Signal string }{string(xssh.SIGTERM)}))
+	s.term()
 	_ = s.ch.Close()
 	<-over
 }

@@ -39,6 +39,7 @@ func (c *client) serve() {
 	defer c.gone()
 	defer c.idle.Stop()
 	defer c.hangUp()
+	defer contain(c.hangUp)
 	s, channels, reqs, err := xssh.NewServerConn(c.conn, c.b.config)
 	if err != nil {
 		return // no word of it: whoever speaks no ssh gets no answer, and the run's own log is no place for what it sent
@@ -50,30 +51,41 @@ func (c *client) serve() {
 	var global sync.WaitGroup
 	global.Go(func() { c.globals(reqs) })
 	for nc := range channels {
-		switch nc.ChannelType() {
-		case "session":
-			c.session(nc)
-		case "direct-tcpip":
-			c.jump(nc)
-		default:
-			c.refuseChannel(nc)
-		}
+		c.channel(nc)
 	}
 	c.gone()
 	global.Wait()
 	c.wait.Wait()
 }
 
+// channel begins what a client opens.
+func (c *client) channel(nc xssh.NewChannel) {
+	defer contain(c.hangUp)
+	switch nc.ChannelType() {
+	case "session":
+		c.session(nc)
+	case "direct-tcpip":
+		c.jump(nc)
+	default:
+		c.refuseChannel(nc)
+	}
+}
+
 // globals refuses all requests of the connection. Signs of life want any answer, and get one.
 func (c *client) globals(reqs <-chan *xssh.Request) {
 	for r := range reqs {
-		_ = r.Reply(false, nil)
-		switch r.Type {
-		case "tcpip-forward":
-			c.denied("remote-forward", c.b.o.Handle+": forwarding a port of the server (-R) is refused; run what needs it on the server itself")
-		case "streamlocal-forward@openssh.com":
-			c.denied("remote-forward", c.b.o.Handle+": forwarding a socket of the server (-R) is refused; run what needs it on the server itself")
-		}
+		c.global(r)
+	}
+}
+
+func (c *client) global(r *xssh.Request) {
+	defer contain(c.hangUp)
+	_ = r.Reply(false, nil)
+	switch r.Type {
+	case "tcpip-forward":
+		c.denied("remote-forward", c.b.o.Handle+": forwarding a port of the server (-R) is refused; run what needs it on the server itself")
+	case "streamlocal-forward@openssh.com":
+		c.denied("remote-forward", c.b.o.Handle+": forwarding a socket of the server (-R) is refused; run what needs it on the server itself")
 	}
 }
 
@@ -115,6 +127,7 @@ func (c *client) session(nc xssh.NewChannel) {
 	c.wait.Go(func() {
 		defer c.b.unseat()
 		defer c.busy(-1)
+		defer contain(c.hangUp)
 		newBridge(c, ch).serve(reqs)
 	})
 }

@@ -145,6 +145,7 @@ func piecewise(m *messages, dst io.Writer, src io.Reader, failed func(error)) {
 			free <- b[:cap(b)]
 		}
 	}()
+	defer guard(failed) // before the rest is read: whoever waits for input would not end
 	timer := time.NewTimer(silence)
 	defer timer.Stop()
 	var err error

@@ -20,7 +20,6 @@ func (b *bridge) output(a ask, dst io.Writer, src io.Reader, failed func(error))
 	case a.kind == KindSubsystem && a.text == "sftp":
 		b.copy(&frames{m: m}, m.end, src, failed)
 	case a.kind == KindSubsystem, speaksBinary(a.line):
-		defer guard(failed)
 		piecewise(m, &shown{dst: m}, counted{src, &b.got}, failed)
 	default:
 		b.text(dst, src, failed)
@@ -47,7 +46,7 @@ func (b *bridge) copy(dst io.Writer, end func() error, src io.Reader, failed fun
 	}
 }
 
-// guard makes a withheld output of a redactor's defect.
+// guard is contain for those who carry output: it makes a withheld output of a redactor's defect.
 func guard(failed func(error)) {
 	if recover() != nil {
 		failed(errMask)

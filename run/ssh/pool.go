@@ -17,7 +17,7 @@ type Options struct {
 	OpenTimeout time.Duration // of opening a session on a pooled connection before it counts as dead; default 5 s
 	KeepAlive   time.Duration // between signs of life; default 30 s
 	Idle        time.Duration // after which an unused connection is closed; default 5 min
-	Grace       time.Duration // between TERM, closing the session and closing the connection; default 2 s
+	Grace       time.Duration // between TERM, closing the session and leaving it; default 2 s
 }
 
 // maxSessions is how many commands share a connection; OpenSSH's own limit is 10.
@@ -37,7 +37,8 @@ func (o *Options) setDefaults() {
 type Pool struct {
 	o     Options
 	mu    sync.Mutex
-	links map[string][]*link // by resource id
+	links map[string][]*link // by resource id: those that take sessions
+	all   map[*link]struct{} // those that live, retired ones too
 	shut  bool
 	wait  sync.WaitGroup
 }
@@ -56,7 +57,7 @@ type link struct {
 // NewPool makes an empty pool. Close it.
 func NewPool(o Options) *Pool {
 	o.setDefaults()
-	return &Pool{o: o, links: map[string][]*link{}}
+	return &Pool{o: o, links: map[string][]*link{}, all: map[*link]struct{}{}}
 }
 
 // Connect opens a session, on a pooled connection where one lives. The server has answered when it returns; nothing has been run yet.
@@ -79,11 +80,12 @@ func (p *Pool) Connect(ctx context.Context, t Target) (*Session, error) {
 	if err == nil {
 		return s, nil
 	}
-	p.release(l)
-	_ = l.client.Close()
 	if ctx.Err() != nil {
+		p.release(l)
 		return nil, ctx.Err()
 	}
+	p.discard(t.ID, l)
+	p.release(l)
 	return nil, failed(t, Sessions, err)
 }
 
@@ -125,19 +127,21 @@ func (p *Pool) fresh(ctx context.Context, t Target) (*link, error) {
 		_ = d.client.Close()
 		return nil, ErrClosed
 	}
-	p.links[t.ID] = append(p.links[t.ID], l)
+	p.links[t.ID], p.all[l] = append(p.links[t.ID], l), struct{}{}
 	p.wait.Go(func() {
 		_ = l.client.Wait()
 		close(l.dead)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.retire(t.ID, l)
+		delete(p.all, l)
 	})
 	p.wait.Go(func() { p.tend(t.ID, l) })
 	return l, nil
 }
 
-// open opens the session's channel, bounded: a connection whose other end has vanished would take minutes to say so.
+// open opens the session's channel, bounded: a connection whose other end has vanished would take minutes to say so. It never closes the connection: others
+// have their commands on it, and whether it is dead is for tend to find.
 func (p *Pool) open(ctx context.Context, t Target, l *link) (*Session, error) {
 	type opened struct {
 		ch   xssh.Channel
@@ -156,12 +160,18 @@ func (p *Pool) open(ctx context.Context, t Target, l *link) (*Session, error) {
 		if r.err != nil {
 			return nil, r.err
 		}
-		return &Session{pool: p, link: l, target: t, ch: r.ch, reqs: r.reqs}, nil
+		return newSession(p, l, t, r.ch, r.reqs), nil
 	case <-l.dead:
 	case <-ctx.Done():
 	case <-timer.C:
+		p.discard(t.ID, l)
 	}
-	_ = l.client.Close() // unblocks OpenChannel
+	go func() { // a session that comes late is not wanted any more
+		if r := <-result; r.err == nil {
+			go xssh.DiscardRequests(r.reqs)
+			_ = r.ch.Close()
+		}
+	}()
 	return nil, errNoSession
 }
 
@@ -174,6 +184,13 @@ func (p *Pool) release(l *link) {
 	if l.retired && l.sessions == 0 {
 		_ = l.client.Close()
 	}
+}
+
+// discard retires l.
+func (p *Pool) discard(id string, l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retire(id, l)
 }
 
 // retire runs under mu: no new session uses l; it is closed with the last.
@@ -232,10 +249,8 @@ func (p *Pool) Forget(id string) {
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.shut = true
-	for _, ls := range p.links {
-		for _, l := range ls {
-			_ = l.client.Close()
-		}
+	for l := range p.all {
+		_ = l.client.Close()
 	}
 	p.mu.Unlock()
 	p.wait.Wait()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	xssh "golang.org/x/crypto/ssh"
@@ -21,6 +22,17 @@ type Session struct {
 	ch     xssh.Channel
 	reqs   <-chan *xssh.Request
 	once   sync.Once
+	freed  sync.Once
+	left   context.Context // ends when the session is left: nobody waits for the server any more
+	cut    context.CancelFunc
+	streams
+}
+
+func newSession(p *Pool, l *link, t Target, ch xssh.Channel, reqs <-chan *xssh.Request) *Session {
+	s := &Session{pool: p, link: l, target: t, ch: ch, reqs: reqs}
+	s.left, s.cut = context.WithCancel(context.Background())
+	s.streams = detachable(s.left, ch)
+	return s
 }
 
 // Command is what a session runs.
@@ -60,21 +72,23 @@ func (s *Session) Close() {
 	s.once.Do(func() {
 		_ = s.ch.Close()
 		go xssh.DiscardRequests(s.reqs) // ends with the channel
-		s.pool.release(s.link)
+		s.free()
+		s.cut()
 	})
 }
 
-// Run runs the command and waits for its end. When ctx ends it sends TERM, then closes the session, then the connection, a grace apart each; the
+// Run runs the command and waits for its end. When ctx ends it sends TERM, then closes the session, then leaves it, a grace apart each; the
 // error is then ctx's cause. A connection that breaks is connection_failed; the command is not sent again.
 func (s *Session) Run(ctx context.Context, c Command) (Exit, error) {
 	defer s.once.Do(func() {
 		_ = s.ch.Close()
-		s.pool.release(s.link)
+		s.free()
+		s.cut()
 	})
 	ended := make(chan ending, 1)
 	go s.watch(ended, nil)
 	stop := s.stopWith(ctx)
-	ok, err := s.ch.SendRequest("exec", true, xssh.Marshal(struct{ Command string }{c.Line}))
+	ok, err := s.request("exec", xssh.Marshal(struct{ Command string }{c.Line}))
 	if err != nil || !ok {
 		class := NoCommand
 		if err != nil {
@@ -85,39 +99,42 @@ func (s *Session) Run(ctx context.Context, c Command) (Exit, error) {
 		}
 		return Exit{}, failed(s.target, class, err)
 	}
-	s.stream(c)
+	whole := s.stream(c)
 	end := <-ended
 	switch stopped := stop(); {
 	case stopped && !end.known:
 		return Exit{Code: -1}, context.Cause(ctx)
 	case stopped:
 		return end.exit, context.Cause(ctx)
+	case !whole:
+		return end.exit, fault.New(fault.Internal, s.target.Handle+": taking the output failed inside zavhoz", "").Because(errDefect)
 	case !end.known:
 		return Exit{}, failed(s.target, Broken, errNoStatus)
 	}
 	return end.exit, nil
 }
 
-// stream copies all three streams until the output has ended.
-func (s *Session) stream(c Command) {
+// stream copies all three streams until the output has ended. False: a sink broke.
+func (s *Session) stream(c Command) bool {
 	var copying sync.WaitGroup
-	copying.Go(func() { drain(c.Stdout, s.ch) })
-	copying.Go(func() { drain(c.Stderr, s.ch.Stderr()) })
+	var broken atomic.Bool
+	copying.Go(func() { drain(c.Stdout, s.out, &broken) })
+	copying.Go(func() { drain(c.Stderr, s.err, &broken) })
 	copying.Go(func() {
-		_, _ = s.ch.Write(c.Stdin) // a command that does not read its input is no failure
-		_ = s.ch.CloseWrite()
+		_, _ = s.in.Write(c.Stdin) // a command that does not read its input is no failure
+		_ = s.in.Close()
 	})
 	copying.Wait()
+	return !broken.Load()
 }
 
 // drain reads to the end even where the sink refuses: unread output would block the command, and every other session of the connection.
-func drain(to io.Writer, from io.Reader) {
+func drain(to io.Writer, from io.Reader, broken *atomic.Bool) {
+	defer func() { _, _ = io.Copy(io.Discard, from) }()
+	defer contain(func() { broken.Store(true) })
 	if to != nil {
-		if _, err := io.Copy(&shown{dst: to}, from); err == nil {
-			return
-		}
+		_, _ = io.Copy(&shown{dst: to}, from)
 	}
-	_, _ = io.Copy(io.Discard, from)
 }
 
 // stopWith ends the command in three steps when ctx ends. The function it returns calls that off, and tells whether it had begun.
@@ -130,18 +147,11 @@ func (s *Session) stopWith(ctx context.Context) (begun func() bool) {
 			return
 		case <-ctx.Done():
 		}
-		_, _ = s.ch.SendRequest("signal", false, xssh.Marshal(struct{ Signal string }{string(xssh.SIGTERM)}))
-		for _, step := range []func() error{s.ch.Close, s.link.client.Close} {
-			timer := time.NewTimer(s.pool.o.Grace)
-			select {
-			case <-done:
-				timer.Stop()
-				left <- true
-				return
-			case <-timer.C:
-				_ = step()
-			}
-		}
+		last := time.AfterFunc(2*s.pool.o.Grace, s.leave) // whatever becomes of the steps before: a server that reads nothing holds up both
+		defer last.Stop()
+		end := time.AfterFunc(s.pool.o.Grace, func() { _ = s.ch.Close() })
+		defer end.Stop()
+		go s.term()
 		<-done
 		left <- true
 	}()
@@ -158,38 +168,53 @@ type ending struct {
 // connection. eow, if any, hears that the command reads no more.
 func (s *Session) watch(ended chan<- ending, eow chan<- struct{}) {
 	var e ending
-	for r := range s.reqs {
-		switch r.Type {
-		case "exit-status":
-			var m struct{ Status uint32 }
-			if xssh.Unmarshal(r.Payload, &m) == nil {
-				e = ending{Exit{Code: int(m.Status & 0xff)}, true}
+	defer func() { ended <- e }()
+	for {
+		select {
+		case r, more := <-s.reqs:
+			if !more {
+				return
 			}
-		case "exit-signal":
-			var m struct {
-				Signal  string
-				Core    bool
-				Message string
-				Lang    string
-			}
-			if xssh.Unmarshal(r.Payload, &m) == nil {
-				n, known := signals[m.Signal]
-				if !known {
-					m.Signal = "unknown" // the server's text is not ours to show
-				}
-				e = ending{Exit{Code: 128 + n, Signal: m.Signal}, true}
-			}
-		case "eow@openssh.com":
-			select {
-			case eow <- struct{}{}:
-			default:
-			}
-		}
-		if r.WantReply {
-			_ = r.Reply(false, nil)
+			e.take(r, eow)
+		case <-s.left.Done():
+			go xssh.DiscardRequests(s.reqs) // ends with the channel
+			return
 		}
 	}
-	ended <- e
+}
+
+// take reads one request of the server.
+func (e *ending) take(r *xssh.Request, eow chan<- struct{}) {
+	defer contain(func() { *e = ending{} })
+	switch r.Type {
+	case "exit-status":
+		var m struct{ Status uint32 }
+		if xssh.Unmarshal(r.Payload, &m) == nil {
+			*e = ending{Exit{Code: int(m.Status & 0xff)}, true}
+		}
+	case "exit-signal":
+		var m struct {
+			Signal  string
+			Core    bool
+			Message string
+			Lang    string
+		}
+		if xssh.Unmarshal(r.Payload, &m) == nil {
+			n, known := signals[m.Signal]
+			if !known {
+				m.Signal = "unknown" // the server's text is not ours to show
+			}
+			*e = ending{Exit{Code: 128 + n, Signal: m.Signal}, true}
+		}
+	case "eow@openssh.com":
+		select {
+		case eow <- struct{}{}:
+		default:
+		}
+	}
+	if r.WantReply {
+		_ = r.Reply(false, nil)
+	}
 }
 
 // signals are the names of RFC 4254, with their usual numbers.

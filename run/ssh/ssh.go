@@ -79,6 +79,7 @@ var (
 	errMismatch  = errors.New("ssh: the host key is another")
 	errNoSecret  = errors.New("ssh: neither key nor password")
 	errNoStatus  = errors.New("ssh: the connection ended without an exit status")
+	errLeft      = errors.New("ssh: the session was left")
 	errNoSession = errors.New("ssh: the server opened no session in time")
 	errOptions   = errors.New("ssh: a bastion needs a handle, a connection, both masks and a record")
 	errAlias     = errors.New("ssh: an alias cannot be written into a configuration")
