@@ -60,13 +60,15 @@ func keepChanges(ctx context.Context, box *sandbox.Box, seat *Seat) error {
 // files (its certificates, its ssh, which lie in the private home) comes before them.
 func furnish(env []string, private string, r AttendRequest) []string {
 	set := func(name string, change func(old string) string) {
-		for i, kv := range env {
-			if old, ok := strings.CutPrefix(kv, name+"="); ok {
-				env[i] = name + "=" + change(old)
-				return
+		old := ""
+		env = slices.DeleteFunc(env, func(kv string) bool {
+			value, ok := strings.CutPrefix(kv, name+"=")
+			if ok {
+				old = value // of several the last is what programs see
 			}
-		}
-		env = append(env, name+"="+change(""))
+			return ok
+		})
+		env = append(env, name+"="+change(old))
 	}
 	env = slices.Clone(env)
 	if r.Home != "" {
