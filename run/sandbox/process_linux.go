@@ -257,12 +257,10 @@ func (p *Process) live() {
 	defer close(p.done)
 	p.streams.run()
 	p.exit = process.Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SignalName(unix.SIGKILL)} // unless it can tell
-	for {
+	for told := false; !told; { // the end is the last that it tells, or that of the socket
 		m, fds, err := p.hear()
 		closeFDs(fds)
-		if err != nil {
-			break
-		}
+		told = err != nil || m.kind == noteEnded
 		switch m.kind {
 		case noteEnded:
 			p.exit = exitOf(syscall.WaitStatus(m.a))
