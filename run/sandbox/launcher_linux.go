@@ -117,9 +117,14 @@ func (n *nest) plan(state uintptr) error {
 		keep = append(keep, [2]uintptr{at&^0xffff - 0x10000, at&^0xffff + 0x20000})
 	}
 	slices.SortFunc(keep, func(a, b [2]uintptr) int { return cmp.Compare(a[0], b[0]) })
+	program := uintptr(0) // where the last mapping of a file ended: what follows without a gap is that program's zeroed data
 	for line := range strings.Lines(string(maps)) {
 		f := strings.Fields(line)
 		lo, hi, ok := span(f[0])
+		if ok && (len(f) > 5 || lo == program) {
+			program = hi
+			continue
+		}
 		if !ok || len(f) != 5 || !strings.HasSuffix(f[1], "p") || f[4] != "0" { // only what has neither a file nor a name
 			continue
 		}

@@ -65,19 +65,19 @@ func hatch(n *nest) (pid uintptr, errno syscall.Errno) {
 	raw(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&n.mask)), uintptr(unsafe.Pointer(&old)), 8)
 	pid, _, errno = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if errno == 0 && pid == 0 {
-		serve(n)
+		grow(n, serve(n))
 	}
 	raw(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8)
 	return pid, errno
 }
 
 // serve forks a child for each request, to the daemon's end. Signals stay blocked for good, children that have ended vanish by themselves: their own
-// notes tell how.
+// notes tell how. It comes back in a child, with the number of its descriptors: a child begins at a shallow stack, for it must not need more.
 //
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func serve(n *nest) {
+func serve(n *nest) uintptr {
 	mortal(n)
 	for sig := uintptr(1); sig <= 64; sig++ { // 9 and 19 refuse
 		raw(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&n.dfl)), 0, 8)
@@ -96,8 +96,8 @@ func serve(n *nest) {
 			die()
 		}
 		n.reply.pid, n.reply.errno, n.pidfd = 0, uint32(unix.EBADMSG), -1
-		if n.request.valid(size) && n.in.flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) == 0 {
-			answer(n)
+		if n.request.valid(size) && n.in.flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) == 0 && answer(n) {
+			return count(n)
 		}
 		n.out.control, n.out.controlLen = 0, 0
 		if n.pidfd >= 0 {
@@ -109,8 +109,8 @@ func serve(n *nest) {
 		if n.waits == 0 {
 			vacate()
 		}
-		if n.reply.errno == 0 && n.request.next.uid != 0 && (n.waits == 0 || n.who.uid != n.request.next.uid || n.who.gid != n.request.next.gid) {
-			prepare(n)
+		if n.reply.errno == 0 && n.request.next.uid != 0 && (n.waits == 0 || n.who.uid != n.request.next.uid || n.who.gid != n.request.next.gid) && prepare(n) {
+			return count(n)
 		}
 	}
 }
@@ -157,12 +157,12 @@ func vacate() {
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func prepare(n *nest) {
+func prepare(n *nest) (child bool) {
 	n.waits = 0
 	vacate()
 	pair := unsafe.Pointer(&n.spare)
 	if raw(unix.SYS_SOCKETPAIR, unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0, uintptr(pair)) != 0 {
-		return
+		return false
 	}
 	mine, theirs := uintptr(*(*int32)(pair)), uintptr(*(*int32)(unsafe.Add(pair, 4)))
 	n.who = n.request.next
@@ -176,7 +176,7 @@ func prepare(n *nest) {
 		if raw(unix.SYS_RECVMSG, launcherSocket, uintptr(unsafe.Pointer(&n.in)), unix.MSG_CMSG_CLOEXEC, 0) != 1 {
 			die()
 		}
-		grow(n, count(n))
+		return true
 	}
 	undisguise(n)
 	if errno == 0 {
@@ -185,6 +185,7 @@ func prepare(n *nest) {
 		n.waits = int32(pid)
 	}
 	raw(unix.SYS_CLOSE_RANGE, sparePidfd+1, 0xffffffff, 0, 0)
+	return false
 }
 
 // count gives how many descriptors came; 0 where the control message is not that and nothing else.
@@ -206,16 +207,15 @@ func count(n *nest) uintptr {
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func answer(n *nest) {
-	given := count(n)
-	if given == 0 {
-		return
+func answer(n *nest) (child bool) {
+	if count(n) == 0 {
+		return false
 	}
 	if n.request.flags == allNamespaces && n.waits != 0 && n.who.uid == n.request.uid && n.who.gid == n.request.gid {
 		n.hand.control, n.hand.controlLen = n.in.control, n.in.controlLen
 		if raw(unix.SYS_SENDMSG, spareSocket, uintptr(unsafe.Pointer(&n.hand)), unix.MSG_NOSIGNAL, 0) == 1 {
 			n.reply.pid, n.reply.errno, n.pidfd, n.waits = n.waits, 0, sparePidfd, 0
-			return
+			return false
 		}
 	}
 	other := owner{n.request.uid, n.request.gid}
@@ -224,13 +224,14 @@ func answer(n *nest) {
 	}
 	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(n.request.flags)|unix.CLONE_PIDFD|uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&n.pidfd)), 0, 0, 0)
 	if errno == 0 && pid == 0 {
-		grow(n, given)
+		return true
 	}
 	undisguise(n)
 	n.reply.pid, n.reply.errno = int32(pid), uint32(errno)
 	if errno != 0 {
 		n.reply.pid, n.pidfd = 0, -1
 	}
+	return false
 }
 
 const same = ^uintptr(0)

@@ -257,7 +257,7 @@ func (p *Process) live() {
 	defer close(p.done)
 	p.streams.run()
 	p.exit = process.Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SignalName(unix.SIGKILL)} // unless it can tell
-	for told := false; !told; { // the end is the last that it tells, or that of the socket
+	for told := false; !told; {                                                                 // the end is the last that it tells, or that of the socket
 		m, fds, err := p.hear()
 		closeFDs(fds)
 		told = err != nil || m.kind == noteEnded
