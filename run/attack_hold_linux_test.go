@@ -244,7 +244,7 @@ func TestAttack02_NothingWithinTheWallsHoldsAValue(t *testing.T) {
 			t.Fatalf("%v %+v", err, res)
 		}
 		t.Log(last)
-		if strings.Count(res.Stdout, "FOUND 0 variable MARK\n") != 1 { // the hunter hunts
+		if !strings.Contains(res.Stdout, "FOUND 0 variable MARK\n") { // the hunter hunts
 			t.Fatal(res.Stdout)
 		}
 		if found := strings.Count(res.Stdout, "FOUND "); found != strings.Count(res.Stdout, "FOUND 0 ") || places < 100 || controls < 2 || talked < 8 {
