@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -70,16 +71,28 @@ func (b *Box) compare(l *layer, use func(*difference) error) error {
 		return internal("read the layer", err)
 	}
 	defer upper.Close()
-	d := &difference{upper: upper, lower: lower, workdir: l.Path}
-	if err := d.walk("."); err != nil {
+	for left := layerTries; ; left-- {
+		d := &difference{upper: upper, lower: lower, workdir: l.Path}
+		err := d.walk(".")
+		if err == nil {
+			return use(d)
+		}
 		var f *fault.Error
 		if errors.As(err, &f) {
 			return err
 		}
-		return internal("read the layer", err)
+		if left == 0 {
+			return internal("read the layer", err)
+		}
+		time.Sleep(layerPause)
 	}
-	return use(d)
 }
+
+// How often, and how far apart, a layer is read anew where it changed under the reading: what the file system still moves after the last process has ended.
+const (
+	layerTries = 4
+	layerPause = 25 * time.Millisecond
+)
 
 // walk compares one folder of the layer. The command may have taken our rights to it: the layer is ours, so they are given back.
 func (d *difference) walk(dir string) error {
