@@ -44,21 +44,29 @@ func (d *fullDisk) Update(ctx context.Context, fn func(store.Tx) error) error {
 	return d.Store.Update(ctx, fn)
 }
 
-// While the queue of records cannot be committed nothing is answered, whoever waits in it is let go, and when there is room again it is all there: no
-// record is lost and nobody is stopped for good.
-func TestNothingIsAnsweredWhileTheAuditLogCannotBeWritten(t *testing.T) {
+// onDisk makes a vault on a disk that can be full.
+func onDisk(t *testing.T) (*vault.Vault, *fullDisk, store.Store) {
+	t.Helper()
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
 	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
 	must(t, err)
-	defer k.Close()
+	t.Cleanup(func() { k.Close() })
 	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
 	must(t, err)
-	defer st.Close()
+	t.Cleanup(func() { st.Close() })
 	disk := &fullDisk{Store: st, tries: make(chan struct{}, 1)}
 	v, err := vault.Open(ctx, vault.Options{Store: disk, Keyring: k, Opener: open.New(k)})
 	must(t, err)
 	must(t, v.Setup(ctx))
+	return v, disk, st
+}
+
+// While the queue of records cannot be committed nothing is answered, whoever waits in it is let go, and when there is room again it is all there: no
+// record is lost and nobody is stopped for good.
+func TestNothingIsAnsweredWhileTheAuditLogCannotBeWritten(t *testing.T) {
+	v, disk, st := onDisk(t)
+	var err error
 
 	event := audit.Event{Actor: operator, Action: audit.ResourceList, Outcome: audit.Allowed}
 	disk.gate.Lock() // a commit hangs, and the queue fills behind it
@@ -128,18 +136,7 @@ func TestClosingTellsOfLostRecords(t *testing.T) {
 
 // What was noted is there once Noted returns, without waiting for the queue's own time; on a full disk it says so.
 func TestNotedWaitsForTheCommit(t *testing.T) {
-	ident, err := age.GenerateX25519Identity()
-	must(t, err)
-	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
-	must(t, err)
-	defer k.Close()
-	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
-	must(t, err)
-	defer st.Close()
-	disk := &fullDisk{Store: st, tries: make(chan struct{}, 1)}
-	v, err := vault.Open(ctx, vault.Options{Store: disk, Keyring: k, Opener: open.New(k)})
-	must(t, err)
-	must(t, v.Setup(ctx))
+	v, disk, st := onDisk(t)
 	event := audit.Event{Actor: operator, Action: audit.EgressRequest, Outcome: audit.Allowed}
 	for range 100 {
 		must(t, v.Note(ctx, event))
