@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -63,24 +62,9 @@ func (l *live) close(e *Engine, x exit, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // whoever asked may be gone
 	defer cancel()
 	l.mu.Lock()
-	l.err = nil
-	l.record.State, l.record.ExitCode = vault.RunExited, x.code
-	switch {
-	case err == nil:
-	case errors.Is(err, errTimeout):
-		l.record.State, l.record.Code = vault.RunTimedOut, string(fault.TimedOut)
-	case errors.Is(err, errStopped), errors.Is(err, errShutdown):
-		l.record.State = vault.RunStopped
-	case errors.Is(err, errRevoked):
-		l.record.State, l.record.Code = vault.RunStopped, string(fault.NotPermitted)
-		l.err = fault.New(fault.NotPermitted, "the run was stopped: its lease, its resource or its agent was taken away", "call list_resources to see what you may use")
-	case errors.Is(err, context.Canceled):
-		l.record.State, l.record.Code = vault.RunStopped, string(fault.Canceled)
-		l.err = fault.New(fault.Canceled, "the call was canceled and the run stopped", "").Because(err)
-	default:
-		l.err = fault.Of(err)
-		l.record.State, l.record.Code = vault.RunFailed, string(fault.CodeOf(err))
-	}
+	l.record.ExitCode = x.code
+	l.record.State, l.err = ended(err)
+	l.explain(err)
 	l.withheld() // the last look: what it needs is erased now
 	if l.guarded != nil {
 		l.guarded.Wipe()
@@ -202,7 +186,7 @@ func (l *live) withheld() bool {
 
 // ofRecord is a run without its output.
 func ofRecord(r vault.Run) Result {
-	res := Result{RunID: r.ID, State: r.State, ExitCode: r.ExitCode, Redactions: r.Redactions, Isolation: r.Isolation, Delivered: maps.Clone(r.Delivered), Truncated: r.OutBytes > 0}
+	res := Result{RunID: r.ID, State: r.State, ExitCode: r.ExitCode, Redactions: r.Redactions, Isolation: r.Isolation, Delivered: maps.Clone(r.Delivered), Truncated: r.OutBytes > 0, Failure: failureOf(r)}
 	if !r.EndedAt.IsZero() {
 		res.Duration = r.EndedAt.Sub(r.StartedAt)
 	}

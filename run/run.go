@@ -73,6 +73,7 @@ type Result struct {
 	Delivered   map[string]string // handle → policy.Delivery
 	NextOffset  int64             // for Get: where the next output begins; counts redacted bytes of both streams in the order in which they came
 	Duration    time.Duration
+	Failure     *Failure      // why it did not end by itself; nil where it did, or where it was stopped on demand
 	Captured    *capture.Kept // what the standard output became; it is not shown
 	Withheld    bool          // output_withheld: it seems to hold a disguised secret, or held too many
 }

@@ -4,6 +4,7 @@ package tools_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -175,5 +176,55 @@ func TestACommandOnAServer(t *testing.T) {
 	}
 	if l := c.ok("list_resources", `{}`); strings.Contains(l.raw, srv.Host) || strings.Contains(l.raw, "host_key") {
 		t.Error(l.raw)
+	}
+}
+
+// A run in the background that fails says why: in the words of the refusal, to whoever asks later, and after the daemon has ended.
+func TestAFailedBackgroundRunSaysWhy(t *testing.T) {
+	h := newHouse(t)
+	tool := script(t, "true")
+	h.addBot("b", pinned(tool))
+	c := h.connect(h.agent(vault.NewAgent{Name: "ci"}), false)
+	if err := os.Chmod(tool, 0o777); err != nil { // anybody could change it: it does not start
+		t.Fatal(err)
+	}
+	id := c.ok("run_with_resource", `{"resources":["b"],"command":[`+quote(tool)+`],"background":true}`).str("run_id")
+	say := func(when string) {
+		t.Helper()
+		r := c.ok("get_run", `{"run_id":"`+id+`"}`)
+		for r.str("state") == "running" {
+			r = c.ok("get_run", `{"run_id":"`+id+`"}`)
+		}
+		why, _ := r.get("error").(map[string]any)
+		if r.str("state") != "failed" || why["code"] != string(fault.DeliveryRefused) || why["message"] == "" || why["next"] == "" {
+			t.Fatalf("%s: %s", when, r.Data)
+		}
+		for _, part := range []string{"code", "message", "next"} {
+			if text, _ := why[part].(string); !strings.Contains(r.Text, text) {
+				t.Errorf("%s: %q is not in %q", when, text, r.Text)
+			}
+		}
+	}
+	say("at once")
+	h.pass(time.Hour) // the engine has forgotten it, as after a restart: what is told now is the record's
+	say("from the record")
+
+	slow := script(t, "exec sleep 600")
+	h.addBot("slow", pinned(slow))
+	long := c.ok("run_with_resource", `{"resources":["slow"],"command":[`+quote(slow)+`],"background":true,"timeout_s":1}`).str("run_id")
+	for {
+		r := c.ok("get_run", `{"run_id":"`+long+`"}`)
+		if r.str("state") == "running" {
+			continue
+		}
+		if why, _ := r.get("error").(map[string]any); why["code"] != string(fault.TimedOut) || !strings.Contains(r.Text, "background") {
+			t.Errorf("%s %s", r.Text, r.Data)
+		}
+		break
+	}
+	odd := script(t, "exit 3")
+	h.addBot("odd", pinned(odd))
+	if r := c.ok("run_with_resource", runCall("odd", odd)); r.get("error") != nil { // it ended by itself
+		t.Errorf("%s", r.Data)
 	}
 }

@@ -46,6 +46,7 @@ type runOut struct {
 	Truncated  bool              `json:"truncated"`
 	Redactions int               `json:"redactions"`
 	Foreign    int               `json:"foreign_secrets"` // what looked like a secret of somebody else's, and was masked
+	Error      *runError         `json:"error"`           // why it did not end by itself; null where it did
 	Denials    []denialOut       `json:"denials"`
 	Changes    []changeOut       `json:"changes"` // what it wrote beside an overlaid folder, held for the operator
 	Captured   *capturedOut      `json:"captured"`
@@ -53,6 +54,13 @@ type runOut struct {
 	Delivered  map[string]string `json:"delivered"`
 	NextOffset int64             `json:"next_offset"`
 	DurationMS int64             `json:"duration_ms"`
+}
+
+// runError is the reason in the form that refusals have.
+type runError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Next    string `json:"next"`
 }
 
 // denialOut is what the run's proxy refused to let out.
@@ -72,12 +80,13 @@ const maxChanges = 50 // of a reply
 
 const runOutProperties = `"run_id":{"type":"string"},"state":{"type":"string","enum":["running","exited","stopped","timed_out","failed","lost"]},"exit_code":{"type":["integer","null"]},` +
 	`"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"type":"boolean"},"redactions":{"type":"integer"},"foreign_secrets":{"type":"integer"},` +
+	`"error":{"type":["object","null"],"properties":{"code":{"type":"string"},"message":{"type":"string"},"next":{"type":"string"}},"required":["code","message","next"],"additionalProperties":false},` +
 	`"denials":{"type":"array","items":{"type":"object","properties":{"request":{"type":"string"},"code":{"type":"string"},"count":{"type":"integer"}},"required":["request","code","count"],"additionalProperties":false}},` +
 	`"changes":{"type":"array","items":{"type":"object","properties":{"path":{"type":"string"},"change":{"type":"string"}},"required":["path","change"],"additionalProperties":false}},` +
 	`"isolation":{"type":"string"},` +
 	capturedProperty + `,"delivered":{"type":"object","additionalProperties":{"type":"string"}},"next_offset":{"type":"integer"},"duration_ms":{"type":"integer"}`
 
-var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "denials", "changes", "captured", "isolation", "delivered", "next_offset", "duration_ms"}
+var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "error", "denials", "changes", "captured", "isolation", "delivered", "next_offset", "duration_ms"}
 
 func runWithResource(d Deps) mcp.Tool {
 	return mcp.Tool{
@@ -212,13 +221,19 @@ func runView(r run.Result, tail bool) mcp.Result {
 		out.ExitCode = &r.ExitCode
 		text = fmt.Sprintf("Exit code %d.", r.ExitCode)
 	case vault.RunTimedOut:
-		text = "Stopped by its timeout; use background:true for longer work."
+		text = "Stopped by its timeout."
 	case vault.RunStopped:
 		text = "Stopped."
 	case vault.RunLost:
-		text = "Lost: the daemon ended while it ran; its output is gone. Look at what it did before you run it again."
+		text = "Lost, with its output."
 	default:
 		text = "Failed."
+	}
+	if f := r.Failure; f != nil {
+		out.Error = &runError{f.Code, f.Message, f.Next}
+		if text += " " + f.Code + ": " + f.Message + "."; f.Next != "" {
+			text += " Next: " + f.Next + "."
+		}
 	}
 	text += capturedText(r.Captured)
 	if r.Withheld {

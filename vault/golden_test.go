@@ -49,7 +49,7 @@ func goldenRows() []goldenRow {
 	execution := Run{
 		Format: 1, ID: run, Actor: Actor{Type: audit.Agent, ID: agt, Name: "claude", Door: "stdio", Context: "thread 7"}, Leases: []string{lse}, Handles: []string{"prod_vps_1"},
 		Command: []string{"ssh", "prod_vps_1", "uptime"}, Isolation: "in_process", Delivered: map[string]string{"prod_vps_1": "ssh"}, Background: true, State: RunFailed,
-		ExitCode: 125, Code: "connection_failed", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
+		ExitCode: 125, Code: "connection_failed", Message: "the server is not reached", Next: "try again", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
 	}
 	project := Project{Format: 1, ID: fixed(id.Project), Slug: "default", Title: "All", CreatedAt: at(0)}
 	workdir := Workdir{Format: 1, ID: fixed(id.Workdir), Path: "/srv/app", Mode: WorkdirOverlay, Agents: []string{"claude"}, Project: "default", CreatedAt: at(0), CreatedBy: "operator"}

@@ -28,7 +28,9 @@ type Run struct {
 	Background bool              `json:"background,omitempty"`
 	State      RunState          `json:"state"`
 	ExitCode   int               `json:"exit_code"`
-	Code       string            `json:"code,omitempty"` // fault code, where it failed
+	Code       string            `json:"code,omitempty"`    // fault code, where it failed
+	Message    string            `json:"message,omitempty"` // the fault's sentence, after redaction
+	Next       string            `json:"next,omitempty"`    // the fault's next step, after redaction
 	Redactions int               `json:"redactions"`
 	OutBytes   int64             `json:"output_bytes"`
 	StartedAt  time.Time         `json:"started_at"`

@@ -179,6 +179,7 @@ func (v *Vault) MarkLost(ctx context.Context) (int, error) {
 	left, err := v.Runs(ctx, SystemActor("start"))
 	for _, r := range left {
 		r.State, r.Code = RunLost, string(fault.RunLost)
+		r.Message, r.Next = "the daemon ended while the run went on; what came of it is not known", "look at what it did before you run it again"
 		err = errors.Join(err, v.EndRun(ctx, r))
 	}
 	return len(left), err
