@@ -72,9 +72,14 @@ func newAgentList(a *app) *cobra.Command {
 }
 
 func newAgentRemove(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "rm NAME", ValidArgsFunction: completeOne(false, a.agentNames), Short: "Remove an agent: its token opens nothing from then on", Args: cobra.ExactArgs(1), Aliases: []string{"remove"}, Example: "  zavhoz agent rm ci",
+	var sure consent
+	c := &cobra.Command{
+		Use: "rm NAME", ValidArgsFunction: completeOne(false, a.agentNames), Short: "Remove an agent: its token opens nothing from then on", Args: cobra.ExactArgs(1), Aliases: []string{"remove"},
+		Example: "  zavhoz agent rm ci --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.agreed(cmd.Context(), sure, "Remove the agent "+plain(args[0])+" and end its leases?"); err != nil {
+				return err
+			}
 			cl, err := a.client()
 			if err != nil {
 				return err
@@ -86,4 +91,6 @@ func newAgentRemove(a *app) *cobra.Command {
 			return a.show(ag, func(w io.Writer) { fmt.Fprintf(w, "Removed %s; its leases ended.\n", ag.Name) })
 		},
 	}
+	sure.register(c)
+	return c
 }

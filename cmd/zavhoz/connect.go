@@ -6,8 +6,10 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -24,20 +26,32 @@ type connection struct {
 	Deny    string `json:"deny,omitempty"` // the client's own deny rules, a fence before the walls
 }
 
-// site is where this program and its home are.
-type site struct{ self, home string }
+// site is where this program and its home are, and how its door is started.
+type site struct {
+	self, home string
+	args       []string // "mcp", and what says which daemon where that is not the one it finds by itself
+}
+
+// line is the door's command for a shell.
+func (s site) line() string {
+	words := []string{home.Quote(s.self)}
+	for _, arg := range s.args {
+		words = append(words, home.Quote(arg))
+	}
+	return strings.Join(words, " ")
+}
 
 // connections make a connection. One entry a client.
 var connections = map[string]func(site) connection{
 	"claude-code": func(s site) connection {
 		return connection{
-			Command: "claude mcp add --transport stdio zavhoz -- " + home.Quote(s.self) + " mcp",
+			Command: "claude mcp add --transport stdio zavhoz -- " + s.line(),
 			File:    ".claude/settings.json",
 			Deny:    compact(map[string]any{"permissions": map[string]any{"deny": []string{"Bash(zavhoz:*)", "Bash(" + s.self + ":*)", "Read(/" + s.home + "/**)"}}}),
 		}
 	},
 	"codex": func(s site) connection {
-		return connection{Command: "codex mcp add zavhoz -- " + home.Quote(s.self) + " mcp"}
+		return connection{Command: "codex mcp add zavhoz -- " + s.line()}
 	},
 	"cursor": func(s site) connection {
 		return connection{File: ".cursor/mcp.json", Text: compact(map[string]any{"mcpServers": s.stdio()})}
@@ -46,13 +60,13 @@ var connections = map[string]func(site) connection{
 		return connection{File: ".vscode/mcp.json", Text: compact(map[string]any{"servers": s.stdio()})}
 	},
 	"langgraph": func(s site) connection {
-		return connection{Text: "MultiServerMCPClient(" + compact(map[string]any{"zavhoz": map[string]any{"transport": "stdio", "command": s.self, "args": []string{"mcp"}}}) + ")"}
+		return connection{Text: "MultiServerMCPClient(" + compact(map[string]any{"zavhoz": map[string]any{"transport": "stdio", "command": s.self, "args": s.args}}) + ")"}
 	},
 }
 
 // stdio is the entry that most clients want.
 func (s site) stdio() map[string]any {
-	return map[string]any{"zavhoz": map[string]any{"type": "stdio", "command": s.self, "args": []string{"mcp"}}}
+	return map[string]any{"zavhoz": map[string]any{"type": "stdio", "command": s.self, "args": s.args}}
 }
 
 // compact writes JSON on one line; paths may hold what needs escaping.
@@ -66,10 +80,13 @@ func compact(v any) string {
 
 func newConnect(a *app) *cobra.Command {
 	names := slices.Sorted(maps.Keys(connections))
-	return &cobra.Command{
+	var socket string
+	c := &cobra.Command{
 		Use: "connect [CLIENT]", Short: "Print how to connect a client: claude-code, codex, cursor, vscode, langgraph", Args: cobra.MaximumNArgs(1), ValidArgs: names,
-		Long:    "Print the line to type or the file to write that connects a client, and for claude-code the deny rules that keep its own shell from this program. It changes nothing. Without a client it lists those it knows.",
-		Example: "  zavhoz connect claude-code",
+		Long: "Print the line to type or the file to write that connects a client, and for claude-code the deny rules that keep its own shell from this program. It changes nothing. Without a client it lists those it knows.\n\n" +
+			"A home folder that is not the default one ($ZAVHOZ_HOME, --home) is part of what is printed: a client may start the door without your shell's variables. With --socket the door " +
+			"is one to a service of the system, and the client needs the agent's token in its environment.",
+		Example: "  zavhoz connect claude-code\n  zavhoz connect codex --socket /run/zavhoz/agent.sock",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return a.show(names, func(w io.Writer) {
@@ -80,13 +97,9 @@ func newConnect(a *app) *cobra.Command {
 			if !ok {
 				return fault.New(fault.InvalidArgument, "that client is not known", "known are "+strings.Join(names, ", ")+"; any MCP client can start `zavhoz mcp`")
 			}
-			dir, err := a.dir()
+			at, err := a.site(socket)
 			if err != nil {
 				return err
-			}
-			at := site{self: "zavhoz", home: dir.Path()}
-			if self, err := os.Executable(); err == nil {
-				at.self = self
 			}
 			c := connect(at)
 			c.Client = args[0]
@@ -99,6 +112,9 @@ func newConnect(a *app) *cobra.Command {
 				} else if c.Text != "" {
 					fmt.Fprintf(w, "Use:\n  %s\n", c.Text)
 				}
+				if socket != "" {
+					fmt.Fprintln(w, "The daemon there demands the agent's token: the client's environment must hold it as ZAVHOZ_AGENT_TOKEN when it starts.")
+				}
 				if c.Deny != "" {
 					fmt.Fprintf(w, "And keep its shell from this program, in %s:\n  %s\n", c.File, c.Deny)
 					fmt.Fprintln(w, "These rules are a fence, not a wall: a shell of your uid can do what you can. An operator passphrase (zavhoz presence set) hinders it;")
@@ -107,4 +123,44 @@ func newConnect(a *app) *cobra.Command {
 			})
 		},
 	}
+	c.Flags().StringVar(&socket, "socket", "", "the agents' socket of a service of the system: agent_socket of its config.yaml")
+	return c
 }
+
+// site finds what a door must be told: a socket that was named, else a home that it would not find without this shell's variables and flags.
+func (a *app) site(socket string) (site, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return site{}, err
+	}
+	at := site{self: "zavhoz", home: dir.Path(), args: []string{"mcp"}}
+	if self, err := os.Executable(); err == nil {
+		at.self = self
+	}
+	if socket != "" {
+		abs, err := filepath.Abs(socket)
+		if err != nil || !pasted(abs) {
+			return site{}, errUnpasted
+		}
+		at.args = append(at.args, "--socket", abs)
+		return at, nil
+	}
+	usual, err := home.Locate(func(name string) string {
+		if name == home.EnvHome {
+			return ""
+		}
+		return os.Getenv(name)
+	})
+	if err != nil || usual.Path() != dir.Path() {
+		if !pasted(dir.Path()) {
+			return site{}, errUnpasted
+		}
+		at.args = append(at.args, "--home", dir.Path())
+	}
+	return at, nil
+}
+
+var errUnpasted = fault.New(fault.InvalidArgument, "the path holds characters that no line can carry", "choose a path without them")
+
+// pasted tells whether a path comes out of a terminal and a shell as it went in.
+func pasted(path string) bool { return plain(path) == path && utf8.ValidString(path) }

@@ -89,6 +89,7 @@ func TestMissingSecretsAreAskedWithoutEcho(t *testing.T) {
 	tm.types("zavhoz resource rm weather_bot")
 	tm.expect("[y/N] ")
 	tm.types("")
+	tm.expect("nothing was changed")
 	tm.expect("> ")
 	p.ok("resource", "show", "weather_bot")
 	tm.types("zavhoz resource rm weather_bot")

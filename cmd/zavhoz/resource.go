@@ -155,18 +155,18 @@ func newResourceRename(a *app) *cobra.Command {
 }
 
 func newResourceRemove(a *app) *cobra.Command {
-	var yes bool
+	var sure consent
 	c := &cobra.Command{
 		Use: "rm HANDLE", Short: "Remove a resource with its history and leases", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.handles), Aliases: []string{"remove"},
 		Example: "  zavhoz resource rm old_key --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.person() && !yes && !a.askYes(cmd.Context(), "Remove "+args[0]+" with its whole history?") {
-				return nil
+			if err := a.agreed(cmd.Context(), sure, "Remove "+plain(args[0])+" with its whole history?"); err != nil {
+				return err
 			}
 			return a.change(cmd.Context(), "DELETE", path("resources", args[0]), nil, "Removed")
 		},
 	}
-	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	sure.register(c)
 	return c
 }
 

@@ -47,10 +47,16 @@ func newRunsChanges(a *app) *cobra.Command {
 }
 
 func newRunsSettle(a *app, word, short, long, done string) *cobra.Command {
-	return &cobra.Command{
+	var sure consent
+	c := &cobra.Command{
 		Use: word + " RUN_ID", Short: short, Long: long, Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.heldIDs),
 		Example: "  zavhoz runs " + word + " run_abcdefghijklmnopqrstuvwxyz",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if word == "discard" {
+				if err := a.agreed(cmd.Context(), sure, "Throw away what "+plain(args[0])+" wrote?"); err != nil {
+					return err
+				}
+			}
 			cl, err := a.client()
 			if err != nil {
 				return err
@@ -61,6 +67,10 @@ func newRunsSettle(a *app, word, short, long, done string) *cobra.Command {
 			return a.show(map[string]string{"run_id": args[0], "changes": done}, func(w io.Writer) { fmt.Fprintf(w, "%s: %s.\n", args[0], done) })
 		},
 	}
+	if word == "discard" {
+		sure.register(c)
+	}
+	return c
 }
 
 // heldIDs completes the runs whose changes are held.

@@ -107,7 +107,7 @@ func TestDoorTakesOnlyAgentsTokens(t *testing.T) {
 		}
 	}
 	// removed, it opens nothing from then on: also at a door that is open
-	p.ok("agent", "rm", "ci")
+	p.ok("agent", "rm", "ci", "--yes")
 	m := d.receive(d.send("tools/call", map[string]any{"name": "list_resources", "arguments": map[string]any{}}))
 	if m.Error == nil && !strings.Contains(string(m.Result), `"isError":true`) {
 		t.Errorf("a removed agent's open door gives %s", m.Result)

@@ -35,6 +35,10 @@ func TestStopLosesNoHeldChanges(t *testing.T) {
 	if out := p.ok("runs", "changes"); !strings.Contains(out, "made") {
 		t.Errorf("after the refusal: %s", out)
 	}
+	id := strings.Fields(p.ok("runs", "changes"))[0]
+	if r := p.run("", "runs", "discard", id); r.code != fault.ExitUsage || !strings.Contains(r.stderr, "give --yes") || !strings.Contains(p.ok("runs", "changes"), id) {
+		t.Errorf("discarded by a script that did not say --yes: %v", r)
+	}
 	if out := p.ok("stop", "--discard"); out != "Stopped.\n" {
 		t.Errorf("stop --discard said %s", out)
 	}

@@ -68,6 +68,9 @@ func usageNext(err error, at *cobra.Command) string {
 		return "`zavhoz --help` shows how"
 	}
 	next := "`" + at.CommandPath() + " --help` shows how"
+	if s, ok := shorthandNext(err.Error(), at); ok {
+		return s + next
+	}
 	typed := typedWord(err)
 	if flag, isFlag := strings.CutPrefix(typed, "--"); isFlag {
 		if names := near(flagNames(at), flag); len(names) > 0 {
@@ -115,6 +118,9 @@ func safeUsage(err error, at *cobra.Command) string {
 		_, typed, _ = strings.Cut(s, ": ")
 		s = "unknown flag"
 	case strings.HasPrefix(s, "unknown shorthand"):
+		if _, in, _ := strings.Cut(s, " in -"); len(in) == 1 { // more could be a secret that begins with "-"
+			return "unknown flag \"-" + in + "\""
+		}
 		s = "unknown flag"
 	case strings.HasPrefix(s, "bad flag syntax"):
 		s = "a flag is not written as one"

@@ -139,11 +139,12 @@ func (a *app) workdirPaths(ctx context.Context) ([]string, error) {
 }
 
 func newWorkdirRemove(a *app) *cobra.Command {
-	return &cobra.Command{
+	var sure consent
+	c := &cobra.Command{
 		Use: "rm PATH", Short: "Close a folder to runs", Args: cobra.ExactArgs(1), Aliases: []string{"remove"}, ValidArgsFunction: completeOne(false, a.workdirPaths),
 		Long: `Close a folder to runs; runs under way keep it. Nothing in it is touched. A folder within another that is open takes that one's mode again, so closing it asks for the
 operator's passphrase where one is set.`,
-		Example: "  zavhoz workdir rm ~/src/weather-bot",
+		Example: "  zavhoz workdir rm ~/src/weather-bot --yes",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ws, err := a.workdirs(cmd.Context())
 			if err != nil {
@@ -152,6 +153,9 @@ operator's passphrase where one is set.`,
 			d, ok := workdirNamed(ws, args[0])
 			if !ok {
 				return fault.New(fault.UnknownWorkdir, "there is no such working directory", "`zavhoz workdir list` shows them")
+			}
+			if err := a.agreed(cmd.Context(), sure, "Close "+plain(d.Path)+" to runs?"); err != nil {
+				return err
 			}
 			cl, err := a.client()
 			if err != nil {
@@ -163,6 +167,8 @@ operator's passphrase where one is set.`,
 			return a.show(d, func(w io.Writer) { fmt.Fprintf(w, "Closed %s to runs.\n", plain(d.Path)) })
 		},
 	}
+	sure.register(c)
+	return c
 }
 
 // workdirNamed finds a folder by id or path, also by one that leads to it over symbolic links, or to where it was.
