@@ -36,6 +36,9 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 
 	lines := wire.NewReader(conn, maxHello)
 	who, err := s.greet(ctx, conn, lines)
+	if ctx.Err() != nil {
+		return ctx.Err() // whatever it is, it comes of the daemon's end: the door dials the next one
+	}
 	if err != nil {
 		return s.turnAway(conn, fault.Of(err))
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -247,6 +248,52 @@ func TestStaleSockets(t *testing.T) {
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
 	l.Close()
 	d.serves()
+}
+
+// What greets a door and dies does not show at the client: the door dials again, which starts the next daemon.
+func TestDoorSurvivesACutGreeting(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	p.stop()
+	_ = os.Remove(p.dir.AgentSock())
+	dying, err := net.Listen("unix", p.dir.AgentSock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dying.(*net.UnixListener).SetUnlinkOnClose(false)
+	d := p.open()
+	id := d.send("initialize", handshake())
+	c, err := dying.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != nil { // the greeting has begun
+		t.Fatal(err)
+	}
+	dying.Close()
+	c.Close()
+	if m := d.receive(id); m.Error != nil {
+		t.Fatalf("the client sees %+v", m.Error)
+	}
+	d.serves()
+}
+
+// Doors that open while the daemon ends find the next one, whatever the moment.
+func TestDoorsOpenWhileTheDaemonEnds(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	for range 5 {
+		pid := p.status().PID
+		doors := []*stdioDoor{p.open(), p.open(), p.open()}
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range doors {
+			d.greet()
+			d.serves()
+			d.kill()
+		}
+	}
 }
 
 func TestSecondDaemonGetsVaultBusy(t *testing.T) {

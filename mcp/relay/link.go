@@ -3,8 +3,11 @@ package relay
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -26,8 +29,32 @@ type link struct {
 	swallow string
 }
 
+// A daemon that ends while it is greeted cuts the greeting; nothing of the client's was sent yet, so dialling again repeats nothing.
+const (
+	maxDials = 5                     // a daemon at its end, and the like while the next one comes
+	redial   = 50 * time.Millisecond // times the dials so far
+)
+
+// errCut marks a greeting that the other end broke off.
+var errCut = errors.New("the daemon broke the greeting off")
+
 // connect dials and greets a daemon, and repeats the client's handshake if it has made one. The caller holds r.mu.
 func (r *relay) connect() error {
+	for dials := 1; ; dials++ {
+		err := r.dialAndGreet()
+		if !errors.Is(err, errCut) || dials == maxDials {
+			return err
+		}
+		r.Log.Debug("greeting cut: dialling again")
+		select {
+		case <-time.After(time.Duration(dials) * redial):
+		case <-r.ctx.Done():
+			return r.ctx.Err()
+		}
+	}
+}
+
+func (r *relay) dialAndGreet() error {
 	conn, err := r.Dial(r.ctx)
 	if err != nil {
 		return err
@@ -61,11 +88,11 @@ func greet(conn net.Conn, lines *wire.Reader, token string) error {
 		return err
 	}
 	if _, err := conn.Write(append(hello, '\n')); err != nil {
-		return err
+		return cut(err)
 	}
 	line, err := lines.Line()
 	if err != nil {
-		return err
+		return cut(err)
 	}
 	var reply wire.HelloReply
 	if err := json.Unmarshal(line, &reply); err != nil {
@@ -79,6 +106,14 @@ func greet(conn net.Conn, lines *wire.Reader, token string) error {
 		return fault.New(fault.NotSupported, "the daemon and this program are of different versions", "a person restarts the daemon")
 	}
 	return nil
+}
+
+// cut tells a daemon that is gone from one that hangs: waiting for that again and again would only take longer.
+func cut(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, wire.ErrLong) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errCut, err)
 }
 
 // line writes one message to the daemon. An error closes the connection: the pump sees that and answers for it.

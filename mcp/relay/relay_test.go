@@ -38,6 +38,7 @@ type daemon struct {
 	away   error
 	dials  int
 	begun  chan bool
+	cuts   int         // greetings that it still breaks off
 	silent bool        // it greets, and then answers nothing
 	seen   chan string // what a silent daemon was asked
 }
@@ -50,6 +51,14 @@ func (d *daemon) dial(context.Context) (net.Conn, error) {
 		return nil, d.away
 	}
 	a, b := net.Pipe()
+	if d.cuts > 0 {
+		d.cuts--
+		go func() {
+			bufio.NewScanner(b).Scan()
+			b.Close()
+		}()
+		return a, nil
+	}
 	d.conns = append(d.conns, b)
 	if d.silent {
 		go func() {
@@ -270,6 +279,26 @@ func TestNoDaemon(t *testing.T) {
 	d.set(nil, false)
 	x.send(call("3", "who"))
 	x.recv(`"id":3`, "you are local")
+}
+
+// A daemon at its end breaks the greeting off: the next one is dialled, and the client sees nothing of it. One that always does so is told of.
+func TestCutGreetingIsDialledAgain(t *testing.T) {
+	d := newDaemon(t)
+	d.cuts = 3
+	x := open(t, d, "")
+	x.send(call("1", "who"))
+	x.recv(`"id":1`, "you are local")
+	if n := d.count(); n != 4 {
+		t.Errorf("%d dials, want 4", n)
+	}
+	d = newDaemon(t)
+	d.cuts = 1000
+	x = open(t, d, "")
+	x.send(call("1", "who"))
+	x.recv(`"id":1`, `daemon_unavailable`)
+	if n := d.count(); n > 10 {
+		t.Errorf("%d dials for one call", n)
+	}
 }
 
 func TestRefusedToken(t *testing.T) {
