@@ -3,7 +3,6 @@ package keyring
 import (
 	"bytes"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"time"
@@ -13,8 +12,8 @@ import (
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
 )
 
-// Format is the header's format number.
-const Format = 1
+// Format is the header's format number. Format 1, which named no slots, is read, and becomes 2 with the first change of a slot or key.
+const Format = 2
 
 // Limits of a header.
 const (
@@ -22,6 +21,7 @@ const (
 	maxKeys    = 64
 	maxSlots   = 64
 	maxWrapped = 16 << 10 // bytes of one slot
+	maxScrypt  = 4        // passphrase slots of a key: each costs who unlocks by passphrase half a second and 256 MiB
 )
 
 const headerLabel = "keyring header 1"
@@ -41,13 +41,6 @@ type keyHeader struct {
 	ID        string    `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
 	Slots     []Slot    `json:"slots"`
-}
-
-// Slot is one recipient's wrapping of a data key.
-type Slot struct {
-	Recipient string `json:"recipient,omitempty"` // its public text, where it has one
-	Type      string `json:"type"`                // of the age stanza: X25519, mlkem768x25519, scrypt, ssh-ed25519, …
-	Wrapped   string `json:"wrapped"`             // base64 of an age file
 }
 
 func (h header) encode() ([]byte, error) {
@@ -109,7 +102,7 @@ func parseHeader(b []byte) (header, error) {
 	if err := json.Unmarshal(b, &probe); err != nil {
 		return h, corrupt("it is not readable").Because(err)
 	}
-	if probe.Format != Format {
+	if probe.Format < 1 || probe.Format > Format {
 		return h, fault.Newf(fault.VaultFormat, "the vault's key header has format %d, this zavhoz knows %d", probe.Format, Format).WithNext("upgrade zavhoz")
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -136,17 +129,36 @@ func (h header) check() error {
 			return corrupt("a key's id")
 		}
 		seen[k.ID] = true
-		if len(k.Slots) == 0 || len(k.Slots) > maxSlots {
-			return corrupt("the number of slots")
-		}
-		for _, s := range k.Slots {
-			if raw, err := base64.StdEncoding.Strict().DecodeString(s.Wrapped); err != nil || len(raw) > maxWrapped {
-				return corrupt("a slot")
-			}
+		if err := h.checkSlots(k.Slots); err != nil {
+			return err
 		}
 	}
 	if !seen[h.Current] {
 		return corrupt("the current key")
+	}
+	return nil
+}
+
+// checkSlots holds the slots of one key against the limits and, in format 2, against those of the first key: each key is wrapped for the same recipients.
+func (h header) checkSlots(slots []Slot) error {
+	if len(slots) == 0 || len(slots) > maxSlots || h.Format >= 2 && len(slots) != len(h.Keys[0].Slots) {
+		return corrupt("the number of slots")
+	}
+	ids, words := map[string]bool{}, 0
+	for i, s := range slots {
+		if err := s.check(h.Format); err != nil {
+			return err
+		}
+		if s.Type == typeScrypt {
+			words++
+		}
+		if h.Format >= 2 && (ids[s.ID] || s.ID != h.Keys[0].Slots[i].ID) {
+			return corrupt("a slot's id")
+		}
+		ids[s.ID] = true
+	}
+	if words > maxScrypt {
+		return corrupt("the number of passphrases")
 	}
 	return nil
 }

@@ -89,14 +89,14 @@ func TestEveryByteOfTheHeaderCounts(t *testing.T) {
 	}
 	for name, bad := range map[string][]byte{
 		"a space more": append(bytes.Clone(h), ' '), "twice": append(bytes.Clone(h), h...), "huge": bytes.Repeat([]byte("a"), MaxHeader+1),
-		"an unknown field": bytes.Replace(h, []byte(`"format":1`), []byte(`"format":1,"x":1`), 1),
+		"an unknown field": bytes.Replace(h, []byte(`"format":2`), []byte(`"format":2,"x":1`), 1),
 		"another case":     bytes.Replace(h, []byte(`"keys"`), []byte(`"Keys"`), 1),
 	} {
 		if _, err := Unlock(bad, []age.Identity{mine}); !clear[fault.CodeOf(err)] {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	newer := bytes.Replace(h, []byte(`"format":1`), []byte(`"format":2`), 1)
+	newer := bytes.Replace(h, []byte(`"format":2`), []byte(`"format":3`), 1)
 	if _, err := Unlock(newer, []age.Identity{mine}); fault.CodeOf(err) != fault.VaultFormat {
 		t.Errorf("a newer format: %v", err)
 	}

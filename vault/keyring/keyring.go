@@ -54,6 +54,7 @@ func (r Ref) AD(b []byte) []byte {
 type Keyring struct {
 	vault string
 	ring  *keys.Ring
+	slot  string // id of the slot that opened it; "" where it was not opened by one
 }
 
 // FromRing makes a Keyring of a ring: for tests below vault/ that need fixed keys.
@@ -61,6 +62,9 @@ func FromRing(vault string, r *keys.Ring) *Keyring { return &Keyring{vault: vaul
 
 // Ring gives the keys themselves. Only packages below vault/ can show a warrant.
 func (k *Keyring) Ring(keys.Warrant) *keys.Ring { return k.ring }
+
+// Slot is the id of the slot that this keyring was unlocked by; "" where it was not.
+func (k *Keyring) Slot() string { return k.slot }
 
 // VaultID is the vault's id (vlt_…).
 func (k *Keyring) VaultID() string { return k.vault }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -32,67 +31,27 @@ func create(r *keys.Ring, now time.Time, recipients []age.Recipient) (*Keyring, 
 	}
 	now = now.UTC().Truncate(time.Second)
 	h := header{Format: Format, VaultID: id.New(id.Vault), CreatedAt: now, Current: i.String()}
-	slots, err := wrapAll(r, i, recipients)
-	if err != nil {
+	h.Keys = []keyHeader{{ID: i.String(), CreatedAt: now}}
+	if len(recipients) == 0 || len(recipients) > maxSlots {
 		r.Close()
-		return nil, nil, err
+		return nil, nil, invalid(fmt.Sprintf("a vault has between 1 and %d recipients", maxSlots), "")
 	}
-	h.Keys = []keyHeader{{ID: i.String(), CreatedAt: now, Slots: slots}}
+	k := &Keyring{vault: h.VaultID, ring: r}
+	for n, to := range recipients {
+		if _, err = k.addSlot(&h, to, "", now); err != nil {
+			r.Close()
+			return nil, nil, fmt.Errorf("keyring: wrap the data key: %w", err)
+		}
+		if n == 0 {
+			k.slot = h.Keys[0].Slots[0].ID
+		}
+	}
 	b, err := h.seal(r)
 	if err != nil {
 		r.Close()
 		return nil, nil, fmt.Errorf("keyring: seal the header: %w", err)
 	}
-	return &Keyring{vault: h.VaultID, ring: r}, b, nil
-}
-
-func wrapAll(r *keys.Ring, i keys.ID, recipients []age.Recipient) ([]Slot, error) {
-	if len(recipients) == 0 || len(recipients) > maxSlots {
-		return nil, fault.Newf(fault.InvalidArgument, "a vault has between 1 and %d recipients", maxSlots)
-	}
-	var slots []Slot
-	err := r.Wrap(i, func(raw []byte) error {
-		for _, to := range recipients {
-			s, err := wrap(raw, to)
-			if err != nil {
-				return err
-			}
-			slots = append(slots, s)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("keyring: wrap the data key: %w", err)
-	}
-	return slots, nil
-}
-
-// wrap makes one age file for one recipient: age refuses to mix some kinds of recipient in one file.
-func wrap(raw []byte, to age.Recipient) (Slot, error) {
-	var b bytes.Buffer
-	w, err := age.Encrypt(&b, to)
-	if err != nil {
-		return Slot{}, err
-	}
-	if _, err := w.Write(raw); err != nil {
-		return Slot{}, err
-	}
-	if err := w.Close(); err != nil {
-		return Slot{}, err
-	}
-	s := Slot{Type: stanzaType(b.Bytes()), Wrapped: base64.StdEncoding.EncodeToString(b.Bytes())}
-	if t, ok := to.(fmt.Stringer); ok && strings.HasPrefix(t.String(), "age1") {
-		s.Recipient = t.String()
-	}
-	return s, nil
-}
-
-// stanzaType reads the kind of recipient from an age file's first stanza: "-> TYPE …".
-func stanzaType(file []byte) string {
-	_, rest, _ := bytes.Cut(file, []byte("\n-> "))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	t, _, _ := bytes.Cut(line, []byte(" "))
-	return string(t)
+	return k, b, nil
 }
 
 // Unlock opens the data keys of a header with the first identity that fits. Errors: fault wrong_identity (none fits), vault_corrupt,
@@ -106,11 +65,10 @@ func unlock(r *keys.Ring, b []byte, ids []age.Identity) (*Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, kh := range h.Keys {
-		if err := addKey(r, kh, ids); err != nil {
-			r.Close()
-			return nil, err
-		}
+	slot, err := addKeys(r, h, ids)
+	if err != nil {
+		r.Close()
+		return nil, err
 	}
 	current, err := keys.ParseID(h.Current)
 	if err == nil {
@@ -120,51 +78,74 @@ func unlock(r *keys.Ring, b []byte, ids []age.Identity) (*Keyring, error) {
 		r.Close()
 		return nil, corrupt("its authentication fails")
 	}
-	return &Keyring{vault: h.VaultID, ring: r}, nil
+	return &Keyring{vault: h.VaultID, ring: r, slot: h.upgraded().Keys[0].Slots[slot].ID}, nil
 }
 
-func addKey(r *keys.Ring, kh keyHeader, ids []age.Identity) error {
-	i, err := keys.ParseID(kh.ID)
-	if err != nil {
-		return corrupt("a key's id")
+// addKeys unwraps every key of the header. The slot that opens the first opens the others too: who holds a passphrase or a token is asked once a key, not once a
+// slot. It gives the slot's place.
+func addKeys(r *keys.Ring, h header, ids []age.Identity) (slot int, err error) {
+	for n, kh := range h.Keys {
+		try := kh.Slots
+		if n > 0 {
+			try = try[slot : slot+1]
+		}
+		at, raw, err := unwrap(try, ids)
+		if err != nil && n > 0 {
+			return 0, corrupt("a key does not unwrap").Because(err)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			slot = at
+		}
+		i, err := keys.ParseID(kh.ID)
+		if err == nil {
+			err = r.Add(i, raw)
+		}
+		clear(raw)
+		if err != nil {
+			return 0, corrupt("a key").Because(err)
+		}
 	}
-	raw, err := unwrap(kh, ids)
-	if err != nil {
-		return err
-	}
-	defer clear(raw)
-	if err := r.Add(i, raw); err != nil {
-		return corrupt("a key").Because(err)
-	}
-	return nil
+	return slot, nil
 }
 
-// unwrap tries every slot. No slot for any identity means the wrong identity; a slot that is ours by name or by trial and does not open
-// means damage.
-func unwrap(kh keyHeader, ids []age.Identity) ([]byte, error) {
+// unwrap tries every slot and gives the place of the one that opens. No slot for any identity means the wrong identity; a slot that is ours by name or by trial
+// and does not open means damage.
+func unwrap(slots []Slot, ids []age.Identity) (int, []byte, error) {
 	wrong := fault.New(fault.WrongIdentity, "no identity given opens this vault", "give the identity file that was made with the vault, or restore it from a backup")
 	if len(ids) == 0 {
-		return nil, wrong
+		return 0, nil, wrong
 	}
 	var damaged error
-	for _, s := range kh.Slots {
-		file, err := base64.StdEncoding.Strict().DecodeString(s.Wrapped)
-		if err != nil {
-			return nil, corrupt("a slot").Because(err)
-		}
-		raw, err := decrypt(file, ids)
+	for n, s := range slots {
+		raw, err := s.open(ids)
 		if err == nil {
-			return raw, nil
+			return n, raw, nil
 		}
 		var none *age.NoIdentityMatchError
-		if !errors.As(err, &none) || s.isFor(ids) {
+		var told *fault.Error
+		switch {
+		case errors.As(err, &told): // a plugin or a person in between: what they say is more than that it does not open
+			return 0, nil, told
+		case !errors.As(err, &none) || s.isFor(ids):
 			damaged = corrupt("a key does not unwrap").Because(err)
 		}
 	}
 	if damaged != nil {
-		return nil, damaged
+		return 0, nil, damaged
 	}
-	return nil, wrong
+	return 0, nil, wrong
+}
+
+// open unwraps the slot's key with whichever identity fits. The caller wipes it.
+func (s Slot) open(ids []age.Identity) ([]byte, error) {
+	file, err := base64.StdEncoding.Strict().DecodeString(s.Wrapped)
+	if err != nil {
+		return nil, corrupt("a slot").Because(err)
+	}
+	return decrypt(file, ids)
 }
 
 func decrypt(file []byte, ids []age.Identity) ([]byte, error) {
@@ -196,18 +177,4 @@ func (s Slot) isFor(ids []age.Identity) bool {
 		}
 	}
 	return false
-}
-
-// Slots lists the slots of a header's current key without unlocking it: unauthenticated, for people to read.
-func Slots(b []byte) ([]Slot, error) {
-	h, err := parseHeader(b)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range h.Keys {
-		if k.ID == h.Current {
-			return k.Slots, nil
-		}
-	}
-	return nil, corrupt("the current key")
 }

@@ -84,6 +84,15 @@ func New(o Options) *Ring {
 
 // Generate adds a fresh random key and makes it current.
 func (r *Ring) Generate() (ID, error) {
+	i, err := r.Fresh()
+	if err != nil {
+		return ID{}, err
+	}
+	return i, r.Use(i)
+}
+
+// Fresh adds a fresh random key, which seals nothing before Use names it: it must be wrapped and kept first.
+func (r *Ring) Fresh() (ID, error) {
 	var i ID
 	raw := make([]byte, KeySize)
 	defer clear(raw)
@@ -93,10 +102,30 @@ func (r *Ring) Generate() (ID, error) {
 	if _, err := io.ReadFull(r.rand, raw); err != nil {
 		return ID{}, err
 	}
-	if err := r.Add(i, raw); err != nil {
-		return ID{}, err
+	return i, r.Add(i, raw)
+}
+
+// Remove wipes the key i: what was sealed under it opens no more. The current key stays: ErrKey. A key that is not there is no error.
+func (r *Ring) Remove(i ID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, ok := r.keys[i]
+	if !ok {
+		return nil
 	}
-	return i, r.Use(i)
+	if k == r.now {
+		return ErrKey
+	}
+	delete(r.keys, i)
+	k.wipe()
+	return nil
+}
+
+// Has tells whether the key i is in the ring.
+func (r *Ring) Has(i ID) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.keys[i] != nil
 }
 
 // Add copies a key into the ring. The caller wipes raw. The first key becomes current.
