@@ -164,13 +164,12 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 	return v, nil
 }
 
-// Header reads the keyring's header, which is readable while the vault is locked.
-func Header(ctx context.Context, st store.Store) (header []byte, err error) {
-	err = st.View(ctx, func(tx store.Tx) error {
-		header, err = keyring.Load(tx)
-		return err
-	})
-	return header, StoreFault(err)
+// HeaderTx is Header within a transaction.
+func HeaderTx(tx store.Tx) ([]byte, error) {
+	if err := refuseMarked(tx); err != nil {
+		return nil, err
+	}
+	return keyring.Load(tx)
 }
 
 // PutHeader writes the header of a new vault.
