@@ -45,7 +45,13 @@ func (s *Server) guard(methods string, next func(w http.ResponseWriter, r *http.
 		}
 		ag, err := s.bearer(r)
 		if err != nil {
+			h.Set("Connection", "close") // each guess costs a connection
 			s.deny(w, r, fault.Of(err))
+			return
+		}
+		if e := s.seat(r, ag); e != nil {
+			h.Set("Connection", "close")
+			s.deny(w, r, e)
 			return
 		}
 		next(w, r, ag)

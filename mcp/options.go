@@ -40,17 +40,21 @@ type Prompt struct{ Name, Title, Description, Text string }
 
 // Limits bound what a client can take. Zero values mean the defaults named here.
 type Limits struct {
-	MessageBytes int           // of one message; 4 MiB
-	ResultBytes  int           // of one structured result; 1 MiB: a net, tools cap theirs far lower
-	PerMinute    int           // requests of one agent over all its doors; 600
-	Concurrent   int           // requests of one agent at once over all its doors; 256
-	Workers      int           // requests at once on one connection; 64 (mcp-go's five stall when five calls block)
-	QueuePerConn int           // requests waiting on one connection, and replies waiting to be written; 256
-	MaxSessions  int           // sessions over HTTP, all agents; 1000
-	SessionIdle  time.Duration // after which a session over HTTP is forgotten; 30 min
-	CallTimeout  time.Duration // of a tool that names none; 2 min
-	WriteTimeout time.Duration // for a client to take one reply; 30 s
-	HelloTimeout time.Duration // for a connection to say who it is, and for a request's body to arrive; 10 s
+	MessageBytes     int           // of one message; 4 MiB
+	ResultBytes      int           // of one structured result; 1 MiB: a net, tools cap theirs far lower
+	PerMinute        int           // requests of one agent over all its doors; 600
+	Concurrent       int           // requests of one agent at once over all its doors; 256
+	Workers          int           // requests at once on one connection; 64 (mcp-go's five stall when five calls block)
+	QueuePerConn     int           // requests waiting on one connection, and replies waiting to be written; 256
+	MaxSessions      int           // sessions over HTTP, all agents; 1000
+	MaxConns         int           // connections over HTTP, all together; 1024
+	ConnsPerAgent    int           // of them one agent's; 256
+	Strangers        int           // of them those over which no token has come; 256
+	StrangersPerAddr int           // of those from one address that is neither loopback nor a trusted proxy; 32
+	SessionIdle      time.Duration // after which a session over HTTP is forgotten; 30 min
+	CallTimeout      time.Duration // of a tool that names none; 2 min
+	WriteTimeout     time.Duration // for a client to take one reply; 30 s
+	HelloTimeout     time.Duration // for a connection to say who it is, and for a request's body to arrive; 10 s
 }
 
 // HTTP says by which names the HTTP door may be reached.
@@ -92,6 +96,10 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Workers, 64)
 	def(&l.QueuePerConn, 256)
 	def(&l.MaxSessions, 1000)
+	def(&l.MaxConns, 1024)
+	def(&l.ConnsPerAgent, 256)
+	def(&l.Strangers, 256)
+	def(&l.StrangersPerAddr, 32)
 	defD(&l.SessionIdle, 30*time.Minute)
 	defD(&l.CallTimeout, 2*time.Minute)
 	defD(&l.WriteTimeout, 30*time.Second)

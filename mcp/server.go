@@ -28,6 +28,7 @@ type Server struct {
 	clock    func() time.Time
 	agents   *agentLimits
 	sessions *sessions
+	crowd    *crowd
 	conns    atomic.Int64 // open connections of the agent socket
 }
 
@@ -51,6 +52,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.agents = newAgentLimits(s.limits, s.clock)
 	s.sessions = newSessions(s.limits, s.clock)
+	s.crowd = newCrowd(s.limits, s.http.trusted)
 	var err error
 	if s.core, err = newCore(s, o); err != nil {
 		return nil, err

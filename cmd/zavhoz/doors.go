@@ -202,13 +202,15 @@ func (d *daemon) httpDoor() (door, error) {
 		return door{}, fault.New(fault.DaemonUnavailable, "the address cannot be listened on", "choose another with --listen").Because(err)
 	}
 	d.listen = l.Addr().String()
+	l = d.mcp.Bound(l)
 	mux := http.NewServeMux()
 	health := web.Health(func(ctx context.Context) error { _, err := d.vault.Local(ctx); return readiness(err) })
 	mux.Handle("/healthz", health)
 	mux.Handle("/readyz", health)
 	mux.Handle("/", d.mcp.HTTPHandler())
 	srv := &http.Server{
-		Handler: d.idle.wrap(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, TLSConfig: tc, ErrorLog: log.New(discard{}, "", 0),
+		Handler: d.idle.wrap(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, TLSConfig: tc, ConnContext: d.mcp.ConnContext,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100}, ErrorLog: log.New(discard{}, "", 0),
 	}
 	return door{
 		serve: func(context.Context) {
