@@ -18,6 +18,9 @@ type Box struct {
 	outer owner // who its processes are, outside
 	home  string
 
+	keepIn string  // where layers are made; "": in the private folder
+	had    []Layer // those that are there
+
 	mu     sync.Mutex
 	dir    string // private folder of ours; "": none yet
 	layers []*layer
@@ -31,7 +34,7 @@ func (s *Sandbox) newBox(o BoxOptions, level policy.Level) (*Box, error) {
 	if !ok {
 		return nil, unavailable("the daemon is root and cannot become anybody else: a run is never root")
 	}
-	b := &Box{s: s, id: o.RunID, level: level, outer: outer, home: agentHome, live: map[*Process]bool{}}
+	b := &Box{s: s, id: o.RunID, level: level, outer: outer, home: agentHome, keepIn: o.Layers, had: o.Had, made: len(o.Had), live: map[*Process]bool{}}
 	if !isSealed(level) {
 		if err := b.makeHome(); err != nil {
 			_ = b.Close()
@@ -133,9 +136,10 @@ func (b *Box) Start(ctx context.Context, spec Spec) (*Process, error) {
 		return nil, err
 	}
 	b.mu.Lock()
-	b.live[p] = true
+	b.live[p] = true // before its end can be told
 	closed = b.closed
 	b.mu.Unlock()
+	go p.live()
 	if closed { // meanwhile
 		p.Kill()
 		p.Wait()
@@ -144,7 +148,7 @@ func (b *Box) Start(ctx context.Context, spec Spec) (*Process, error) {
 	return p, nil
 }
 
-// Close ends what still runs and removes everything, changes of overlays that were not kept included. It may be called more than once.
+// Close ends what still runs and removes everything but layers that were to be made elsewhere (BoxOptions.Layers). It may be called more than once.
 func (b *Box) Close() error {
 	b.mu.Lock()
 	first := !b.closed

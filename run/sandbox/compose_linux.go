@@ -36,7 +36,8 @@ type composer struct {
 
 	listeners []cell
 	master    cell
-	peer      any // the terminal's other side: a cell or a slot
+	peer      any  // the terminal's other side: a cell or a slot
+	self      cell // at basic: the first process's number
 	abi       int
 	held      cgroup.Held // what a control group bounds
 
@@ -69,6 +70,10 @@ func (c *composer) compose(dirs []*opened, detached map[*opened]*os.File) error 
 		return err
 	}
 	command, pid, pidfd := &label{}, c.cell(), c.cell()
+	if !c.sealed {
+		c.self = c.cell()
+		c.call("getpid", unix.SYS_GETPID).into(c.self)
+	}
 	c.call("fork the command", unix.SYS_CLONE, int(unix.SIGCHLD)|unix.CLONE_PIDFD, 0, addr(pidfd), 0, 0).into(pid)
 	c.onZero(command)
 	c.tell(noteBorn, c.control, append([]cell{pidfd}, c.handed()...)...)
@@ -180,6 +185,13 @@ func (c *composer) finishLandlock(l *rules, dirs []*opened) {
 // command is what the second process does: it takes its place, tells that it is ready, waits for the word, and becomes the command.
 func (c *composer) command() error {
 	c.call("die with the box", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	if !c.sealed { // its death before that would not be told, and nobody would supervise the command
+		parent, here := c.cell(), &label{}
+		c.call("getppid", unix.SYS_GETPPID).into(parent)
+		c.goToIfSame(parent, c.self, here)
+		c.call("exit", unix.SYS_EXIT_GROUP, exitFailed)
+		c.mark(here)
+	}
 	c.call("setsid", unix.SYS_SETSID)
 	for i := range 3 {
 		if c.spec.Terminal != nil {

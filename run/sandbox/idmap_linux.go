@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +18,13 @@ func (s *Sandbox) mapper(inner, outer owner) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer ours.Close()
+	ctl, err := unixConn(ours)
+	if err != nil {
+		_ = theirs.Close()
+		return nil, err
+	}
+	defer ctl.Close()
+	_ = ctl.SetReadDeadline(time.Now().Add(startTimeout))
 	r := newRecipe()
 	r.control()
 	control := r.give(theirs)
@@ -32,10 +39,12 @@ func (s *Sandbox) mapper(inner, outer owner) (*os.File, error) {
 		return nil, err
 	}
 	defer ch.pidfd.Close()
-	defer ch.gone()
-	defer ch.signal(unix.SIGKILL, 0)
+	defer func() {
+		_, _ = ch.signal(unix.SIGKILL, 0), ch.pidfd.SetReadDeadline(time.Now().Add(killWithin))
+		ch.gone()
+	}()
 	b := make([]byte, noteSize+1)
-	n, err := ours.Read(b)
+	n, err := ctl.Read(b)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func (l *launchers) ask(q request, slots []*os.File) (child, error) {
 	got := rights(oob[:oobn])
 	a, err := decodeReply(p[:n])
 	if err == nil && a.errno == 0 && len(got) == 1 {
-		return child{int(a.pid), pollable(got[0], "pidfd")}, nil
+		return newChild(int(a.pid), got[0])
 	}
 	for _, fd := range got {
 		_ = unix.Close(fd)
@@ -163,17 +163,28 @@ func pollable(fd int, name string) *os.File {
 	return os.NewFile(uintptr(fd), name)
 }
 
-// gone blocks until the child has ended.
-func (c child) gone() {
+// newChild takes a pidfd over. A child whose end could not be waited for is none.
+func newChild(pid, pidfd int) (child, error) {
+	c := child{pid, pollable(pidfd, "pidfd")}
+	if err := c.pidfd.SetReadDeadline(time.Time{}); err != nil {
+		_, _ = c.signal(unix.SIGKILL, 0), c.pidfd.Close()
+		return child{}, err
+	}
+	return c, nil
+}
+
+// gone blocks until the child has ended, or the pidfd's deadline has passed: then it has not.
+func (c child) gone() (ended bool) {
 	raw, err := c.pidfd.SyscallConn()
 	if err != nil {
-		return
+		return false
 	}
-	_ = raw.Read(func(fd uintptr) bool {
+	err = raw.Read(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(p, 0)
 		return err != unix.EINTR && n != 0
 	})
+	return err == nil
 }
 
 func (c child) signal(s unix.Signal, flags int) error {

@@ -1,17 +1,19 @@
 package sandbox
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// layer is where the changes to one overlay working directory go: a private folder on the disk, which outlives the process and dies with the box.
+// layer is where the changes to one overlay working directory go: a private folder on the disk, which outlives the process. Where the box was given a folder for
+// its layers it outlives the box, too.
 type layer struct {
-	Workdir
-	dir string // holds upper and work
-	st  unix.Stat_t
+	Layer
+	dir  string // holds upper and work
+	ours bool   // of Probe's own
 }
 
 func (l *layer) upper() string { return filepath.Join(l.dir, "upper") }
@@ -21,34 +23,48 @@ func (b *Box) layer(p string) *layer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, l := range b.layers {
-		if l.Path == p {
+		if l.Workdir == p {
 			return l
 		}
 	}
 	return nil
 }
 
-// newLayer makes the folders of an overlay, once a box and path.
+// newLayer makes the folders of an overlay, once a box and path, or goes on in those of an earlier box.
 func (b *Box) newLayer(o *opened) error {
 	if b.layer(o.Path) != nil {
 		return nil
 	}
-	dir, err := b.folder()
-	if err != nil {
-		return err
+	dir := b.keepIn
+	if dir == "" {
+		var err error
+		if dir, err = b.folder(); err != nil {
+			return err
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.made++
-	l := &layer{o.Workdir, filepath.Join(dir, "layer"+itoa(b.made)), o.st}
-	for _, p := range []string{l.dir, l.upper(), filepath.Join(l.dir, "work")} {
-		if err := os.Mkdir(p, 0o700); err != nil {
+	l := &layer{Layer: o.layer(), ours: o.ours}
+	for _, had := range b.had {
+		if had.same(l.Layer) {
+			l.Name = had.Name
+		}
+	}
+	made := []string{"work"}
+	if l.Name == "" {
+		b.made++
+		l.Name = "layer" + itoa(b.made)
+		made = []string{"", "upper", "work"}
+	}
+	l.dir = filepath.Join(dir, l.Name)
+	if len(made) == 1 {
+		if err := l.takeOver(b); err != nil {
 			return err
 		}
-		if b.s.ids.choose {
-			if err := os.Chown(p, int(b.outer.uid), int(b.outer.gid)); err != nil {
-				return err
-			}
+	}
+	for _, name := range made {
+		if err := b.makeOwn(filepath.Join(l.dir, name)); err != nil {
+			return err
 		}
 	}
 	if err := os.Chmod(l.upper(), os.FileMode(o.st.Mode&0o777)); err != nil { // the merged folder's mode is the upper one's
@@ -56,6 +72,53 @@ func (b *Box) newLayer(o *opened) error {
 	}
 	b.layers = append(b.layers, l)
 	return nil
+}
+
+// makeOwn makes a folder of the run's user.
+func (b *Box) makeOwn(p string) error {
+	if err := os.Mkdir(p, 0o700); err != nil || !b.s.ids.choose {
+		return err
+	}
+	return os.Chown(p, int(b.outer.uid), int(b.outer.gid))
+}
+
+// takeOver makes what an earlier box wrote the new one's.
+func (l *layer) takeOver(b *Box) error {
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	openUp(root, "work")
+	if err := root.RemoveAll("work"); err != nil || !b.s.ids.choose {
+		return err
+	}
+	if err := os.Chown(l.dir, int(b.outer.uid), int(b.outer.gid)); err != nil {
+		return err
+	}
+	return fs.WalkDir(root.FS(), "upper", func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return root.Lchown(p, int(b.outer.uid), int(b.outer.gid))
+	})
+}
+
+// layer describes the folder as a layer finds it again.
+func (o *opened) layer() Layer {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now) // the clock of a file's times: one more exact would be ahead of them
+	l := Layer{Workdir: o.Path, Dev: o.st.Dev, Ino: o.st.Ino, UID: o.st.Uid, GID: o.st.Gid, Since: now.Nano()}
+	var stx unix.Statx_t
+	if unix.Statx(int(o.file.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME, &stx) == nil && stx.Mask&unix.STATX_BTIME != 0 {
+		l.Born = stx.Btime.Sec*1e9 + int64(stx.Btime.Nsec)
+	}
+	return l
+}
+
+// same tells whether two layers lie over the same folder. The number of a device may be another after a restart of the machine.
+func (l Layer) same(o Layer) bool {
+	return l.Workdir == o.Workdir && l.Ino == o.Ino && (l.Dev == o.Dev || l.Born != 0 && l.Born == o.Born)
 }
 
 // overlay shows the folder with a layer of changes over it. Both lie below the old root and go out of sight with it.

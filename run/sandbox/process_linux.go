@@ -2,14 +2,12 @@ package sandbox
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +27,7 @@ type Process struct {
 	command   *os.File // a pidfd
 	ctl       *net.UnixConn
 	execs     *os.File
-	streams   *streams
+	streams   *process.Streams
 	listeners map[string]net.Listener
 	tty       *os.File
 	broker    *connect.Broker // at basic
@@ -37,12 +35,20 @@ type Process struct {
 
 	mu     sync.Mutex
 	let    bool
-	ending *time.Timer
+	dying  bool        // it was told to end at once
+	ending *time.Timer // until it is
 
+	dead chan struct{} // closed by Kill: from then on nothing is waited for without a bound
 	ran  chan struct{} // closed once Run knows
 	done chan struct{}
 	exit process.Exit
 	late error // a step that failed after the word
+	left bool  // its first process did not end
+}
+
+// newProcess makes one that nothing has been done for.
+func (b *Box) newProcess(spec Spec) *Process {
+	return &Process{box: b, spec: spec, dead: make(chan struct{}), ran: make(chan struct{}), done: make(chan struct{}), listeners: map[string]net.Listener{}}
 }
 
 func unixConn(f *os.File) (*net.UnixConn, error) {
@@ -63,7 +69,11 @@ func (p *Process) hear() (note, []int, error) {
 	}
 	got := rights(oob[:oobn])
 	m, err := decodeNote(b[:n])
-	return m, got, err
+	if err != nil {
+		closeFDs(got)
+		return note{}, nil, err
+	}
+	return m, got, nil
 }
 
 // ready waits until the command stands before its exec, or takes everything back.
@@ -81,7 +91,7 @@ func (p *Process) ready(ctx context.Context) error {
 	if ctx.Err() != nil {
 		err = fault.New(fault.Canceled, "the run was canceled before its command started", "").Because(ctx.Err())
 	}
-	_ = p.shim.signal(unix.SIGKILL, 0)
+	p.giveUp(killWithin)
 	p.shim.gone()
 	p.release()
 	return err
@@ -197,8 +207,8 @@ func (p *Process) refusal(err error) error {
 func (p *Process) release() {
 	p.leave()
 	if p.streams != nil {
-		p.streams.started()
-		p.streams.abandon()
+		p.streams.Started()
+		p.streams.Abandon()
 	}
 	for _, f := range []*os.File{p.shim.pidfd, p.command, p.execs, p.tty} {
 		if f != nil {
@@ -230,127 +240,6 @@ func (p *Process) Terminal() (*os.File, func(rows, cols int)) {
 		return nil, nil
 	}
 	return p.tty, func(rows, cols int) { resize(p.tty, rows, cols) }
-}
-
-// Run lets the command start and returns once it is executed. Faults: binary_missing where the kernel refuses to execute it; Wait then tells 127.
-func (p *Process) Run() error {
-	p.mu.Lock()
-	if p.let {
-		p.mu.Unlock()
-		return ErrStarted
-	}
-	p.let = true
-	p.mu.Unlock()
-	defer close(p.ran)
-	if _, err := p.ctl.Write([]byte{goAhead}); err != nil {
-		return fault.New(fault.Canceled, "the run ended before its command started", "").Because(err)
-	}
-	b := make([]byte, 4)
-	if n, _ := io.ReadFull(p.execs, b); n == len(b) {
-		return p.missing(unix.Errno(-int32(binary.NativeEndian.Uint32(b))))
-	}
-	return nil
-}
-
-// live sees the process to its end.
-func (p *Process) live() {
-	defer close(p.done)
-	p.streams.run()
-	p.exit = process.Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SignalName(unix.SIGKILL)} // unless it can tell
-	for told := false; !told; {                                                                 // the end is the last that it tells, or that of the socket
-		m, fds, err := p.hear()
-		closeFDs(fds)
-		told = err != nil || m.kind == noteEnded
-		switch m.kind {
-		case noteEnded:
-			p.exit = exitOf(syscall.WaitStatus(m.a))
-		case noteFailed:
-			p.late = p.failure(m)
-		}
-	}
-	p.shim.gone()
-	p.leave()
-	p.mu.Lock()
-	if p.ending != nil {
-		p.ending.Stop()
-	}
-	let := p.let
-	p.mu.Unlock()
-	p.exit.PipesCut = p.streams.finish(p.spec.WaitDelay)
-	if let {
-		<-p.ran // it still reads why the command was not executed
-	}
-	p.box.ended(p)
-	p.release()
-}
-
-func exitOf(ws syscall.WaitStatus) process.Exit {
-	if ws.Signaled() {
-		return process.Exit{Code: 128 + int(ws.Signal()), Signal: unix.SignalName(ws.Signal())}
-	}
-	return process.Exit{Code: ws.ExitStatus()}
-}
-
-func (b *Box) ended(p *Process) {
-	b.mu.Lock()
-	delete(b.live, p)
-	b.mu.Unlock()
-}
-
-// Done is closed when nothing of the process is left and its output is complete.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
-// Wait waits for Done and tells how it ended.
-func (p *Process) Wait() process.Exit {
-	<-p.done
-	return p.exit
-}
-
-// Stop asks the command's group to end, and kills the box after the grace. It does not wait. It may be called at any time, more than once.
-func (p *Process) Stop() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ending != nil || p.ended() {
-		return
-	}
-	if !p.let { // it waits for a word that will not come
-		p.end()
-		return
-	}
-	const toGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP: Linux 6.9
-	command := child{pidfd: p.command}
-	if command.signal(unix.SIGTERM, toGroup) == unix.EINVAL {
-		_ = command.signal(unix.SIGTERM, 0)
-	}
-	p.ending = time.AfterFunc(p.spec.Grace, p.Kill)
-}
-
-func (p *Process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// Kill ends everything at once.
-func (p *Process) Kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.end()
-}
-
-// end kills the namespace by its first process, or has basic's first process kill the run: it alone can tell what belongs to it.
-func (p *Process) end() {
-	if p.box.Named() {
-		_ = p.shim.signal(unix.SIGKILL, 0)
-		return
-	}
-	_ = p.shim.signal(unix.SIGTERM, 0)
-	if p.group != nil {
-		_ = p.group.Kill()
-	}
 }
 
 // virtual has a broker answer for the network that basic does not have: connections to Listen's addresses come to us, and no others go anywhere.

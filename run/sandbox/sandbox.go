@@ -44,6 +44,10 @@ type Options struct {
 type BoxOptions struct {
 	RunID string
 	Level policy.Level // exactly this; "": the strongest that holds here
+
+	// Layers is a folder of the caller's, for it alone, in which the layers of overlay working directories are made and stay; "": they go with the box.
+	Layers string
+	Had    []Layer // what an earlier box left in it: overlays of the same working directories go on from there
 }
 
 // Feature is one thing that confinement rests on here.

@@ -17,7 +17,8 @@ import (
 type Sandbox struct {
 	o         Options
 	ids       *identities
-	abi       int // of Landlock
+	abi       int           // of Landlock
+	patience  time.Duration // with what was told to end and does not
 	launchers launchers
 	systems   systems
 
@@ -35,7 +36,7 @@ func newSandbox(o Options) (*Sandbox, error) {
 	if o.TempDir == "" {
 		o.TempDir = os.TempDir()
 	}
-	return &Sandbox{o: o, ids: newIdentities(), abi: landlock.ABI(), boxes: map[*Box]bool{}}, nil
+	return &Sandbox{o: o, ids: newIdentities(), abi: landlock.ABI(), patience: killWithin, boxes: map[*Box]bool{}}, nil
 }
 
 // open makes a box at exactly that level.

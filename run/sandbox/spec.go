@@ -73,25 +73,6 @@ type Spec struct {
 	WaitDelay time.Duration   // how long the pipes may stay open after the end; default 1 s
 }
 
-// ChangeKind is what happened to a path of an overlay.
-type ChangeKind string
-
-// The kinds of change.
-const (
-	Added    ChangeKind = "added"
-	Modified ChangeKind = "modified"
-	Removed  ChangeKind = "removed"
-)
-
-// Change is one path that differs from the working directory.
-type Change struct {
-	Workdir string // its path
-	Path    string // below it
-	Kind    ChangeKind
-	Dir     bool
-	Bytes   int64
-}
-
 // or fills what is zero from d.
 func (l Limits) or(d Limits) Limits {
 	pick := func(v, d int) int {

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zavhoz/zavhoz/run/process"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
@@ -100,7 +100,7 @@ func (b *Box) start(ctx context.Context, spec Spec) (*Process, error) {
 			return nil, err
 		}
 	}
-	p := &Process{box: b, spec: spec, ran: make(chan struct{}), done: make(chan struct{}), listeners: map[string]net.Listener{}}
+	p := b.newProcess(spec)
 	if err := p.prepare(dirs); err != nil {
 		p.release()
 		return nil, err
@@ -108,7 +108,6 @@ func (b *Box) start(ctx context.Context, spec Spec) (*Process, error) {
 	if err := p.ready(ctx); err != nil {
 		return nil, err
 	}
-	go p.live()
 	return p, nil
 }
 
@@ -143,7 +142,7 @@ func (p *Process) prepare(dirs []*opened) error {
 	}
 	p.what = c.what
 	p.shim, err = b.s.fork(c.recipe, p.request(), c.control)
-	p.streams.started()
+	p.streams.Started()
 	if err != nil {
 		return p.refusal(err)
 	}
@@ -159,12 +158,12 @@ func (p *Process) request() request {
 
 // descriptors gives the child its streams, its program, and what it inherits.
 func (p *Process) descriptors(c *composer) (err error) {
-	if p.streams, err = newStreams(p.spec); err != nil {
+	if p.streams, err = process.NewStreams(p.spec.Input, p.spec.Stdin, p.spec.Stdout, p.spec.Stderr); err != nil {
 		return internal("make pipes", err)
 	}
 	choose := p.box.s.ids.choose
 	if choose {
-		if err := p.streams.yield(p.box.outer); err != nil {
+		if err := yieldPipes(p.streams.Owned, p.box.outer); err != nil {
 			return internal("make pipes", err)
 		}
 	}
@@ -174,7 +173,10 @@ func (p *Process) descriptors(c *composer) (err error) {
 	}
 	p.execs = r
 	c.execs = c.give(w)
-	for i, f := range p.streams.child {
+	if err := r.SetReadDeadline(time.Time{}); err != nil { // one that cannot be given up on
+		return internal("make pipes", err)
+	}
+	for i, f := range p.streams.Child {
 		c.std[i] = c.pass(f)
 	}
 	for _, f := range p.spec.Inherit {
@@ -230,6 +232,19 @@ func (p *Process) reachable(c *composer, f *os.File) (int, error) {
 		return 0, internal("copy the program", err)
 	}
 	return c.give(copied), nil
+}
+
+// yieldPipes gives our pipes to the user that the command runs as, so that it may open /dev/stdout anew.
+func yieldPipes(files []*os.File, o owner) error {
+	for _, f := range files {
+		if st, err := f.Stat(); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
+			continue
+		}
+		if err := f.Chown(int(o.uid), int(o.gid)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // yieldMemory gives a memory file to the run's user, so that it may open its descriptor anew. A file that has a name stays whose it is.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -120,7 +119,7 @@ func TestAWorkdirThatIsSwappedIsNotShown(t *testing.T) {
 			if err := swap(); err != nil {
 				t.Fatal(err)
 			}
-			p := &Process{box: b, spec: spec, ran: make(chan struct{}), done: make(chan struct{}), listeners: map[string]net.Listener{}}
+			p := b.newProcess(spec)
 			err = p.prepare(dirs)
 			if err == nil {
 				err = p.ready(context.Background())

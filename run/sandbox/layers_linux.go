@@ -1,0 +1,162 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// Layers are what overlay working directories gained and lost in one run, in a folder on the disk. They need the run to have ended.
+type Layers struct {
+	s    *Sandbox
+	list []*layer
+}
+
+// Layers finds layers again in the folder that they were made in (BoxOptions.Layers). Whether the list is to be believed is the caller's business.
+func (s *Sandbox) Layers(dir string, list []Layer) *Layers {
+	l := &Layers{s: s}
+	for _, one := range list {
+		l.list = append(l.list, &layer{Layer: one, dir: filepath.Join(dir, one.Name)})
+	}
+	return l
+}
+
+// Layers gives the box's layers, for whoever keeps their folder.
+func (b *Box) Layers() *Layers {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return &Layers{b.s, slices.Clone(b.layers)}
+}
+
+// Same tells whether a layer lies over the folder that is at its path now.
+func (s *Sandbox) Same(l Layer) bool {
+	o, err := s.openWorkdir(Workdir{Path: l.Workdir, Mode: Overlay})
+	if err != nil {
+		return false
+	}
+	defer o.close()
+	return o.layer().same(l)
+}
+
+// Refs describes the layers as Sandbox.Layers takes them.
+func (l *Layers) Refs() []Layer {
+	out := make([]Layer, len(l.list))
+	for i, one := range l.list {
+		out[i] = one.Layer
+	}
+	return out
+}
+
+// Changes lists what the overlay working directories gained and lost, parents before what is in them. No link is followed on the way.
+func (b *Box) Changes() ([]Change, error) { return b.Layers().List(nil) }
+
+// Keep applies the changes to the real folders, as Layers.Keep does, and forgets them.
+func (b *Box) Keep() error {
+	b.mu.Lock()
+	busy := len(b.live) > 0
+	b.mu.Unlock()
+	if busy {
+		return fault.New(fault.Busy, "the run still changes what is to be kept", "wait for its end")
+	}
+	l := b.Layers()
+	changes, err := l.List(nil)
+	if err != nil {
+		return err
+	}
+	if at, err := l.Keep(b.id, changes, false); err != nil || len(at) > 0 {
+		return errors.Join(err, conflicted(at))
+	}
+	for _, one := range l.list {
+		if err := b.drop(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop forgets a layer whose changes are in the folder now.
+func (b *Box) drop(l *layer) error {
+	b.mu.Lock()
+	b.layers = slices.DeleteFunc(b.layers, func(o *layer) bool { return o == l })
+	b.mu.Unlock()
+	return removeAll(l.dir)
+}
+
+func conflicted(at []Conflict) error {
+	if len(at) == 0 {
+		return nil
+	}
+	return fault.Newf(fault.VersionConflict, "%d paths were changed in the folder itself meanwhile", len(at))
+}
+
+// List lists what differs, parents before what is in them. No link is followed on the way. What lay below a path of known's is what known says: it was first
+// changed in an earlier run.
+func (l *Layers) List(known []Change) ([]Change, error) {
+	all := []Change{}
+	for _, one := range l.list {
+		err := l.s.compare(one, known, func(d *difference) { all = append(all, d.list...) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// over opens the folder that a layer lies over.
+func (s *Sandbox) over(l *layer) (*opened, error) {
+	o, err := s.openWorkdir(Workdir{Path: l.Workdir, Mode: Overlay, ours: l.ours})
+	if err != nil {
+		return nil, err
+	}
+	if !o.layer().same(l.Layer) {
+		o.close()
+		return nil, refused(l.Workdir, "was replaced by another since the run began")
+	}
+	return o, nil
+}
+
+// compare opens both sides and gives their difference to use.
+func (s *Sandbox) compare(l *layer, known []Change, use func(*difference)) error {
+	o, err := s.over(l)
+	if err != nil {
+		return err
+	}
+	defer o.close()
+	upper, err := os.OpenRoot(l.upper())
+	if err != nil {
+		return internal("read the layer", err)
+	}
+	defer upper.Close()
+	was := map[string]Change{}
+	for _, c := range known {
+		if c.Workdir == l.Workdir {
+			was[c.Path] = c
+		}
+	}
+	for left := layerTries; ; left-- {
+		d := &difference{upper: upper, of: l, known: was}
+		err := d.walk(".", o.file)
+		if err == nil {
+			use(d)
+			return nil
+		}
+		var f *fault.Error
+		if errors.As(err, &f) {
+			return err
+		}
+		if left == 0 {
+			return internal("read the layer", err)
+		}
+		time.Sleep(layerPause)
+	}
+}
+
+// How often, and how far apart, a layer is read anew where it changed under the reading: what the file system still moves after the last process has ended.
+const (
+	layerTries = 4
+	layerPause = 25 * time.Millisecond
+)
