@@ -19,20 +19,28 @@ type change struct {
 	entry
 }
 
-// changes gives the overlay's writes in order of collection and key.
-func (o *overlay) changes() []change {
-	var out []change
+// changes gives the overlay's writes in order of collection and key, what was held encoded.
+func (o *overlay) changes() (out []change, err error) {
+	n := 0
+	for _, l := range o.layers {
+		n += len(l.entries)
+	}
+	out = make([]change, 0, n)
 	for c, l := range o.layers {
 		for k, e := range l.entries {
-			if e.fate != unchanged {
-				out = append(out, change{c, k, e})
+			if e.fate == unchanged {
+				continue
 			}
+			if e.value, err = e.bytes(); err != nil {
+				return nil, err
+			}
+			out = append(out, change{c, k, e})
 		}
 	}
 	slices.SortFunc(out, func(a, b change) int {
 		return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.key, b.key))
 	})
-	return out
+	return out, nil
 }
 
 // sizeHolds finds a file cut under us before a commit would lengthen it again, with zeros.

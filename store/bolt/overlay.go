@@ -19,6 +19,19 @@ const (
 type entry struct {
 	fate  fate
 	value []byte
+	held  store.Held // instead of value: not encoded yet
+}
+
+// bytes gives what is written; not a copy.
+func (e entry) bytes() ([]byte, error) {
+	if e.held == nil {
+		return e.value, nil
+	}
+	v, err := e.held.Encode()
+	if err == nil && len(v) > store.MaxValue {
+		err = store.ErrTooLarge
+	}
+	return v, err
 }
 
 // layer holds the buffered writes of one collection.

@@ -25,7 +25,11 @@ type tx struct {
 	over bool
 }
 
-var _ store.Tx = (*tx)(nil)
+var (
+	_ store.Tx       = (*tx)(nil)
+	_ store.Holder   = (*tx)(nil)
+	_ store.Comparer = (*tx)(nil)
+)
 
 func (t *tx) finish() { t.over = true }
 
@@ -40,7 +44,8 @@ func (t *tx) Get(c store.Collection, key string) ([]byte, error) {
 	if t.ov != nil {
 		switch e := t.ov.get(c, key); e.fate {
 		case written:
-			return bytes.Clone(e.value), nil
+			v, err := e.bytes()
+			return bytes.Clone(v), err
 		case deleted:
 			return nil, store.ErrNotFound
 		}
@@ -62,8 +67,42 @@ func (t *tx) Put(c store.Collection, key string, value []byte) error {
 	}
 	v := make([]byte, len(value))
 	copy(v, value)
-	t.ov.set(c, key, entry{written, v})
+	t.ov.set(c, key, entry{fate: written, value: v})
 	return nil
+}
+
+// Hold buffers a write whose bytes are asked for when it is read, or once when the batch is committed.
+func (t *tx) Hold(c store.Collection, key string, v store.Held) error {
+	if err := t.mayWrite(c, key); err != nil {
+		return err
+	}
+	t.ov.set(c, key, entry{fate: written, held: v})
+	return nil
+}
+
+// Held gives what is held under key, nil where nothing is.
+func (t *tx) Held(c store.Collection, key string) store.Held {
+	if t.over || t.ov == nil {
+		return nil
+	}
+	return t.ov.get(c, key).held
+}
+
+// Same compares without a copy.
+func (t *tx) Same(c store.Collection, key string, want []byte) (bool, error) {
+	if t.over {
+		return false, errOver
+	}
+	if err := validKey(c, key); err != nil {
+		return false, err
+	}
+	if t.ov != nil {
+		if e := t.ov.get(c, key); e.fate != unchanged {
+			v, err := e.bytes()
+			return err == nil && e.fate == written && bytes.Equal(v, want), err
+		}
+	}
+	return t.r.same(c, key, want)
 }
 
 // Delete buffers a removal.
@@ -170,7 +209,8 @@ func (m *merge) next() (string, []byte, bool, error) {
 			m.read = false
 		}
 		if e.fate == written {
-			return key, bytes.Clone(e.value), true, nil
+			v, err := e.bytes()
+			return key, bytes.Clone(v), err == nil, err
 		}
 	}
 }

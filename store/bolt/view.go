@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"runtime/debug"
 	"strings"
@@ -78,6 +79,24 @@ func (r *reader) collection(c store.Collection) (tree, bool, error) {
 // get gives a copy of a value; ok is false where there is none.
 func (r *reader) get(c store.Collection, key string) (v []byte, ok bool, err error) {
 	defer r.s.catch(&err, debug.SetPanicOnFault(true))
+	mapped, ok, err := r.find(c, key)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	v = make([]byte, len(mapped))
+	copy(v, mapped)
+	return v, true, nil
+}
+
+// same tells whether the value is want.
+func (r *reader) same(c store.Collection, key string, want []byte) (same bool, err error) {
+	defer r.s.catch(&err, debug.SetPanicOnFault(true))
+	mapped, ok, err := r.find(c, key)
+	return err == nil && ok && bytes.Equal(mapped, want), err
+}
+
+// find gives a value inside its page; guarded by its callers.
+func (r *reader) find(c store.Collection, key string) (mapped []byte, ok bool, err error) {
 	t, ok, err := r.collection(c)
 	if err != nil || !ok {
 		return nil, false, err
@@ -89,13 +108,8 @@ func (r *reader) get(c store.Collection, key string) (v []byte, ok bool, err err
 	if p.isBucket(i) {
 		return nil, false, damaged("page %d element %d is no record", p.id, i)
 	}
-	_, mapped, err := p.item(i)
-	if err != nil {
-		return nil, false, err
-	}
-	v = make([]byte, len(mapped))
-	copy(v, mapped)
-	return v, true, nil
+	_, mapped, err = p.item(i)
+	return mapped, err == nil, err
 }
 
 // rows walks the records of one collection under a prefix.

@@ -215,7 +215,10 @@ func (b *batch) commit() {
 	if damage := b.s.broken.Load(); b.err == nil && damage != nil {
 		b.err = damage.err // a read of this batch, or of a View beside it, met damage
 	}
-	changes := b.ov.changes()
+	var changes []change
+	if b.err == nil {
+		changes, b.err = b.ov.changes()
+	}
 	if b.err != nil || len(changes) == 0 {
 		b.s.end(b.btx)
 		return

@@ -38,6 +38,7 @@ type Log struct {
 	now         func() time.Time
 	heads       *record.Set[head]
 	checkpoints *record.Set[Checkpoint]
+	handovers   *record.Set[Handover]
 }
 
 // head is the end of a chain.
@@ -63,6 +64,7 @@ func New(b *record.Book, k *keyring.Keyring, o Options) *Log {
 	return &Log{
 		k: k, ring: k.Ring(keys.Warrant{}), writer: o.Writer, now: o.Clock,
 		heads: record.NewSet[head](b, Heads), checkpoints: record.NewSet[Checkpoint](b, Checkpoints),
+		handovers: record.NewSet[Handover](b, Handovers),
 	}
 }
 
@@ -93,7 +95,7 @@ func (l *Log) AppendCount(tx store.Tx, e Event, n uint64) error {
 	if err := tx.Put(Records, recordKey(l.writer, r.Seq), line); err != nil {
 		return err
 	}
-	if err := l.heads.Put(tx, l.writer, head{Seq: r.Seq, Hash: hash, Time: t}); err != nil {
+	if err := l.heads.Hold(tx, l.writer, head{Seq: r.Seq, Hash: hash, Time: t}); err != nil {
 		return err
 	}
 	if r.Seq%checkpointEvery == 0 {

@@ -2,11 +2,13 @@
 //
 // Promise: what Get gives is what Put was given under that key of that collection, under this vault's keys, or it is an error. A
 // record is its JSON under a MAC that covers format, collection and key, so a row that was edited or copied elsewhere is refused when it is read.
-// Rows lost, added or replayed are found by Verify: each collection keeps, in 16 shards by key, the count of its rows and a keyed sum over them;
-// a root row keeps the same over those rows. Bring one row of yesterday back and its shard disagrees; bring the shard back too and the root does.
+// Rows lost, added or replayed are found by Verify: one row keeps, for each collection, the count of its rows and a keyed sum over them, under a MAC
+// of its own. Bring one record of yesterday back and its collection's sum disagrees; bring that row back too and every record changed since does.
 //
 // The sum is MSet-Add-Hash (Clarke et al., 2003): per row a keyed function of its MAC, added modulo 2^256 and masked with a keyed function of a
 // nonce. Without key or mask, who can read sums could look for another set of old rows with the same sum.
+//
+// The accounts are held by the transactions that change them (store.Holder) and are encoded once for all that become durable together.
 //
 // Attacks stopped: a writer of the database edits a policy row (threat-model.md 72), moves a record to another handle (57), deletes or
 // brings back a grant or lease (63). Not seen: the whole store put back to an earlier moment, for nothing outside it remembers; and a lost
@@ -15,6 +17,7 @@ package record
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -31,12 +34,13 @@ type Book struct {
 
 	mu   sync.Mutex
 	sets map[store.Collection]struct{}
-	rows map[string]row // digest rows known to be authentic, by row key: compared with the stored bytes before use
+
+	known atomic.Pointer[accounts] // the last that were read or written
 }
 
 // NewBook opens the accounts of a vault. All Sets of one vault must come from one Book or from Books of the same keyring.
 func NewBook(k *keyring.Keyring) *Book {
-	return &Book{ring: k.Ring(keys.Warrant{}), sets: map[store.Collection]struct{}{}, rows: map[string]row{}}
+	return &Book{ring: k.Ring(keys.Warrant{}), sets: map[store.Collection]struct{}{}}
 }
 
 func (b *Book) register(c store.Collection) {

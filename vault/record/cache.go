@@ -25,10 +25,16 @@ type decoded[T any] struct {
 	v   T
 }
 
-func (c *cache[T]) get(key string, raw []byte) (v T, ok bool) {
+// peek gives what is kept under key, for a caller that compares the bytes itself.
+func (c *cache[T]) peek(key string) (d decoded[T], ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	d, ok := c.rows[key]
+	d, ok = c.rows[key]
+	return d, ok
+}
+
+func (c *cache[T]) get(key string, raw []byte) (v T, ok bool) {
+	d, ok := c.peek(key)
 	if !ok || !bytes.Equal(d.raw, raw) {
 		return v, false
 	}

@@ -15,33 +15,28 @@ type golden struct {
 	N      int    `json:"n"`
 }
 
-// The committed record and its digest and root rows are read, and written again as the same bytes.
+// The committed record and its accounts are read, and written again as the same bytes. The two other rows of record.golden are the accounts of the
+// former format (former_test.go).
 func TestGoldenRecord(t *testing.T) {
-	rows := func() []byte {
+	rows := func() memory {
 		tx := memory{}
 		s := NewSet[golden](NewBook(keystest.Keyring(t)), "resources")
 		if err := s.Put(tx, "res_golden", golden{"prod_vps_1", 7}); err != nil {
 			t.Fatal(err)
 		}
-		var b bytes.Buffer
-		for _, k := range []string{"resources res_golden", "digests " + s.rows[shard("res_golden")], "digests " + rootKey} {
-			b.WriteString(k + " " + hex.EncodeToString(tx[k]) + "\n")
-		}
-		return b.Bytes()
+		return tx
 	}
-	want := keystest.Golden(t, "record.golden", rows)
-	if got := rows(); !bytes.Equal(got, want) {
-		t.Errorf("written again:\n%s", got)
+	const row, all = "resources res_golden", "digests " + accountsKey
+	made := rows()
+	want := lines(t, keystest.Golden(t, "record.golden", nil))
+	if !bytes.Equal(made[row], want[row]) {
+		t.Errorf("the record written again: %x", made[row])
 	}
-	tx := memory{}
-	for line := range strings.Lines(string(want)) {
-		f := strings.Fields(line)
-		b, err := hex.DecodeString(f[2])
-		if err != nil {
-			t.Fatal(err)
-		}
-		tx[f[0]+" "+f[1]] = b
+	accounts := lines(t, keystest.Golden(t, "accounts.golden", func() []byte { return []byte(all + " " + hex.EncodeToString(made[all]) + "\n") }))
+	if !bytes.Equal(made[all], accounts[all]) {
+		t.Errorf("the accounts written again: %x", made[all])
 	}
+	tx := memory{row: want[row], all: accounts[all]}
 	book := NewBook(keystest.Keyring(t))
 	s := NewSet[golden](book, "resources")
 	if g, err := s.Get(tx, "res_golden"); err != nil || g != (golden{"prod_vps_1", 7}) {
@@ -50,6 +45,21 @@ func TestGoldenRecord(t *testing.T) {
 	if err := book.VerifyTx(t.Context(), tx); err != nil {
 		t.Error(err)
 	}
+}
+
+// lines reads a vector: collection, key and value in hex.
+func lines(t *testing.T, vector []byte) memory {
+	t.Helper()
+	tx := memory{}
+	for line := range strings.Lines(string(vector)) {
+		f := strings.Fields(line)
+		b, err := hex.DecodeString(f[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx[f[0]+" "+f[1]] = b
+	}
+	return tx
 }
 
 // memory is the least transaction: golden vectors need no file.

@@ -17,30 +17,51 @@ type Set[T any] struct {
 	b     *Book
 	c     store.Collection
 	label string
-	rows  [shards]string // keys of the digest rows
 	cache cache[T]
 	plain bool // T holds no reference: what was put may be kept as it is
 }
 
 // NewSet registers a collection with the book, so that Verify covers it.
 func NewSet[T any](b *Book, c store.Collection) *Set[T] {
-	s := &Set[T]{b: b, c: c, label: macLabel + string(c), plain: plain(reflect.TypeFor[T]())}
-	for i := range s.rows {
-		s.rows[i] = rowKey(c, i)
-	}
 	b.register(c)
-	return s
+	return &Set[T]{b: b, c: c, label: macLabel + string(c), plain: plain(reflect.TypeFor[T]())}
 }
 
 // Get gives the record under key. What it refers to (maps, slices, pointers) is shared with other callers and is READ-ONLY: copy what you
 // change. Errors: store.ErrNotFound; fault record_tampered, vault_format, vault_corrupt, vault_locked.
 func (s *Set[T]) Get(tx store.Tx, key string) (T, error) {
+	if v, ok, err := s.known(tx, key); ok || err != nil {
+		return v, err
+	}
 	raw, err := tx.Get(s.c, key)
 	if err != nil {
 		var zero T
 		return zero, err
 	}
 	return s.decode(key, raw)
+}
+
+// known gives a record that needs no decoding: one that is held, or one whose bytes in the store are those it was decoded from, which is looked at
+// where they lie.
+func (s *Set[T]) known(tx store.Tx, key string) (v T, ok bool, err error) {
+	if s.b.ring.Closed() {
+		return v, false, nil
+	}
+	if h := s.heldRow(tx, key); h != nil {
+		return h.v, true, nil
+	}
+	cmp, can := tx.(store.Comparer)
+	if !can {
+		return v, false, nil
+	}
+	d, there := s.cache.peek(key)
+	if !there {
+		return v, false, nil
+	}
+	if ok, err = cmp.Same(s.c, key, d.raw); !ok || err != nil {
+		return v, false, err
+	}
+	return d.v, true, nil
 }
 
 // decode authenticates and decodes raw. Bytes that were decoded before under the same key are not decoded again.
@@ -88,22 +109,31 @@ func plain(t reflect.Type) bool {
 
 // Put writes the record under key. A row that is there and is not authentic is not replaced: fault record_tampered.
 func (s *Set[T]) Put(tx store.Tx, key string, v T) error {
-	body, err := json.Marshal(v)
+	raw, err := s.encode(key, v)
 	if err != nil {
-		return fault.Newf(fault.Internal, "a record of %s cannot be encoded", s.c).Because(err)
+		return err
 	}
 	old, err := s.old(tx, key)
 	if err != nil {
 		return err
 	}
-	raw := s.b.wrap(s.label, key, body)
 	if err := tx.Put(s.c, key, raw); err != nil {
 		return err
 	}
-	if s.plain {
+	return s.b.account(tx, s.c, key, old, raw)
+}
+
+// encode gives the row of v, and keeps what may be kept for the next read.
+func (s *Set[T]) encode(key string, v T) ([]byte, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, fault.Newf(fault.Internal, "a record of %s cannot be encoded", s.c).Because(err)
+	}
+	raw, err := s.b.wrap(s.label, key, body)
+	if err == nil && s.plain {
 		s.cache.put(key, raw, v) // the head of the audit chain is read again by the next append
 	}
-	return s.b.account(tx, s.rows[shard(key)], old, raw)
+	return raw, err
 }
 
 // Delete removes the record under key; removing none is no error.
@@ -116,11 +146,18 @@ func (s *Set[T]) Delete(tx store.Tx, key string) error {
 		return err
 	}
 	s.cache.drop(key)
-	return s.b.account(tx, s.rows[shard(key)], old, nil)
+	return s.b.account(tx, s.c, key, old, nil)
 }
 
 // old gives the authentic row under key, nil where there is none.
 func (s *Set[T]) old(tx store.Tx, key string) ([]byte, error) {
+	if cmp, ok := tx.(store.Comparer); ok && !s.b.ring.Closed() {
+		if d, there := s.cache.peek(key); there {
+			if same, err := cmp.Same(s.c, key, d.raw); same || err != nil {
+				return d.raw, err
+			}
+		}
+	}
 	raw, err := tx.Get(s.c, key)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil

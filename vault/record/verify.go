@@ -2,14 +2,19 @@ package record
 
 import (
 	"context"
+	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 )
 
-// Verify authenticates every record of every collection that has accounts or is registered, and holds counts and sums against them, at
+// verifyRows is how many rows one worker takes at a time.
+const verifyRows = 256
+
+// Verify authenticates every record of every collection that has an account or is registered, and holds counts and sums against them, at
 // one moment. Errors: fault record_tampered, naming collection and key, where a row is not authentic; vault_corrupt, naming the
 // collection, where rows were lost, added or brought back.
 func (b *Book) Verify(ctx context.Context, st store.Store) error {
@@ -34,76 +39,155 @@ func (b *Book) VerifyTx(ctx context.Context, tx store.Tx) error {
 	return nil
 }
 
-// accounts reads all digest rows and holds them against the root.
-func (b *Book) accounts(ctx context.Context, tx store.Tx) (map[store.Collection]*[shards]row, error) {
-	found := map[store.Collection]*[shards]row{}
-	var root, have row
+// accounts reads all rows of accounts: of the present format, or, where there are none, of the former.
+func (b *Book) accounts(ctx context.Context, tx store.Tx) (map[store.Collection]tally, error) {
+	found, f := map[store.Collection]tally{}, former{b: b}
+	present := false
+	add := func(list []account) {
+		for _, a := range list {
+			found[a.c] = found[a.c].plus(a.tally)
+		}
+	}
 	err := tx.Scan(Digests, "", "", func(key string, raw []byte) (bool, error) {
-		r, err := b.decode(key, raw)
-		if err != nil {
-			return false, err
+		if strings.HasPrefix(key, accountsPrefix) {
+			list, err := b.decodeAccounts(key, raw)
+			add(list)
+			present = true
+			return ctx.Err() == nil, err
 		}
-		if strings.HasPrefix(key, rootPrefix) {
-			root.count, root.sum = root.count+r.count, root.sum.plus(r.sum)
-			return true, ctx.Err()
-		}
-		t, err := b.term(raw, atRowMAC)
-		if err != nil {
-			return false, keyring.Fault(err)
-		}
-		have.count, have.sum = have.count+1, have.sum.plus(t)
-		c, digit, _ := strings.Cut(key, "/")
-		n := strings.Index(hexDigit, digit)
-		if len(digit) != 1 || n < 0 {
+		if present { // a point comes before letters: rows of both formats were never there together
 			return false, tampered(Digests, key)
 		}
-		if found[store.Collection(c)] == nil {
-			found[store.Collection(c)] = &[shards]row{}
-		}
-		found[store.Collection(c)][n] = r
-		return true, ctx.Err()
+		return ctx.Err() == nil, f.take(key, raw)
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = ctx.Err()
 	}
-	if root.count != have.count || root.sum != have.sum {
-		return nil, fault.Newf(fault.VaultCorrupt, "counts of the vault's collections were lost, added or brought back: %d of %d are there", have.count, root.count).WithNext(mend)
+	if err != nil || present {
+		return found, err
 	}
-	return found, nil
+	list, err := f.accounts()
+	add(list)
+	return found, err
 }
 
-// verifySet authenticates the rows of c and holds their count and sum against want (nil: none may be there).
-func (b *Book) verifySet(ctx context.Context, tx store.Tx, c store.Collection, want *[shards]row) error {
-	if want == nil {
-		want = &[shards]row{}
-	}
-	var have [shards]row
-	label, n := macLabel+string(c), 0
-	err := tx.Scan(c, "", "", func(key string, raw []byte) (bool, error) {
-		if _, err := b.check(c, label, key, raw); err != nil {
-			return false, err
-		}
-		t, err := b.term(raw, atMAC)
-		if err != nil {
-			return false, keyring.Fault(err)
-		}
-		h := &have[shard(key)]
-		h.count, h.sum = h.count+1, h.sum.plus(t)
-		if n++; n%1024 == 0 {
-			return true, ctx.Err()
-		}
-		return true, nil
-	})
+// verifySet authenticates the rows of c and holds their count and sum against want.
+func (b *Book) verifySet(ctx context.Context, tx store.Tx, c store.Collection, want tally) error {
+	have, err := b.tallyOf(ctx, tx, c)
 	if err != nil {
 		return err
 	}
-	for i := range have {
-		if have[i].count != want[i].count {
-			return fault.Newf(fault.VaultCorrupt, "records of %s were lost or added: %d are there, %d should be (shard %x)", c, have[i].count, want[i].count, i).WithNext(mend)
-		}
-		if have[i].sum != want[i].sum {
-			return fault.Newf(fault.VaultCorrupt, "a record of %s was brought back from an earlier moment (shard %x)", c, i).WithNext(mend)
-		}
+	if have.count != want.count {
+		return fault.Newf(fault.VaultCorrupt, "records of %s were lost or added: %d are there, %d should be", c, have.count, want.count).WithNext(mend)
+	}
+	if have.sum != want.sum {
+		return fault.Newf(fault.VaultCorrupt, "a record of %s was brought back from an earlier moment", c).WithNext(mend)
 	}
 	return nil
+}
+
+// rawRow is a row as it lies in the store.
+type rawRow struct {
+	key string
+	raw []byte
+}
+
+// tallyOf authenticates and adds up the rows of c. One goroutine reads, one a processor computes; few rows are in memory at a time.
+func (b *Book) tallyOf(ctx context.Context, tx store.Tx, c store.Collection) (tally, error) {
+	t := &tallier{b: b, c: c, label: macLabel + string(c)}
+	err := t.scan(ctx, tx)
+	if t.err != nil {
+		return tally{}, t.err
+	}
+	return t.sum, err
+}
+
+// tallier adds up rows that several workers authenticate.
+type tallier struct {
+	b     *Book
+	c     store.Collection
+	label string
+
+	workers sync.WaitGroup
+
+	mu  sync.Mutex
+	sum tally
+	at  string // the least key that failed, so that the answer is the same each time
+	err error
+}
+
+// scan gives the rows out, whole chunks of them to workers: a collection of a few rows needs none.
+func (t *tallier) scan(ctx context.Context, tx store.Tx) error {
+	var rows []rawRow
+	var chunks chan []rawRow
+	defer func() {
+		if chunks != nil {
+			close(chunks)
+			t.workers.Wait()
+		}
+		t.take(rows)
+	}()
+	return tx.Scan(t.c, "", "", func(key string, raw []byte) (bool, error) {
+		if rows = append(rows, rawRow{key, raw}); len(rows) < verifyRows {
+			return true, nil
+		}
+		if chunks == nil {
+			chunks = t.start()
+		}
+		chunks <- rows
+		rows = make([]rawRow, 0, verifyRows)
+		return !t.failed(), ctx.Err()
+	})
+}
+
+func (t *tallier) start() chan []rawRow {
+	chunks := make(chan []rawRow, 1)
+	for range runtime.GOMAXPROCS(0) {
+		t.workers.Go(func() {
+			for rows := range chunks {
+				t.take(rows)
+			}
+		})
+	}
+	return chunks
+}
+
+func (t *tallier) failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err != nil
+}
+
+func (t *tallier) take(rows []rawRow) {
+	var all tally
+	for _, r := range rows {
+		x, err := t.one(r)
+		if err != nil {
+			t.fail(r.key, err)
+			return
+		}
+		all = all.plus(tally{1, x})
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sum = t.sum.plus(all)
+}
+
+func (t *tallier) one(r rawRow) (sum, error) {
+	if _, err := t.b.check(t.c, t.label, r.key, r.raw); err != nil {
+		return sum{}, err
+	}
+	x, err := t.b.term(r.raw, atMAC)
+	if err != nil {
+		return sum{}, keyring.Fault(err)
+	}
+	return x, nil
+}
+
+func (t *tallier) fail(key string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil || key < t.at {
+		t.at, t.err = key, err
+	}
 }

@@ -18,14 +18,17 @@ const (
 )
 
 // wrap gives the wire form of body under key of the collection whose label is given.
-func (b *Book) wrap(label, key string, body []byte) []byte {
+func (b *Book) wrap(label, key string, body []byte) ([]byte, error) {
 	raw := make([]byte, atBody, atBody+len(body))
 	raw = append(raw, body...)
 	i, mac := b.ring.MAC(keys.Auth, label, []byte(key), body)
+	if b.ring.Closed() { // the MAC is rubbish
+		return nil, keyring.Fault(keys.ErrClosed)
+	}
 	raw[0] = format
 	copy(raw[1:], i[:])
 	copy(raw[atMAC:], mac[:])
-	return raw
+	return raw, nil
 }
 
 // check authenticates raw and gives its body, which is a part of raw.

@@ -1,0 +1,24 @@
+package store
+
+// Held is a value that is not needed as bytes before its transaction is made durable. Its methods may be called by many goroutines.
+type Held interface {
+	// Encode gives the bytes, the same each time. An error ends the commit that needs them: nothing of it is written.
+	Encode() ([]byte, error)
+}
+
+// Holder is a Tx that can keep a value unencoded. What many transactions change, one after the other, is then encoded once for all that become
+// durable together: the counts and sums of a vault, the head of its audit chain. A backend need not have it; callers then Put.
+type Holder interface {
+	Tx
+	// Hold is Put of what v encodes to, when that is read or written. v does not change afterwards.
+	Hold(c Collection, key string, v Held) error
+	// Held gives what was held last under key and is not durable yet; nil where the newest value was put, deleted, or is in the store.
+	Held(c Collection, key string) Held
+}
+
+// Comparer is a Tx that compares a value where it lies, without a copy. A backend need not have it; callers then Get.
+type Comparer interface {
+	Tx
+	// Same tells whether the value under key is want; false where there is none. Errors as Get, but for ErrNotFound.
+	Same(c Collection, key string, want []byte) (bool, error)
+}
