@@ -16,19 +16,9 @@ func (m *mask) view() *mask { return &mask{engine: m.engine, own: m.own, budget:
 
 // outdated tells whether the vault's secrets have changed since the view was made: a session may last for days.
 func (m *mask) outdated() bool {
-	if m.engine == nil || m.shared == nil {
-		return false
-	}
-	m.engine.mu.Lock()
-	defer m.engine.mu.Unlock()
-	return m.shared.stale
-}
-
-// give gives the view's matcher back; the run's own values are the mask's to erase.
-func (m *mask) give() {
-	if m.engine != nil && m.shared != nil {
-		m.engine.release(m.shared)
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.shared != nil && m.shared.stale.Load()
 }
 
 // Times and bounds of what a person sees.

@@ -5,6 +5,7 @@ package run_test
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -198,6 +199,65 @@ func TestTheMatcherIsSharedAndRenewed(t *testing.T) {
 	}
 	if built != 2 {
 		t.Errorf("built %d times", built)
+	}
+}
+
+// A run that goes on hears of what the vault learns: a secret that is added or replaced is masked in what it writes from then on, what was replaced still is, and
+// so is what the vault forgot. Each change builds one matcher, whoever writes.
+func TestALongRunHearsOfNewSecrets(t *testing.T) {
+	const was, added, replaced = "was-canary-secret-9931", "added-canary-secret-5521", "replaced-canary-secret-7715"
+	h, tool, open := gated(t, `echo "`+was+` `+added+`" >&2; echo "`+replaced+` $BOT_TOKEN"`)
+	h.add("other", map[string]string{"key": was}, policy.Policy{}, nil)
+	e := newEngine(t, h, nil)
+	first := mustRun(t, e, background(tool))
+	for got := ""; got == ""; { // the first matcher is made
+		r, err := e.Get(t.Context(), alice, first.RunID, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = r.Stdout
+	}
+	h.add("fresh", map[string]string{"key": added}, policy.Policy{}, nil)
+	h.edit("other", func(r *vault.Resource) {
+		r.Sealed = map[string]vault.Sealed{"key": {Value: "sealed:" + hex.EncodeToString([]byte(replaced)), Version: 2}}
+	})
+	e.Changed("res_fresh")
+	open()
+	out, end := collect(t, e, first.RunID)
+	r, err := e.Get(t.Context(), alice, first.RunID, 0)
+	if err != nil || out != "ready [redacted:bot.token]\n[redacted] [redacted:bot.token]\n" || r.Stderr != "[redacted] [redacted]\n" || end.Redactions != 5 {
+		t.Errorf("%q %q %+v %v", out, r.Stderr, end, err)
+	}
+	built := 0
+	for _, ev := range h.happened() {
+		if ev == "matcher" {
+			built++
+		}
+	}
+	if built != 2 {
+		t.Errorf("built %d times", built)
+	}
+}
+
+// Where the vault cannot be read any more a run that goes on shows nothing more: what it writes could be a secret that is new.
+func TestALongRunIsWithheldWhereTheVaultIsNotRead(t *testing.T) {
+	h, tool, open := gated(t, `echo after`)
+	e := newEngine(t, h, nil)
+	first := mustRun(t, e, background(tool))
+	for got := ""; got == ""; {
+		r, err := e.Get(t.Context(), alice, first.RunID, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = r.Stdout
+	}
+	h.mu.Lock()
+	h.secretErr = errors.New("the store is gone")
+	h.mu.Unlock()
+	e.Changed()
+	open()
+	if _, end := collect(t, e, first.RunID); !end.Withheld {
+		t.Errorf("%+v", end)
 	}
 }
 

@@ -9,114 +9,34 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/zavhoz/zavhoz/run/redact"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
-
-// masks holds the matcher of every secret in the vault: built when a first byte needs it, shared by runs, built anew when the vault has changed, wiped when
-// no run has used it for a while.
-type masks struct {
-	secrets func(ctx context.Context, add func(label string, s secret.Secret)) error
-	idle    time.Duration
-
-	mu      sync.Mutex
-	current *shared
-}
-
-// shared is one built matcher. It is wiped when it is out of date or idle, and no stream uses it.
-type shared struct {
-	set   *redact.Set
-	m     *redact.Matcher
-	users int  // under masks.mu
-	stale bool // under masks.mu
-	timer *time.Timer
-}
-
-// acquire gives the matcher as of now. Release it.
-func (k *masks) acquire(ctx context.Context) (*shared, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.current == nil {
-		set := redact.NewSet(redact.Options{})
-		err := k.secrets(ctx, func(label string, s secret.Secret) {
-			addWithParts(func(label string, v secret.Secret) {
-				_ = set.Add(label, v) // ErrShort: the vault warned when it was put in
-			}, label, s)
-			s.Wipe()
-		})
-		if err != nil {
-			set.Wipe()
-			return nil, err
-		}
-		k.current = &shared{set: set, m: set.Compile()}
-	}
-	k.current.users++
-	if k.current.timer != nil {
-		k.current.timer.Stop()
-	}
-	return k.current, nil
-}
-
-func (k *masks) release(s *shared) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s.users--
-	switch {
-	case s.users > 0:
-	case s.stale:
-		s.set.Wipe()
-	default:
-		s.timer = time.AfterFunc(k.idle, func() { k.retire(s) })
-	}
-}
-
-// changed makes the next run build anew.
-func (k *masks) changed() {
-	k.mu.Lock()
-	s := k.current
-	k.mu.Unlock()
-	if s != nil {
-		k.retire(s)
-	}
-}
-
-func (k *masks) retire(s *shared) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.current == s {
-		k.current = nil
-	}
-	if !s.stale && s.users == 0 {
-		s.set.Wipe()
-	}
-	s.stale = true
-}
 
 // errGagged ends a stream whose output is withheld.
 var errGagged = errors.New("run: output withheld")
 
 // mask is the redactor of one run: first by every secret of the vault, then by what this run itself works with (its fields, hidden addresses).
 type mask struct {
-	engine  *masks // nil: only own
-	own     *redact.Set
-	budget  int64
-	count   atomic.Int64
-	gagged  atomic.Bool // withhold everything: over budget, or the matcher could not be built
-	once    sync.Once
-	shared  *shared
+	engine *masks // nil: only own
+	own    *redact.Set
+	budget int64
+	count  atomic.Int64
+	gagged atomic.Bool // withhold everything: over budget, or the matcher could not be built
+
+	mu      sync.Mutex
+	shared  *shared   // the matcher in use; nil before the first byte
+	older   []*shared // those before it: what was begun with them may still use them
 	failure error
+	over    bool // given back: nothing passes any more
 
 	handles []string        // of the run's resources: markers name no others; nil: all are named
 	exempt  func() []string // what only looks like somebody's secret: the run's placeholders; asked when the first byte comes
 	foreign atomic.Int64    // what looked like somebody else's secret, and was masked
-
-	ownOnce    sync.Once
-	ownMatcher *redact.Matcher // of own as it was when a reply was first searched
 }
 
-// add takes a value of this run under a public label, before the first byte. Short values are masked raw.
+// add takes a value of this run under a public label; what is written from then on is searched for it. Short values are masked raw.
 func (m *mask) add(label string, s secret.Secret) {
 	if s.Len() >= shortest {
 		_ = m.own.Add(label, s)
@@ -131,24 +51,6 @@ func (m *mask) names(name string) bool {
 // shortest is the length in bytes under which a value of the run itself is not masked: it would mask half of every text.
 const shortest = 4
 
-// matcher builds when the first byte comes. Where that fails it gives one that lets nothing through.
-func (m *mask) matcher(ctx context.Context) *redact.Matcher {
-	m.once.Do(func() {
-		if m.engine == nil {
-			m.shared = &shared{m: redact.NewSet(redact.Options{}).Compile()}
-			return
-		}
-		m.shared, m.failure = m.engine.acquire(ctx)
-	})
-	if m.failure != nil {
-		m.gagged.Store(true)
-		none := redact.NewSet(redact.Options{}).Compile()
-		none.Wipe()
-		return none
-	}
-	return m.shared.m
-}
-
 // to gives the redacting writer in front of dst, for one stream. Close it.
 func (m *mask) to(ctx context.Context, dst io.Writer) *masked {
 	w := &masked{mask: m, last: &strangers{mask: m, dst: dst}}
@@ -162,12 +64,6 @@ func (m *mask) to(ctx context.Context, dst io.Writer) *masked {
 
 // filler stands for masked bytes where lengths must stay right.
 const filler = '*'
-
-// matchers gives what a reply is searched for: every secret of the vault, then the run's own.
-func (m *mask) matchers(ctx context.Context) []*redact.Matcher {
-	m.ownOnce.Do(func() { m.ownMatcher = m.own.Compile() })
-	return []*redact.Matcher{m.matcher(ctx), m.ownMatcher}
-}
 
 // spend counts matches that somebody else found for this run, and gags it when they are too many.
 func (m *mask) spend(n int) error {
@@ -210,15 +106,9 @@ func (m *mask) covered(ctx context.Context, text string) string {
 
 // sameLength gives a redacting writer in front of dst that puts as many bytes as it takes, for protocols that count them. Close it.
 func (m *mask) sameLength(ctx context.Context, dst io.Writer) io.WriteCloser {
-	w := dst
-	var all counted
-	all.mask = m
-	for _, each := range m.matchers(ctx) {
-		s := each.SameLength(filler).Stream(w)
-		all.streams = append([]*redact.Stream{s}, all.streams...)
-		w = s
-	}
-	return &all
+	inner := redact.NewSameLengthStream(dst, filler, m.own.Compile)
+	outer := redact.NewSameLengthStream(inner, filler, func() *redact.Matcher { return m.matcher(ctx) })
+	return &counted{mask: m, streams: []*redact.Stream{outer, inner}}
 }
 
 // counted is a row of streams, the outermost first, whose matches the mask is told of.
@@ -248,7 +138,7 @@ func (c *counted) Close() (err error) {
 func (c *counted) tally() error {
 	now := 0
 	for _, s := range c.streams {
-		now += s.Report().Redactions
+		now += s.Redactions()
 	}
 	n := now - c.seen
 	c.seen = now
@@ -263,11 +153,9 @@ func (c *counted) guard(err *error) {
 	}
 }
 
-// done gives the matcher back and erases the run's own values.
+// done gives the matchers back and erases the run's own values.
 func (m *mask) done() {
-	if m.engine != nil && m.shared != nil {
-		m.engine.release(m.shared)
-	}
+	m.give()
 	m.own.Wipe()
 }
 
@@ -348,7 +236,7 @@ func (w *masked) Close() (err error) {
 
 // tally counts what is new, and gags the run when it is too much.
 func (w *masked) tally() {
-	now := w.outer.Report().Redactions + w.inner.Report().Redactions
+	now := w.outer.Redactions() + w.inner.Redactions()
 	if w.mask.count.Add(int64(now-w.seen)) > w.mask.budget {
 		w.mask.gagged.Store(true)
 	}

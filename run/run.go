@@ -13,7 +13,7 @@
 // before cutting, no timer), 63 and 64 (every call is authorised, every run has an owner).
 //
 // Limits: a pinned command that disguises a value by XOR, a cipher or compression leaks it: pins are a person's trust in a command. A secret that
-// is added to the vault while a run writes is not known to that run's redactor.
+// is added to the vault while a run writes is masked from then on; of what the run wrote before, nothing is taken back.
 package run
 
 import (

@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io"
 	"sync"
@@ -39,13 +40,15 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Set gathers the values to redact. It is safe for concurrent use; what is added after the first Compile is not seen by it.
+// Set gathers the values to redact. It is safe for concurrent use; a Matcher knows what was added before it was compiled.
 type Set struct {
 	opts  Options
 	mu    sync.Mutex
 	names []string
 	vals  []secret.Secret
 	built *Matcher
+	older []*Matcher // built before something was added
+	wiped bool       // and nothing was added since
 }
 
 // NewSet makes an empty Set.
@@ -68,11 +71,43 @@ func (s *Set) Add(name string, value secret.Secret) error {
 	defer s.mu.Unlock()
 	s.names = append(s.names, name)
 	s.vals = append(s.vals, value.Clone())
-	s.built = nil
+	s.renew()
 	if n < s.opts.MinLen {
 		return ErrShort
 	}
 	return nil
+}
+
+// renew runs under mu, when a value was added.
+func (s *Set) renew() {
+	if s.built != nil {
+		s.older = append(s.older, s.built)
+	}
+	s.built, s.wiped = nil, false
+}
+
+// Inherit adds what o has and s has not. A Stream goes over only to a Matcher that knows all that its last one knew.
+func (s *Set) Inherit(o *Set) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have := make(map[string]struct{}, len(s.vals))
+	for _, v := range s.vals {
+		have[string(sum(v))] = struct{}{}
+	}
+	for i, v := range o.vals {
+		if _, twice := have[string(sum(v))]; !twice {
+			s.names, s.vals = append(s.names, o.names[i]), append(s.vals, v.Clone())
+			s.renew()
+		}
+	}
+}
+
+// sum tells values apart without keeping a copy of any.
+func sum(v secret.Secret) []byte {
+	d := sha256.Sum256(v.Reveal())
+	return d[:]
 }
 
 // Len is the number of values.
@@ -82,7 +117,7 @@ func (s *Set) Len() int {
 	return len(s.vals)
 }
 
-// Compile builds the Matcher, once for the values added so far.
+// Compile builds the Matcher, once for the values added so far. Of a wiped Set it is a wiped one.
 func (s *Set) Compile() *Matcher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,11 +127,14 @@ func (s *Set) Compile() *Matcher {
 			b.value(uint32(i), v.Reveal())
 		}
 		s.built = b.matcher()
+		if s.wiped {
+			s.built.Wipe()
+		}
 	}
 	return s.built
 }
 
-// Stream redacts into dst; the set is compiled when the first byte comes, so starting a run costs nothing.
+// Stream redacts into dst; the set is compiled when the first byte comes, so starting a run costs nothing, and anew when something was added.
 func (s *Set) Stream(dst io.Writer) *Stream { return NewStream(dst, s.Compile) }
 
 // Detector builds the alarm for the same values. See Detector.
@@ -110,15 +148,16 @@ func (s *Set) Detector() *Detector {
 	return d
 }
 
-// Wipe erases the values and the compiled Matcher. The Set is empty afterwards.
+// Wipe erases the values and every compiled Matcher. The Set is empty afterwards, and its Streams withhold.
 func (s *Set) Wipe() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, v := range s.vals {
 		v.Wipe()
 	}
-	if s.built != nil {
-		s.built.Wipe()
+	s.renew()
+	for _, m := range s.older {
+		m.Wipe()
 	}
-	s.names, s.vals, s.built = nil, nil, nil
+	s.names, s.vals, s.older, s.wiped = nil, nil, nil, true
 }

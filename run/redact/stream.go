@@ -15,7 +15,8 @@ const blockLen = 64 << 10
 // long that takes: a timer would let through what drips slowly (threat-model.md 50). Close lets the rest go; it does not close the writer behind.
 type Stream struct {
 	dst     io.Writer
-	compile func() *Matcher
+	compile func() *Matcher // nil: fixed, always
+	fixed   *Matcher
 	f       finder
 	buf     []byte // text from the last keep on
 	out     []byte // small pieces of output, never kept from one Write to the next
@@ -26,18 +27,22 @@ type Stream struct {
 	count   int
 	err     error
 	same    *SameLength // nil: markers or Options.Fill
+	fill    byte        // of same, which is made anew with each Matcher; 0: it is given
+	past    []byte      // the last bytes before buf, for a Matcher to come
+	former  []string    // names that former Matchers found
 	known   func(name string) bool
 	cover   string // what is left to write of the stand-in of the range at masked
 }
 
-// NewStream redacts into dst by the Matcher that compile gives; it is asked when the first byte comes.
+// NewStream redacts into dst by the Matcher that compile gives. It is asked at each Write, so that a secret which becomes known is masked from then on: another
+// Matcher than before takes over, and must know all that the last one knew.
 func NewStream(dst io.Writer, compile func() *Matcher) *Stream {
 	return &Stream{dst: dst, compile: compile, masked: -1}
 }
 
 // Stream redacts into dst.
 func (m *Matcher) Stream(dst io.Writer) *Stream {
-	return NewStream(dst, func() *Matcher { return m })
+	return &Stream{dst: dst, fixed: m, masked: -1}
 }
 
 // Write takes the next bytes of the text. After an error nothing more is let through.
@@ -45,8 +50,12 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
 	}
-	if s.f.m == nil && len(p) > 0 {
-		s.f.m = s.compile()
+	switch {
+	case len(p) == 0:
+	case s.compile != nil:
+		s.turn(s.compile())
+	default:
+		s.f.m = s.fixed
 	}
 	n, err := s.take(p)
 	if err == nil {
@@ -121,6 +130,9 @@ func (s *Stream) Close() error {
 	}
 	var err error
 	if s.f.m != nil {
+		if s.compile != nil && len(s.buf) > 0 {
+			s.turn(s.compile())
+		}
 		if _, err = s.process(s.buf, true); err == nil {
 			err = s.flush()
 		}
@@ -145,7 +157,7 @@ func (s *Stream) Held() int { return len(s.buf) - s.done }
 
 // Report says what was redacted so far. Values that were seen but whose match may still grow are not in it.
 func (s *Stream) Report() Report {
-	r := Report{Redactions: s.count}
+	r := Report{Redactions: s.count, Names: slices.Clone(s.former)}
 	for n := range s.names {
 		r.Names = append(r.Names, s.f.m.names[n])
 	}
@@ -166,6 +178,7 @@ func (s *Stream) grow(n int) {
 
 func (s *Stream) wipe() {
 	clear(s.buf[:cap(s.buf)])
+	clear(s.past[:cap(s.past)])
 	clear(s.f.view.own[:cap(s.f.view.own)])
 	clear(s.f.hex.sym[:cap(s.f.hex.sym)])
 	s.buf, s.done = s.buf[:0], 0
@@ -189,6 +202,7 @@ func (s *Stream) process(text []byte, final bool) (keep int, err error) {
 		s.masked -= keep
 	}
 	s.done = upTo - keep
+	s.remember(text[:keep])
 	return keep, nil
 }
 
