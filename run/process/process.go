@@ -29,7 +29,7 @@ type Spec struct {
 	Dir    string
 	Input  []byte    // what the command reads from a pipe; nil with a nil Stdin: the null device
 	Stdin  *os.File  // passed as it is; for a person's own command
-	Stdout io.Writer // nil: discarded. An *os.File is passed as it is
+	Stdout io.Writer // nil: discarded. An *os.File is passed as it is. One that blocks is waited for until Kill
 	Stderr io.Writer
 	Files  []*os.File // inherited as descriptors 3, 4, …; the caller keeps and closes its own
 	// Attached leaves the command in the caller's session and process group, so that a person's terminal works. Only for a
@@ -63,12 +63,14 @@ const (
 type Process struct {
 	spec Spec
 	proc *os.Process
-	io   *plumbing
+	io   *Streams
 
 	mu     sync.Mutex
 	reaped bool // the pid may belong to somebody else from now on
 	killed *time.Timer
 
+	over sync.Once
+	dead chan struct{} // closed by Kill: from then on nothing is waited for without a bound
 	done chan struct{}
 	exit Exit
 }
@@ -84,11 +86,11 @@ func Start(spec Spec) (*Process, error) {
 	if spec.WaitDelay <= 0 {
 		spec.WaitDelay = defaultWaitDelay
 	}
-	pl, err := newPlumbing(spec)
+	pl, err := NewStreams(spec.Input, spec.Stdin, spec.Stdout, spec.Stderr)
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{spec: spec, io: pl, done: make(chan struct{})}
+	p := &Process{spec: spec, io: pl, dead: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error, 1)
 	go p.live(started)
 	if err := <-started; err != nil {
@@ -103,14 +105,14 @@ func (p *Process) live(started chan<- error) {
 	unpin := pinThread()
 	defer unpin()
 	proc, err := p.fork()
-	p.io.closeChildSide()
+	p.io.Started()
 	if err != nil {
-		p.io.abandon()
+		p.io.Abandon()
 		started <- err
 		return
 	}
 	p.proc = proc
-	p.io.run()
+	p.io.Run()
 	started <- nil
 	p.reap()
 }
@@ -119,7 +121,7 @@ func (p *Process) live(started chan<- error) {
 func (p *Process) fork() (*os.Process, error) {
 	closeOnExec()
 	noCore()
-	path, argv, files := p.spec.Path, p.spec.Argv, append(p.io.child[:], p.spec.Files...)
+	path, argv, files := p.spec.Path, p.spec.Argv, append(p.io.Child[:], p.spec.Files...)
 	if p.spec.Binary != nil {
 		var err error
 		if path, argv, files, err = p.spec.Binary.prepare(argv, files); err != nil {
@@ -149,16 +151,18 @@ func (p *Process) reap() {
 	}
 	state, err := p.proc.Wait()
 	p.reaped = true
-	if p.killed != nil {
-		p.killed.Stop()
-	}
 	p.mu.Unlock()
 	if err != nil {
 		p.exit = Exit{Code: -1}
 	} else {
 		p.exit = exitOf(state)
 	}
-	p.exit.PipesCut = p.io.finish(p.spec.WaitDelay)
+	p.exit.PipesCut = p.io.Finish(p.spec.WaitDelay, p.dead)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.killed != nil {
+		p.killed.Stop()
+	}
 }
 
 // Pid is the leader's process id.
@@ -177,15 +181,25 @@ func (p *Process) Wait() Exit {
 func (p *Process) Stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reaped || p.killed != nil {
+	if p.killed != nil || p.ended() {
 		return
 	}
 	p.signal(terminate)
 	p.killed = time.AfterFunc(p.spec.Grace, p.Kill)
 }
 
-// Kill ends the group at once.
+func (p *Process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill ends the group at once, and the wait for a writer that blocks.
 func (p *Process) Kill() {
+	p.over.Do(func() { close(p.dead) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.signal(kill)

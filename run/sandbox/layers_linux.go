@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
@@ -51,16 +50,30 @@ func (l *Layers) Refs() []Layer {
 	return out
 }
 
-// Changes lists what the overlay working directories gained and lost, parents before what is in them. No link is followed on the way.
-func (b *Box) Changes() ([]Change, error) { return b.Layers().List(nil) }
+// Changes lists what the overlay working directories gained and lost, parents before what is in them. No link is followed on the way. It needs every process of
+// the box to have ended: fault busy.
+func (b *Box) Changes() ([]Change, error) {
+	if err := b.quiet(); err != nil {
+		return nil, err
+	}
+	return b.Layers().List(nil)
+}
+
+// quiet makes sure that nobody writes to the layers any more. A process has ended when the last that it started has: its first process's pidfd said so, and with
+// their namespace their mounts are gone.
+func (b *Box) quiet() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.live) > 0 {
+		return fault.New(fault.Busy, "the run still changes what is to be listed or kept", "wait for its end")
+	}
+	return nil
+}
 
 // Keep applies the changes to the real folders, as Layers.Keep does, and forgets them.
 func (b *Box) Keep() error {
-	b.mu.Lock()
-	busy := len(b.live) > 0
-	b.mu.Unlock()
-	if busy {
-		return fault.New(fault.Busy, "the run still changes what is to be kept", "wait for its end")
+	if err := b.quiet(); err != nil {
+		return err
 	}
 	l := b.Layers()
 	changes, err := l.List(nil)
@@ -137,26 +150,14 @@ func (s *Sandbox) compare(l *layer, known []Change, use func(*difference)) error
 			was[c.Path] = c
 		}
 	}
-	for left := layerTries; ; left-- {
-		d := &difference{upper: upper, of: l, known: was}
-		err := d.walk(".", o.file)
-		if err == nil {
-			use(d)
-			return nil
-		}
+	d := &difference{upper: upper, of: l, known: was}
+	if err := d.walk(".", o.file); err != nil {
 		var f *fault.Error
 		if errors.As(err, &f) {
 			return err
 		}
-		if left == 0 {
-			return internal("read the layer", err)
-		}
-		time.Sleep(layerPause)
+		return internal("read the layer", err)
 	}
+	use(d)
+	return nil
 }
-
-// How often, and how far apart, a layer is read anew where it changed under the reading: what the file system still moves after the last process has ended.
-const (
-	layerTries = 4
-	layerPause = 25 * time.Millisecond
-)
