@@ -74,7 +74,7 @@ func (s Source) write(ctx context.Context, tx store.Tx, w io.Writer) (Report, er
 	if err != nil {
 		return rep, err
 	}
-	names, err := Collections(tx)
+	names, err := Collections(tx, s.Keyring)
 	if err != nil {
 		return rep, err
 	}
@@ -104,14 +104,13 @@ func (s Source) write(ctx context.Context, tx store.Tx, w io.Writer) (Report, er
 	return rep, e.err
 }
 
-// Collections lists the collections of a vault: the keyring first, then in order of names what has accounts, the accounts and the audit log. What else may lie in
-// the store is no part of the vault.
-func Collections(tx store.Tx) ([]store.Collection, error) {
-	names, err := record.Collections(tx)
+// Collections lists the collections of a vault: the keyring first, the others in order of names. What else may lie in the store is no part of the vault.
+func Collections(tx store.Tx, k *keyring.Keyring) ([]store.Collection, error) {
+	names, err := record.NewBook(k).Collections(tx)
 	if err != nil {
 		return nil, err
 	}
-	if len(names) > maxCollections {
+	if len(names) >= maxCollections {
 		return nil, fault.New(fault.VaultCorrupt, "the vault has more collections than a vault can have", "run `zavhoz doctor`")
 	}
 	return append([]store.Collection{keyring.Collection}, names...), nil

@@ -83,7 +83,7 @@ func (r *run) look(from store.Tx) (err error) {
 	if id, err := keyring.VaultOf(r.header); err != nil || id != r.Keyring.VaultID() {
 		return errors.Join(err, fault.New(fault.WrongIdentity, "the keys are not of this vault", ""))
 	}
-	all, err := backup.Collections(from)
+	all, err := backup.Collections(from, r.Keyring)
 	if err == nil {
 		r.names = all[1:]
 	}
