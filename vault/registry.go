@@ -151,5 +151,5 @@ func (v *Vault) follow(tx store.Tx, old Server, fresh map[string]secret.Secret) 
 
 // ServerPrint is the keyed fingerprint of a server's address field: equal for equal values, and of no use without the vault's key.
 func (v *Vault) ServerPrint(field string, value secret.Secret) string {
-	return v.k.Print("server."+field, value)
+	return serverPrint(v.k, field, value)
 }

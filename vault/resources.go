@@ -66,7 +66,7 @@ func (v *Vault) add(ctx context.Context, actor Actor, n NewResource, may func(st
 		return Resource{}, err
 	}
 	err = v.update(ctx, func(tx store.Tx) error {
-		if err := may(tx); err != nil {
+		if err := errors.Join(may(tx), v.resealed(&r, values)); err != nil {
 			return err
 		}
 		if err := v.projectExists(tx, r.Project); err != nil {
@@ -369,7 +369,7 @@ func (v *Vault) eachFormer(tx store.Tx, now map[string]Resource, fn func(label s
 		r := now[old.ID]
 		for field, s := range old.Sealed {
 			ref := old.FieldRef(field)
-			if given[ref] || r.Sealed[field] == s || hidden(old.Kind, field) {
+			if given[ref] || r.Sealed[field].same(s) || hidden(old.Kind, field) {
 				continue
 			}
 			given[ref] = true

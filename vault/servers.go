@@ -189,7 +189,7 @@ func (v *Vault) AdoptServer(ctx context.Context, actor Actor, ref string, n NewR
 		if now.Version != s.Version && now.Prints[address] != s.Prints[address] {
 			return fault.New(fault.VersionConflict, "the server changed meanwhile", "try again")
 		}
-		if err := adoptable(now); err != nil {
+		if err := errors.Join(adoptable(now), v.resealed(&r, values)); err != nil {
 			return err
 		}
 		now.ResourceID, now.Intent, now.IsManaged, now.Version = r.ID, "yes", true, now.Version+1

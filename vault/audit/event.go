@@ -74,6 +74,11 @@ const (
 	PresenceSet      Action = "presence.set"
 	PresenceCheck    Action = "presence.check"
 	HostKeyPin       Action = "hostkey.pin"
+	KeyAdd           Action = "key.add"
+	KeyRemove        Action = "key.remove"
+	KeyRotate        Action = "key.rotate"
+	KeyRetire        Action = "key.retire" // a rotation has ended: the former data key opens nothing any more
+	KeyCheck         Action = "key.check"
 	AuditExport      Action = "audit.export"
 	StatusRead       Action = "status.read"
 )

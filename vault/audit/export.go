@@ -25,11 +25,12 @@ const (
 
 // exportHeader is an export's first line.
 type exportHeader struct {
-	Format    int       `json:"format"` // 1
-	Type      string    `json:"type"`   // zavhoz-audit-export
-	VaultID   string    `json:"vault_id"`
-	PublicKey string    `json:"public_key"` // hex Ed25519
-	CreatedAt time.Time `json:"created_at"`
+	Format    int        `json:"format"` // 1; 2 where there are handovers, which format 1 did not know
+	Type      string     `json:"type"`   // zavhoz-audit-export
+	VaultID   string     `json:"vault_id"`
+	PublicKey string     `json:"public_key"` // hex Ed25519
+	CreatedAt time.Time  `json:"created_at"`
+	Handovers []Handover `json:"handovers,omitempty"` // from the vault's first audit key to this one
 }
 
 // Export writes the whole log as lines of JSON: a header, every record as it is stored, a signed checkpoint that covers all before it. The
@@ -49,7 +50,14 @@ func (l *Log) export(ctx context.Context, tx store.Tx, w io.Writer) (Report, err
 	if err != nil {
 		return Report{}, err
 	}
-	h, err := oneLine(exportHeader{Format: 1, Type: exportType, VaultID: l.k.VaultID(), PublicKey: hex.EncodeToString(pub), CreatedAt: l.now().UTC()})
+	head := exportHeader{Format: 1, Type: exportType, VaultID: l.k.VaultID(), PublicKey: hex.EncodeToString(pub), CreatedAt: l.now().UTC()}
+	if head.Handovers, err = l.handed(tx); err != nil {
+		return Report{}, err
+	}
+	if len(head.Handovers) > 0 {
+		head.Format = 2
+	}
+	h, err := oneLine(head)
 	if err != nil {
 		return Report{}, err
 	}
@@ -171,7 +179,7 @@ func (v *exportReader) header(pub ed25519.PublicKey) error {
 	if err != nil || !strict(line, &h) || h.Type != exportType {
 		return brokenExport("it does not begin as an export")
 	}
-	if h.Format != 1 {
+	if h.Format != 1 && h.Format != 2 || h.Format == 1 && len(h.Handovers) > 0 {
 		return fault.Newf(fault.VaultFormat, "the export has format %d", h.Format).WithNext("upgrade zavhoz")
 	}
 	own, err := hex.DecodeString(h.PublicKey)
@@ -180,7 +188,8 @@ func (v *exportReader) header(pub ed25519.PublicKey) error {
 	}
 	v.pub, v.rep.VaultID = own, h.VaultID
 	v.rep.SelfSigned = pub == nil
-	if pub != nil && !pub.Equal(ed25519.PublicKey(own)) {
+	v.rep.FormerKey = pub != nil && !pub.Equal(ed25519.PublicKey(own))
+	if v.rep.FormerKey && !follow(pub, h.VaultID, h.Handovers).Equal(ed25519.PublicKey(own)) {
 		return fault.New(fault.AuditBroken, "the export was made by another vault than the one whose key was given", "")
 	}
 	v.cover(line)

@@ -19,6 +19,7 @@ type Report struct {
 	First       time.Time `json:"first,omitzero"`        // of an export: time of the earliest record
 	Last        time.Time `json:"last,omitzero"`         // of an export: time of the latest record
 	SelfSigned  bool      `json:"self_signed,omitempty"` // the export was checked with the key that it names itself
+	FormerKey   bool      `json:"former_key,omitempty"`  // the key given was replaced since, and handed over to the one that signed
 }
 
 // Verify follows every chain to its head and checks every checkpoint. Errors: fault audit_broken, naming the chain and the record;
@@ -90,7 +91,7 @@ func (l *Log) checkpointed(tx store.Tx) (map[point]string, int, error) {
 		if err != nil {
 			return false, broken("the checkpoint %q has no key", key)
 		}
-		pub, err := l.ring.Public(i)
+		pub, err := l.publicOf(tx, i)
 		if err != nil || !c.signedBy(pub) || c.VaultID != l.k.VaultID() {
 			return false, broken("the checkpoint %q is not signed by this vault", key)
 		}

@@ -2,15 +2,18 @@ package keyring
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
+	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // Key is a data key of a header, as people may know it.
@@ -281,3 +284,29 @@ func (k *Keyring) Drop(key string) {
 
 // Current is the id of the data key that seals.
 func (k *Keyring) Current() string { return k.ring.Current().String() }
+
+// Seals tells whether a sealed text is under the data key that seals now.
+func (k *Keyring) Seals(sealed string) bool {
+	return strings.HasPrefix(sealed, Trace(k.Current()))
+}
+
+// Trace is how every text sealed under a data key begins: for finding what is left of a former one. It is the whole bytes' part of the id in base64, 60 of 64 bits.
+func Trace(key string) string {
+	i, err := keys.ParseID(key)
+	if err != nil {
+		return Prefix
+	}
+	text := base64.RawURLEncoding.EncodeToString(i[:])
+	return Prefix + text[:len(text)-1]
+}
+
+// OpensBy tells whether a passphrase opens the slot. It takes half a second where the slot is a passphrase's.
+func (s Slot) OpensBy(p secret.Secret) bool {
+	i, err := PassphraseIdentity(p)
+	if err != nil || !s.IsPassphrase() {
+		return false
+	}
+	raw, err := s.open([]age.Identity{i})
+	clear(raw)
+	return err == nil
+}

@@ -120,7 +120,7 @@ func (h header) check() error {
 	if !id.Is(h.VaultID, id.Vault) {
 		return corrupt("the vault's id")
 	}
-	if len(h.Keys) == 0 || len(h.Keys) > maxKeys {
+	if len(h.Keys) == 0 || len(h.Keys) > maxKeys || h.Format < 2 && len(h.Keys) > 1 {
 		return corrupt("the number of keys")
 	}
 	seen := map[string]bool{}
