@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
@@ -16,8 +17,12 @@ import (
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
-// KeepVersions is how many earlier versions of a resource stay.
-const KeepVersions = 10
+// How many earlier versions of a resource stay: by default, and the bounds of what may be asked for (config.yaml, versions.keep).
+const (
+	KeepVersions    = 10
+	MinKeepVersions = 1
+	MaxKeepVersions = 1000
+)
 
 func versionKey(rid string, version uint64) string { return fmt.Sprintf("%s/%016x", rid, version) }
 
@@ -164,77 +169,10 @@ func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why
 	if err := v.versions.Put(tx, versionKey(old.ID, old.Version), old); err != nil {
 		return err
 	}
-	if old.Version > KeepVersions {
-		if err := v.versions.Delete(tx, versionKey(old.ID, old.Version-KeepVersions)); err != nil {
-			return err
-		}
+	if _, err := v.drop(tx, old.ID, func(x Resource, _ time.Time) bool { return x.Version+v.keeps <= old.Version }); err != nil {
+		return err
 	}
 	return v.resources.Put(tx, next.ID, *next)
-}
-
-// History lists the versions of a resource that are kept, newest first, the present one included.
-func (v *Vault) History(ctx context.Context, ref string) (out []Version, err error) {
-	err = v.view(ctx, func(tx store.Tx) error {
-		out = nil
-		r, err := v.byHandle(tx, ref)
-		if err != nil {
-			return err
-		}
-		all := []Resource{r}
-		err = v.versions.ScanDown(tx, r.ID+"/", "", func(_ string, old Resource) (bool, error) {
-			all = append(all, old)
-			return true, nil
-		})
-		for i, x := range all {
-			row := Version{Version: x.Version, UpdatedAt: x.UpdatedAt, UpdatedBy: x.UpdatedBy, Why: x.Why}
-			if i+1 < len(all) {
-				row.Changed = changed(all[i+1], x)
-			}
-			out = append(out, row)
-		}
-		return err
-	})
-	return out, err
-}
-
-// RollbackResource makes an earlier version's attributes, secrets and labels present again, as a new version. The policy and the handle stay: going
-// back must not widen what was narrowed since.
-func (v *Vault) RollbackResource(ctx context.Context, actor Actor, ref string, version uint64, why string) (r Resource, err error) {
-	if err := checkWhy(why); err != nil {
-		return r, err
-	}
-	err = v.update(ctx, func(tx store.Tx) error {
-		now, err := v.byHandle(tx, ref)
-		if err != nil {
-			return err
-		}
-		old, err := v.versions.Get(tx, versionKey(now.ID, version))
-		if err != nil {
-			return found(err, fault.Newf(fault.UnknownVersion, "version %d is not kept", version).WithNext("`zavhoz resource history %s` lists the versions", now.Handle))
-		}
-		r = now
-		r.Attrs, r.Sealed, r.Labels = old.Attrs, old.Sealed, old.Labels
-		if why == "" {
-			why = fmt.Sprintf("rolled back to version %d", version)
-		}
-		if err := v.keep(tx, actor, now, &r, why); err != nil {
-			return err
-		}
-		return v.audit.Append(tx, resourceEvent(actor, audit.ResourceRollback, r, map[string]string{"to": utoa(version)}))
-	})
-	return r, err
-}
-
-func (v *Vault) dropHistory(tx store.Tx, rid string) error {
-	var keys []string
-	err := v.versions.Scan(tx, rid+"/", "", func(key string, _ Resource) (bool, error) {
-		keys = append(keys, key)
-		return true, nil
-	})
-	for _, k := range keys {
-		err = errors.Join(err, v.versions.Delete(tx, k))
-	}
-	return err
 }
 
 // changed names what differs between two versions.
@@ -246,7 +184,7 @@ func changed(a, b Resource) []string {
 		}
 	}
 	for _, k := range keysOf(a.Sealed, b.Sealed) {
-		if a.Sealed[k] != b.Sealed[k] {
+		if !a.Sealed[k].same(b.Sealed[k]) {
 			names = append(names, k)
 		}
 	}

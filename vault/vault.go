@@ -69,6 +69,7 @@ type Options struct {
 	Writer  string           // the audit chain's writer; default "main"
 	// RedactionBudget is how many secret values the runs of one lease may print before it ends (threat-model.md 60); default 50.
 	RedactionBudget int
+	KeepVersions    int  // how many earlier versions of a resource stay; default KeepVersions
 	Verify          bool // check every record, count and digest before answering, and record the opening: what a daemon does at its start
 }
 
@@ -92,6 +93,7 @@ type Vault struct {
 	now    func() time.Time
 	reads  *readLog
 	budget int
+	keeps  uint64 // earlier versions of a resource
 
 	resources  *record.Set[Resource]
 	handles    *record.Set[link]
@@ -127,9 +129,12 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 	if o.RedactionBudget <= 0 {
 		o.RedactionBudget = 50
 	}
+	if o.KeepVersions <= 0 {
+		o.KeepVersions = KeepVersions
+	}
 	b := record.NewBook(o.Keyring)
 	v := &Vault{
-		st: o.Store, k: o.Keyring, opener: o.Opener, book: b, budget: o.RedactionBudget,
+		st: o.Store, k: o.Keyring, opener: o.Opener, book: b, budget: o.RedactionBudget, keeps: uint64(min(o.KeepVersions, MaxKeepVersions)),
 		now:        func() time.Time { return o.Clock().UTC() },
 		audit:      audit.New(b, o.Keyring, audit.Options{Writer: o.Writer, Clock: o.Clock}),
 		resources:  record.NewSet[Resource](b, cResources),

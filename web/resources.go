@@ -22,8 +22,6 @@ func (s *Server) resourceRoutes() {
 	// A removed value is no longer masked in output, and a handle that is given away can be taken by another resource: both are acts of a person.
 	s.guarded("DELETE /api/v1/resources/{handle}", http.StatusOK, audit.ResourceRemove, s.removeResource)
 	s.guarded("POST /api/v1/resources/{handle}/rename", http.StatusOK, audit.ResourceRename, s.renameResource)
-	s.handle("GET /api/v1/resources/{handle}/history", http.StatusOK, s.resourceHistory)
-	s.guarded("POST /api/v1/resources/{handle}/rollback", http.StatusOK, audit.ResourceRollback, s.rollbackResource)
 	s.handle("PUT /api/v1/resources/{handle}/policy", http.StatusOK, s.setPolicy)
 	s.handle("GET /api/v1/resources/{handle}/host-key", http.StatusOK, s.hostKey)
 }
@@ -138,19 +136,6 @@ func (s *Server) renameResource(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return viewed(s.o.Vault.RenameResource(r.Context(), operator(r), r.PathValue("handle"), in.Handle))
-}
-
-func (s *Server) resourceHistory(r *http.Request) (any, error) {
-	rows, err := s.o.Vault.History(r.Context(), r.PathValue("handle"))
-	return page(rows, "", err)
-}
-
-func (s *Server) rollbackResource(r *http.Request) (any, error) {
-	var in api.Rollback
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
-	return viewed(s.o.Vault.RollbackResource(r.Context(), operator(r), r.PathValue("handle"), in.Version, in.Why))
 }
 
 // setPolicy replaces a policy. Narrowing needs no proof of presence; widening does.

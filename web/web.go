@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/zavhoz/zavhoz/vault"
@@ -50,6 +51,7 @@ type Vault interface {
 	CheckPresence(context.Context, vault.Actor, secret.Secret) error
 	SetPresence(ctx context.Context, actor vault.Actor, fresh secret.Secret) error
 	Note(context.Context, audit.Event) error
+	Purger
 }
 
 // Runs is a person's own runs (run.Engine). The plan of an open one writes itself: this package never holds what is in it.
@@ -88,6 +90,7 @@ type Options struct {
 	Sync     Syncer
 	HostKeys HostKeys
 	Audit    Auditor
+	Backup   Backups
 	// Folder tells whether a path is a folder of this machine that may be opened to runs; force lets through what is dangerous and still possible. nil: none may.
 	Folder func(path string, force bool) error
 	// StopRun ends a run of anybody's, waits for it and gives its state. nil: none can be ended from here.
@@ -103,6 +106,7 @@ type Server struct {
 	o       Options
 	tickets *tickets
 	mux     *http.ServeMux
+	backing sync.Mutex // held while a backup is taken: each keeps a moment of the store alive
 }
 
 // New makes a Server.
@@ -114,7 +118,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux()}
-	for _, part := range []func(){s.resourceRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

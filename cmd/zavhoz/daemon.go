@@ -106,7 +106,7 @@ func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logg
 
 func (d *daemon) wire(ctx context.Context) (err error) {
 	opener := open.New(d.ring)
-	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, Verify: true})
+	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, KeepVersions: d.cfg.Versions.Keep, Verify: true})
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Backup: backups{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }

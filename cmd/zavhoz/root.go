@@ -63,12 +63,14 @@ Start here:
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print exact JSON")
 	root.PersistentFlags().StringVar(&a.homeFlag, "home", "", "the home folder (default $ZAVHOZ_HOME, else the platform's data folder)")
 	root.AddGroup(&cobra.Group{ID: "start", Title: "Getting started:"}, &cobra.Group{ID: "vault", Title: "What is kept:"},
-		&cobra.Group{ID: "use", Title: "Using it:"}, &cobra.Group{ID: "watch", Title: "Watching over it:"})
+		&cobra.Group{ID: "use", Title: "Using it:"}, &cobra.Group{ID: "watch", Title: "Watching over it:"},
+		&cobra.Group{ID: "keep", Title: "Keeping it safe:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"start": {newInit(a), newConnect(a), newMCP(a), newServe(a)},
 		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newWorkdir(a), newPresence(a)},
 		"use":   {newRun(a), newRuns(a)},
 		"watch": {newStatus(a), newStop(a), newAudit(a), newDoctor(a)},
+		"keep":  {newBackup(a), newRestore(a), newMigrate(a), newCompact(a)},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

@@ -133,7 +133,17 @@ func lockAndCheck(ctx context.Context, f *os.File, opts Options) (meta, error) {
 	if err := lock(ctx, f, opts); err != nil {
 		return meta{}, err
 	}
+	if !inPlace(f, opts.Path) { // whoever held it wrote another file and put it here: what is written into this one, nobody would find
+		return meta{}, store.ErrBusy
+	}
 	return checkFile(f, opts.AcceptOlderMeta)
+}
+
+// inPlace tells whether path still names the open file.
+func inPlace(f *os.File, path string) bool {
+	ours, err := f.Stat()
+	there, terr := os.Stat(path)
+	return err == nil && terr == nil && os.SameFile(ours, there)
 }
 
 // start hands the locked f to bbolt, runs ready, and starts the writer. f is closed on error.

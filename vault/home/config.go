@@ -31,8 +31,11 @@ type Config struct {
 	HTTP   HTTP   `yaml:"http"`
 	Sync   Sync   `yaml:"sync"`
 	Limits Limits `yaml:"limits"`
-	Log    Log    `yaml:"log"`
-	Idle   int    `yaml:"idle_exit_s"` // seconds; 0: never
+
+	Versions Versions `yaml:"versions"`
+
+	Log  Log `yaml:"log"`
+	Idle int `yaml:"idle_exit_s"` // seconds; 0: never
 
 	// System says that the daemon has a user of its own, whom no agent has: it takes agents by token only, and is never started by a client.
 	System bool        `yaml:"system"`
@@ -79,6 +82,11 @@ type Limits struct {
 	Request    int64 `yaml:"request_bytes"` // of one request
 }
 
+// Versions is what stays of a resource's past.
+type Versions struct {
+	Keep int `yaml:"keep"` // earlier versions of each resource
+}
+
 // Log is the daemon's log.
 type Log struct {
 	Level string `yaml:"level"` // debug, info, warn, error
@@ -92,6 +100,8 @@ func Defaults() Config {
 		Limits: Limits{Runs: 16, RunTimeout: 3600, Output: 1 << 20, Request: 4 << 20},
 		Log:    Log{Level: "info"},
 		Idle:   900,
+
+		Versions: Versions{Keep: 10},
 	}
 }
 
@@ -166,6 +176,7 @@ var rules = []rule{
 	{"limits.run_timeout_s", "between 1 and 3600", func(c Config) bool { return within(c.Limits.RunTimeout, 1, 3600) }},
 	{"limits.output_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Output, 1<<10, 64<<20) }},
 	{"limits.request_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Request, 1<<10, 64<<20) }},
+	{"versions.keep", "between 1 and 1000", func(c Config) bool { return within(c.Versions.Keep, 1, 1000) }},
 	{"log.level", "a level is debug, info, warn or error", func(c Config) bool { _, ok := levels[c.Log.Level]; return ok }},
 	{"agent_socket.path", "a socket is an absolute path without dots, of at most 100 bytes", func(c Config) bool { return c.Agents.Path == "" || socketPath(c.Agents.Path) }},
 	{"agent_socket.path", "path and group go together", func(c Config) bool { return (c.Agents.Path == "") == (c.Agents.Group == "") }},

@@ -90,6 +90,8 @@ func TestConfigErrorsNameLineAndKeyAndNoValue(t *testing.T) {
 		"a bad origin":       {"http: {allowed_origins: ['*canary']}\n", []string{"allowed_origins"}},
 		"half of TLS":        {"http: {tls_cert: canary}\n", []string{"tls_key"}},
 		"too many runs":      {"limits: {runs: 100000}\n", []string{"limits.runs"}},
+		"no version":         {"versions:\n  keep: 0\n", []string{"line 2", "versions.keep"}},
+		"too many versions":  {"versions: {keep: 1001}\n", []string{"versions.keep"}},
 		"a relative socket":  {"agent_socket:\n  path: canary/agent.sock\n  group: g\n", []string{"line 2", "agent_socket.path"}},
 		"a socket's detour":  {"agent_socket: {path: /run/../canary, group: g}\n", []string{"agent_socket.path"}},
 		"a long socket":      {"agent_socket: {path: /" + strings.Repeat("canary", 17) + ", group: g}\n", []string{"agent_socket.path"}},

@@ -32,6 +32,10 @@ limits:
   output_bytes: 1048576 # kept of a background run's output; the tail is kept
   request_bytes: 4194304
 
+# Of each resource so many earlier versions stay, for history and rollback: 1 to 1000. What a smaller number drops goes with the resource's next change.
+versions:
+  keep: 10
+
 log:
   level: info           # debug, info, warn, error
 

@@ -43,18 +43,9 @@ func Init(ctx context.Context, o InitOptions) (Made, error) {
 	if err := o.Dir.CheckFresh(); err != nil {
 		return Made{}, err
 	}
-	root := o.Dir.root
-	if real, err := filepath.EvalSymlinks(root); err == nil {
-		root = real // a rename does not go through a link
-	}
-	parent := filepath.Dir(root)
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return Made{}, cannotMake(err)
-	}
-	sweep(root, o.Clock())
-	tmp, err := os.MkdirTemp(parent, tempPrefix(root))
+	root, tmp, err := beside(o.Dir, o.Clock())
 	if err != nil {
-		return Made{}, cannotMake(err)
+		return Made{}, err
 	}
 	m, err := o.build(ctx, tmp)
 	if err == nil {

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/bolt"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/migrate"
+	"github.com/zavhoz/zavhoz/vault/open"
+)
+
+// migrateOptions are migrate's flags.
+type migrateOptions struct {
+	from, to   string
+	identities []string
+	passphrase string
+	moved      bool
+}
+
+func newMigrate(a *app) *cobra.Command {
+	var o migrateOptions
+	c := &cobra.Command{
+		Use: "migrate --to STORE", Short: "Copy the vault into another store, verified on both sides", Args: cobra.NoArgs,
+		Long: `Copy the whole vault from one store into another, empty one. A store is bolt:PATH. No daemon may hold either: stop it first. Everything is counted, authenticated and
+opened on both sides; only then the target becomes a vault. A copy that was broken off opens nowhere, and the same command starts it over. The source is only read; with
+--mark-moved it refuses to open afterwards, so that nobody goes on writing there.`,
+		Example: `  zavhoz stop && zavhoz migrate --to bolt:/srv/vault.db
+  zavhoz migrate --from bolt:/old/vault.db --to bolt:/new/vault.db --identity /old/identity.txt --mark-moved`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rep, err := a.migrate(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			return a.show(rep, func(w io.Writer) {
+				fmt.Fprintf(w, "Copied vault %s: %s in %s. On both sides %s opened and %s hold.\n", rep.VaultID, count(int(rep.Rows), "record"),
+					count(len(rep.Collections), "collection"), count(int(rep.Seals), "seal"), count(int(rep.Audit), "audit record"))
+				if o.moved {
+					fmt.Fprintln(w, "The source is marked as moved: it opens no more.")
+				} else {
+					fmt.Fprintln(w, "The source is as it was, and still a vault: use only one of the two.")
+				}
+			})
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&o.from, "from", "", "the store to copy (default: bolt: with the home's vault.db)")
+	fl.StringVar(&o.to, "to", "", "the store to copy into: bolt:PATH, which is not there or empty")
+	fl.StringArrayVar(&o.identities, "identity", nil, "an identity file of the vault; may be given again (default: the home's own)")
+	fl.StringVar(&o.passphrase, "passphrase-from", "", "read the operator passphrase from - (standard input) or @FILE")
+	fl.BoolVar(&o.moved, "mark-moved", false, "when all is done, make the source refuse to open")
+	_ = c.MarkFlagRequired("to")
+	return c
+}
+
+// storePath reads bolt:PATH.
+func storePath(spec string) (string, error) {
+	kind, path, ok := strings.Cut(spec, ":")
+	if !ok || kind != "bolt" || path == "" {
+		return "", fault.New(fault.InvalidArgument, "a store is bolt:PATH", "for example bolt:/srv/zavhoz/vault.db")
+	}
+	return path, nil
+}
+
+func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report, err error) {
+	dir, err := a.dir()
+	if err != nil {
+		return rep, err
+	}
+	if o.from == "" {
+		o.from = "bolt:" + dir.Vault()
+	}
+	if len(o.identities) == 0 {
+		o.identities = []string{dir.Identity()}
+	}
+	from, err := storePath(o.from)
+	if err != nil {
+		return rep, err
+	}
+	to, err := storePath(o.to)
+	if err != nil {
+		return rep, err
+	}
+	keys, err := loadKeys(o.identities)
+	if err != nil {
+		return rep, err
+	}
+	src, err := openSource(ctx, from, !o.moved)
+	if err != nil {
+		return rep, err
+	}
+	defer src.Close()
+	return a.copyVault(ctx, src, to, keys, o)
+}
+
+// openSource opens the vault's file by itself: with a daemon on it, vault_busy.
+func openSource(ctx context.Context, path string, readOnly bool) (*bolt.Store, error) {
+	st, err := bolt.Open(ctx, bolt.Options{Path: path, ReadOnly: readOnly, LockTimeout: busyTimeout})
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fault.New(fault.NotInitialized, "there is no vault at the source", "check the path").Because(err)
+	}
+	if errors.Is(err, store.ErrBusy) {
+		return nil, fault.New(fault.VaultBusy, "a daemon, or another process, holds the vault", "stop it with `zavhoz stop`, then try again").Because(err)
+	}
+	return st, vault.StoreFault(err)
+}
+
+// openTarget opens an unfinished or empty target, or makes one; made tells which.
+func openTarget(ctx context.Context, path string) (st *bolt.Store, made bool, err error) {
+	st, err = bolt.Create(ctx, bolt.Options{Path: path})
+	if err == nil {
+		return st, true, nil
+	}
+	if !errors.Is(err, os.ErrExist) {
+		return nil, false, fault.New(fault.NotPermitted, "the target cannot be made", "check the folder's rights and the disk's space").Because(err)
+	}
+	st, err = bolt.Open(ctx, bolt.Options{Path: path, LockTimeout: busyTimeout})
+	return st, false, vault.StoreFault(err)
+}
+
+func (a *app) copyVault(ctx context.Context, src *bolt.Store, to string, keys identities, o migrateOptions) (rep migrate.Report, err error) {
+	header, err := vault.Header(ctx, src)
+	if err != nil {
+		return rep, err
+	}
+	ring, err := keys.unlock(header)
+	if err != nil {
+		return rep, err
+	}
+	defer ring.Close()
+	dst, made, err := openTarget(ctx, to)
+	if err != nil {
+		return rep, err
+	}
+	done := a.working("Copying the vault")
+	defer done()
+	event := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultMigrate, Outcome: audit.Allowed, Detail: map[string]string{"from": "bolt", "to": "bolt"}}
+	rep, err = migrate.Run(ctx, migrate.Options{
+		From: src, To: dst, Keyring: ring, Opener: open.New(ring), Event: event,
+		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.passphrase) },
+	})
+	if err = errors.Join(err, dst.Close()); err != nil {
+		if made {
+			_ = os.Remove(to) // half a copy is of no use to anybody
+		}
+		return rep, fault.Of(err)
+	}
+	if o.moved {
+		err = migrate.Leave(ctx, src, ring, event, time.Now())
+	}
+	return rep, err
+}
