@@ -2,17 +2,16 @@ package run
 
 import (
 	"context"
-	"io/fs"
 	"maps"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/run/deliver"
 	"github.com/zavhoz/zavhoz/run/process"
 	"github.com/zavhoz/zavhoz/run/redact"
+	"github.com/zavhoz/zavhoz/run/sandbox/private"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
@@ -115,11 +114,12 @@ func (e *Engine) unconfined(ctx context.Context, l *live, p *plan, r Request, ou
 	if err := unchanged(p.pin); err != nil {
 		return exit{}, err
 	}
-	home, err := os.MkdirTemp(e.o.TempDir, "zavhoz-run-")
+	folders := private.New(e.o.TempDir, false)
+	defer folders.Close()
+	home, err := folders.Make("run-")
 	if err != nil {
 		return exit{}, err
 	}
-	defer removeAll(home)
 	dir, err := workdir(p.pin.Cwd, home)
 	if err != nil {
 		return exit{}, err
@@ -226,15 +226,4 @@ func workdir(pinned, home string) (string, error) {
 }
 
 // removeAll removes a private folder also where the command took its own permissions away.
-func removeAll(dir string) {
-	if os.RemoveAll(dir) == nil {
-		return
-	}
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(path, 0o700)
-		}
-		return nil
-	})
-	_ = os.RemoveAll(dir)
-}
+func removeAll(dir string) { _ = private.Remove(dir) }

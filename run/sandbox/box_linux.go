@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/zavhoz/zavhoz/run/sandbox/private"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -71,13 +72,11 @@ func (b *Box) folder() (string, error) {
 	if b.dir != "" {
 		return b.dir, nil
 	}
-	dir, err := os.MkdirTemp(b.s.o.TempDir, "zavhoz-box-")
+	dir, err := b.s.folders.Make("box-")
 	if err != nil {
 		return "", internal("make a folder", err)
 	}
-	if b.dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return "", internal("make a folder", err)
-	}
+	b.dir = dir
 	if b.s.ids.choose { // the run's own user passes through to its home
 		if err := os.Chmod(b.dir, 0o711); err != nil {
 			return "", internal("make a folder", err)
@@ -175,39 +174,9 @@ func (b *Box) Close() error {
 	return removeAll(b.dir)
 }
 
-// removeAll takes away folders that a command made unreadable, too.
 func removeAll(dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil {
-		return nil
-	}
-	root, rerr := os.OpenRoot(dir)
-	if rerr != nil {
-		return internal("remove a folder", err)
-	}
-	defer root.Close()
-	openUp(root, ".")
-	if err := os.RemoveAll(dir); err != nil {
+	if err := private.Remove(dir); err != nil {
 		return internal("remove a folder", err)
 	}
 	return nil
-}
-
-// openUp gives us every right to the folders below, without following a link out.
-func openUp(root *os.Root, dir string) {
-	if st, err := root.Lstat(dir); err != nil || !st.IsDir() {
-		return
-	}
-	_ = root.Chmod(dir, 0o700)
-	f, err := root.Open(dir)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	list, _ := f.ReadDir(-1)
-	for _, e := range list {
-		if e.IsDir() {
-			openUp(root, filepath.Join(dir, e.Name()))
-		}
-	}
 }

@@ -89,8 +89,7 @@ func (l *layer) takeOver(b *Box) error {
 		return err
 	}
 	defer root.Close()
-	openUp(root, "work")
-	if err := root.RemoveAll("work"); err != nil || !b.s.ids.choose {
+	if err := removeAll(filepath.Join(l.dir, "work")); err != nil || !b.s.ids.choose {
 		return err
 	}
 	if err := os.Chown(l.dir, int(b.outer.uid), int(b.outer.gid)); err != nil {

@@ -270,11 +270,14 @@ func TestNothingIsLeft(t *testing.T) {
 		if n := fds(); n > open {
 			t.Errorf("%d descriptors, %d before", n, open)
 		}
-		if left, _ := os.ReadDir(temp); len(left) != 0 {
+		if left, _ := filepath.Glob(temp + "/*/*"); len(left) != 0 {
 			t.Errorf("files are left: %v", left)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
+		}
+		if left, _ := os.ReadDir(temp); len(left) != 0 {
+			t.Errorf("files are left: %v", left)
 		}
 		if got := descendants(t); len(got) != 0 {
 			t.Errorf("after Close: %v", got)
@@ -313,7 +316,9 @@ func TestBoxesDieWithTheDaemon(t *testing.T) {
 		defer r.Close()
 		daemon := exec.Command(program, "outside:daemon", string(b.Level()))
 		daemon.Stdout, daemon.Stderr = w, w
-		daemon.Env = []string{"TMPDIR=" + os.TempDir()}
+		temp := t.TempDir()
+		passable(t, temp)
+		daemon.Env = []string{"TMPDIR=" + temp}
 		if err := daemon.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -327,6 +332,19 @@ func TestBoxesDieWithTheDaemon(t *testing.T) {
 		_ = r.SetReadDeadline(time.Now().Add(seconds))
 		if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
 			t.Errorf("%q %v", rest, err)
+		}
+		if left, _ := filepath.Glob(temp + "/*/*"); !b.Named() && len(left) != 1 {
+			t.Errorf("a killed daemon cleaned up: %v", left)
+		}
+		next, err := sandbox.New(sandbox.Options{TempDir: temp})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := next.Close(); err != nil { // it waits for the sweep
+			t.Error(err)
+		}
+		if left, _ := os.ReadDir(temp); len(left) != 0 {
+			t.Errorf("the next daemon left %v", left)
 		}
 	})
 }

@@ -144,14 +144,11 @@ func (b *Box) finish(ctx context.Context, p *Process) error {
 
 // tryOverlay has a box write a file, finds it in the layer, and not in the folder.
 func (s *Sandbox) tryOverlay(ctx context.Context) error {
-	dir, err := os.MkdirTemp(s.o.TempDir, "zavhoz-probe-")
+	dir, err := s.folders.Make("probe-")
 	if err != nil {
 		return internal("make a folder", err)
 	}
-	defer os.RemoveAll(dir)
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return internal("make a folder", err)
-	}
+	defer removeAll(dir)
 	b, err := s.open(BoxOptions{RunID: "probe"}, policy.LevelSealed)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/zavhoz/zavhoz/run/process"
+	"github.com/zavhoz/zavhoz/run/sandbox/private"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
@@ -17,9 +18,11 @@ import (
 
 // Sandbox makes boxes.
 type Sandbox struct {
-	o  Options
-	mu sync.Mutex
+	o        Options
+	folders  *private.Folders
+	sweeping sync.WaitGroup
 
+	mu    sync.Mutex
 	boxes map[*Box]bool
 }
 
@@ -51,7 +54,15 @@ type composer struct{}
 
 const sandboxExec = "/usr/bin/sandbox-exec"
 
-func newSandbox(o Options) (*Sandbox, error) { return &Sandbox{o: o, boxes: map[*Box]bool{}}, nil }
+func newSandbox(o Options) (*Sandbox, error) {
+	s := &Sandbox{o: o, folders: private.New(o.TempDir, false), boxes: map[*Box]bool{}}
+	s.sweeping.Go(func() {
+		if err := private.Sweep(o.TempDir); err != nil && o.Log != nil {
+			o.Log.Warn("what a killed daemon left behind could not be removed", "error", err)
+		}
+	})
+	return s, nil
+}
 
 // Main does nothing: there is no launcher here.
 func Main() {}
@@ -73,11 +84,8 @@ func executable(p string) bool {
 }
 
 func (s *Sandbox) open(BoxOptions, policy.Level) (*Box, error) {
-	dir, err := os.MkdirTemp(s.o.TempDir, "zavhoz-box-")
+	dir, err := s.folders.Make("box-") // no link in it: rules on links match nothing
 	if err != nil {
-		return nil, internal("make a folder", err)
-	}
-	if dir, err = filepath.EvalSymlinks(dir); err != nil { // rules on links match nothing
 		return nil, internal("make a folder", err)
 	}
 	b := &Box{s: s, dir: dir, home: filepath.Join(dir, "home"), live: map[*Process]bool{}}
@@ -103,6 +111,10 @@ func (s *Sandbox) Close() error {
 		if err := b.Close(); err != nil && first == nil {
 			first = err
 		}
+	}
+	s.sweeping.Wait()
+	if err := s.folders.Close(); err != nil && first == nil {
+		first = internal("remove a folder", err)
 	}
 	return first
 }
@@ -180,7 +192,7 @@ func (b *Box) Close() error {
 	b.s.mu.Lock()
 	delete(b.s.boxes, b)
 	b.s.mu.Unlock()
-	if err := os.RemoveAll(b.dir); err != nil {
+	if err := private.Remove(b.dir); err != nil {
 		return internal("remove a folder", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -9,7 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zavhoz/zavhoz/run/sandbox/cgroup"
 	"github.com/zavhoz/zavhoz/run/sandbox/landlock"
+	"github.com/zavhoz/zavhoz/run/sandbox/private"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -19,6 +22,7 @@ type Sandbox struct {
 	ids       *identities
 	abi       int           // of Landlock
 	patience  time.Duration // with what was told to end and does not
+	folders   *private.Folders
 	launchers launchers
 	systems   systems
 
@@ -28,6 +32,8 @@ type Sandbox struct {
 	probed   *Report
 	probedAt time.Time
 
+	sweeping sync.WaitGroup
+
 	mu    sync.Mutex
 	boxes map[*Box]bool
 }
@@ -36,7 +42,17 @@ func newSandbox(o Options) (*Sandbox, error) {
 	if o.TempDir == "" {
 		o.TempDir = os.TempDir()
 	}
-	return &Sandbox{o: o, ids: newIdentities(), abi: landlock.ABI(), patience: killWithin, boxes: map[*Box]bool{}}, nil
+	s := &Sandbox{o: o, ids: newIdentities(), abi: landlock.ABI(), patience: killWithin, boxes: map[*Box]bool{}}
+	s.folders = private.New(o.TempDir, s.ids.choose) // the run's own user passes through to its home
+	s.sweeping.Go(s.sweep)
+	return s, nil
+}
+
+// sweep removes what daemons that were killed left behind: control groups first, for what is in them could still write to the folders.
+func (s *Sandbox) sweep() {
+	if err := errors.Join(cgroup.Sweep(), private.Sweep(s.o.TempDir)); err != nil && s.o.Log != nil {
+		s.o.Log.Warn("what a killed daemon left behind could not be removed", "error", err)
+	}
 }
 
 // open makes a box at exactly that level.
@@ -72,6 +88,10 @@ func (s *Sandbox) Close() error {
 		}
 	}
 	s.launchers.close()
+	s.sweeping.Wait()
+	if err := s.folders.Close(); err != nil && first == nil {
+		first = internal("remove a folder", err)
+	}
 	return first
 }
 

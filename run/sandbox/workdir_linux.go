@@ -41,6 +41,9 @@ func (s *Sandbox) checkWorkdir(w Workdir) error {
 			return refused(w.Path, "is, or lies in, a folder of the system")
 		}
 	}
+	if s.folders.Within(w.Path) {
+		return refused(w.Path, "is, holds or lies in a folder of zavhoz itself")
+	}
 	for _, p := range append(slices.Clone(s.o.Protected), s.o.TempDir) {
 		p = filepath.Clean(p)
 		if !filepath.IsAbs(p) || p == "/" {

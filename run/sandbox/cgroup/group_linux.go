@@ -54,12 +54,27 @@ func New(name string, l Limits) (*Group, error) {
 		return nil, err
 	}
 	passOn(base)
+	g, err := begin(base, name, l)
+	for try := 0; try < sweepTries && (errors.Is(err, errSwept) || try > 0 && errors.Is(err, fs.ErrExist)); try++ {
+		time.Sleep(endPause) // it is still at it
+		g, err = begin(base, name, l)
+	}
+	return g, err
+}
+
+// Another daemon's Sweep may come between the making of a group and its lock: then it is made anew.
+const sweepTries = 50
+
+var errSwept = fmt.Errorf("%w: it was swept away", ErrUnavailable)
+
+func begin(base, name string, l Limits) (*Group, error) {
 	g := &Group{dir: filepath.Join(base, prefix+name)}
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err := g.hold(); err != nil {
-		return nil, errors.Join(err, os.Remove(g.dir))
+		_ = os.Remove(g.dir)
+		return nil, err
 	}
 	if err := g.set(l); err != nil {
 		return nil, errors.Join(err, os.Remove(g.dir), g.file.Close())
@@ -70,13 +85,22 @@ func New(name string, l Limits) (*Group, error) {
 // hold opens the group and locks it: while this process lives Sweep leaves it alone.
 func (g *Group) hold() (err error) {
 	g.file, err = os.OpenFile(g.dir, unix.O_DIRECTORY|unix.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errSwept
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := unix.Flock(int(g.file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("%w: it cannot be held: %w", ErrUnavailable, err), g.file.Close())
+	err = unix.Flock(int(g.file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	switch _, gone := os.Lstat(g.dir); {
+	case err == unix.EWOULDBLOCK, err == nil && errors.Is(gone, fs.ErrNotExist):
+		err = errSwept
+	case err != nil:
+		err = fmt.Errorf("%w: it cannot be held: %w", ErrUnavailable, err)
+	default:
+		return nil
 	}
-	return nil
+	return errors.Join(err, g.file.Close())
 }
 
 // Sweep ends and removes the groups that processes like this one left behind: killed, they could not. Call it once at the start.

@@ -225,6 +225,46 @@ func TestSweepEndsWhatWasLeftBehind(t *testing.T) {
 }
 
 // Where the kernel takes a limit it holds; where it has no such controller, Holds says so.
+// Another daemon begins while this one makes groups: none is lost to its sweep.
+func TestASweepTakesNoGroupThatIsBeingMade(t *testing.T) {
+	if group(t, "test-first", Limits{}) == nil {
+		return // it told why
+	}
+	over := make(chan struct{})
+	swept := make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-over:
+				swept <- nil
+				return
+			default:
+			}
+			if err := Sweep(); err != nil {
+				swept <- err
+				return
+			}
+		}
+	}()
+	for i := range 200 {
+		g, err := New("test-made-"+strconv.Itoa(i), Limits{})
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if _, err := os.Stat(g.dir); err != nil {
+			t.Error(err)
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	close(over)
+	if err := <-swept; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLimitsHoldWhereTheyAreSaidTo(t *testing.T) {
 	g := group(t, "test-limits", Limits{MemoryBytes: 64 << 20, Processes: 20, CPUPercent: 50})
 	if g == nil {
