@@ -23,6 +23,9 @@ const (
 type Peer struct {
 	UID int
 	PID int
+	// Same tells whether the process that connected is alive, and so PID still its own: a daemon that was stopped for a while reads the pid of who is gone, and
+	// whose it is by then. nil: nobody can tell, and the peer sits nowhere.
+	Same func() bool
 }
 
 type placeKey struct{}
@@ -37,7 +40,8 @@ func WithPeer(ctx context.Context, p Peer) context.Context {
 }
 
 // seat is where a person sits: the terminal, its session, and the shell (or other program) that started the command, told apart from a later one with
-// the same pid by its start time. An agent that shares the terminal has another parent, and so another seat. The zero seat is nowhere.
+// the same pid by its start time. An agent that shares the terminal has another parent, and so another seat; one that the person's own shell started has that
+// shell for its parent, so who sits there is this program alone, in the foreground. The zero seat is nowhere.
 type seat struct {
 	uid, tty, session, parent int
 	parentStart               uint64

@@ -7,18 +7,31 @@ import (
 	"strconv"
 )
 
-// seatOf reads from /proc where the peer sits. A process without a terminal, or one that is gone, sits nowhere; so does a child of a first process (of the
-// machine, or of a container): orphans become its children, and an agent's could pass for the person's.
+// seatOf reads from /proc where the peer sits; that it is still the peer of whom it read is asked last. A process without a terminal, or one that is gone, sits
+// nowhere; so does a child of a first process (of the machine, or of a container): orphans become its children, and an agent's could pass for the person's. Nor does
+// any other program than this one sit anywhere, nor one in the background: the commands that a person types are neither, and an agent that the person's own shell
+// started, and that speaks to the socket itself, is.
 func seatOf(p Peer) seat {
 	f, ok := procStat(p.PID)
-	if !ok || f.tty == 0 {
+	if p.Same == nil || !ok || f.tty == 0 || f.group != f.foreground || !thisProgram(p.PID) {
 		return seat{}
 	}
 	parent, ok := procStat(f.parent)
-	if !ok || reaper(f.parent) {
+	if !ok || reaper(f.parent) || !p.Same() {
 		return seat{}
 	}
 	return seat{uid: p.UID, tty: f.tty, session: f.session, parent: f.parent, parentStart: parent.start}
+}
+
+// thisProgram tells whether a process runs the file that this one does. A zavhoz of another version, and one that may not be looked at (another user's, root's),
+// is another: the worst is that each of its commands is asked for the passphrase.
+func thisProgram(pid int) bool {
+	mine, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return false
+	}
+	its, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && os.SameFile(mine, its)
 }
 
 // reaper tells whether a process is the first of its pid namespace. Where that cannot be read it is taken for one.
@@ -38,6 +51,7 @@ func reaper(pid int) bool {
 
 type stat struct {
 	parent, session, tty int
+	group, foreground    int // its process group, and its terminal's foreground one
 	start                uint64
 }
 
@@ -62,5 +76,5 @@ func parseStat(b []byte) (stat, bool) {
 	}
 	num := func(k int) int { n, _ := strconv.Atoi(string(f[k])); return n }
 	start, err := strconv.ParseUint(string(f[19]), 10, 64)
-	return stat{parent: num(1), session: num(3), tty: num(4), start: start}, err == nil
+	return stat{parent: num(1), group: num(2), session: num(3), tty: num(4), foreground: num(5), start: start}, err == nil
 }

@@ -95,7 +95,7 @@ func startDaemon(ctx context.Context, dir home.Dir, program string) error {
 		return err
 	}
 	defer r.Close()
-	log, err := os.OpenFile(dir.Log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := openLog(dir.Log(), dir.Vault())
 	if err != nil {
 		w.Close()
 		return fault.New(fault.DaemonUnavailable, "the log file cannot be written", "check the home folder: `zavhoz doctor`").Because(err)

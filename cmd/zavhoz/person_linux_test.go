@@ -127,6 +127,17 @@ func TestPresenceIsAskedAndRememberedForThisTerminalAlone(t *testing.T) {
 	if shown, code := mine.do("sh -c 'zavhoz run one --open -- true </dev/null 2>out; x=$?; cat out; exit $x'"); code != 125 || !strings.Contains(shown, "presence_required") {
 		t.Fatalf("exit %d: %s", code, shown)
 	}
+	// nor for an agent that the person's own shell started, and that brings a program of its own to speak to the socket
+	if shown, code := mine.do("mkdir -p agent && cp \"$(command -v zavhoz)\" agent/ && agent/zavhoz run one --open -- true </dev/null 2>out; x=$?; cat out; (exit $x)"); code != 125 || !strings.Contains(shown, "presence_required") {
+		t.Fatalf("exit %d: %s", code, shown)
+	}
+	// nor in the background, where nobody types
+	if shown, code := mine.do("set -m; zavhoz run one --open -- true </dev/null 2>out & wait $!; x=$?; cat out; (exit $x)"); code != 125 || !strings.Contains(shown, "presence_required") {
+		t.Fatalf("exit %d: %s", code, shown)
+	}
+	if shown, code := mine.do("zavhoz run one --open -- true"); code != 0 || strings.Contains(shown, "passphrase") {
+		t.Fatalf("the person's own, exit %d: %s", code, shown)
+	}
 	// nor on another terminal
 	other := p.sit()
 	other.types("zavhoz run one --open -- true; echo \"[exit $?]\"")

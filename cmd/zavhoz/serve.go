@@ -51,6 +51,9 @@ func (a *app) serve(cmd *cobra.Command, o serveOptions, ready *os.File) error {
 	if err != nil {
 		return err
 	}
+	if o.autostarted {
+		a.stderr = a.ownLog(dir.Log())
+	}
 	if o.listen == "" {
 		o.listen = cfg.HTTP.Listen
 	}

@@ -35,7 +35,7 @@ func newServerList(a *app) *cobra.Command {
 				var rows [][]string
 				for _, s := range list.Items {
 					rows = append(rows, []string{s.ID, dash(s.Handle), s.Provider + ":" + s.ProviderID, s.Status, managed(s), fmt.Sprint(s.CPU),
-						fmt.Sprintf("%d/%d", s.FreeRAMMB, s.RAMMB), fmt.Sprintf("%d/%d", s.FreeDiskMB, s.DiskMB), age(s.AgeS)})
+						fmt.Sprintf("%d/%d", s.FreeRAMMB, s.RAMMB), fmt.Sprintf("%d/%d", s.FreeDiskMB, s.DiskMB), dataAge(s.AgeS)})
 				}
 				table(w, []string{"SERVER", "HANDLE", "PROVIDER", "STATUS", "MANAGED", "CPU", "FREE/RAM MB", "FREE/DISK MB", "DATA AGE"}, rows)
 			})
@@ -53,7 +53,7 @@ func managed(s api.Server) string {
 	return "no"
 }
 
-func age(s *int64) string {
+func dataAge(s *int64) string {
 	if s == nil {
 		return "-"
 	}
