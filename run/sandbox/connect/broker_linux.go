@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +14,8 @@ import (
 const (
 	maxAnswers  = 32  // questions worked on at once; a blocking connect may take a moment
 	maxUnheard  = 256 // answers that were not heard, to be given again
-	patienceSec = 3   // for a blocking socket's connect to ourselves: the command may filter its own packets
+	cutPause    = 5 * time.Millisecond
+	patienceSec = 3 // for a blocking socket's connect to ourselves: the command may filter its own packets
 )
 
 // Broker answers the questions of one filter until the last process under it has ended, or Close.
@@ -27,6 +29,7 @@ type Broker struct {
 	ended     bool
 	listeners map[string]*virtual
 	turns     map[uint64]*turn      // of sockets that are worked on, by cookie
+	dials     map[*socket]bool      // connects that are under way
 	unheard   map[uint64]unix.Errno // the answer was lost to a signal, and the call begins anew
 }
 
@@ -47,7 +50,7 @@ func New(listener *os.File, o Options) (*Broker, error) {
 	}
 	v6, _ := newGate("::1")
 	b := &Broker{route: o.Route, ask: ask, v4: v4, v6: v6, done: make(chan struct{}),
-		listeners: map[string]*virtual{}, turns: map[uint64]*turn{}, unheard: map[uint64]unix.Errno{}}
+		listeners: map[string]*virtual{}, turns: map[uint64]*turn{}, dials: map[*socket]bool{}, unheard: map[uint64]unix.Errno{}}
 	go b.serve()
 	return b, nil
 }
@@ -74,7 +77,7 @@ func (b *Broker) Done() <-chan struct{} { return b.done }
 // Close ends the broker, and waits until its goroutines are gone. What still waits in connect(2) gets ENOSYS.
 func (b *Broker) Close() error {
 	err := b.ask.close()
-	<-b.done
+	b.drain()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, v := range b.listeners {
@@ -84,6 +87,18 @@ func (b *Broker) Close() error {
 		return nil
 	}
 	return err
+}
+
+// drain waits until nobody answers any more. A connect may begin after it was cut, so it is cut until then.
+func (b *Broker) drain() {
+	for {
+		b.cut()
+		select {
+		case <-b.done:
+			return
+		case <-time.After(cutPause):
+		}
+	}
 }
 
 // serve owns all goroutines of the broker.

@@ -20,13 +20,13 @@ func (b *Broker) connect(s *socket, t target, to *virtual) (errno unix.Errno, fr
 		if errno, lost := b.heard(s.cookie); lost {
 			return errno, true
 		}
-		return dial(s, addr), false // the kernel says what that means
+		return b.dial(s, addr), false // the kernel says what that means
 	}
 	if !g.begin() {
 		s.close()
 		return unix.EAGAIN, false
 	}
-	errno = dial(s, addr)
+	errno = b.dial(s, addr)
 	if errno != 0 && errno != unix.EINPROGRESS {
 		g.end(nil)
 		s.close()
@@ -49,16 +49,23 @@ func (b *Broker) gateFor(s *socket, t target) (*gate, unix.Sockaddr) {
 	return b.v6, &unix.SockaddrInet6{Addr: b.v6.addr.Addr().As16(), Port: int(b.v6.addr.Port())}
 }
 
-// dial calls connect(2). A blocking socket is given a limit, for the call's time only: what it does with our packets is the command's choice.
-func dial(s *socket, addr unix.Sockaddr) unix.Errno {
+// dial calls connect(2). The socket is given a limit, for the call's time only: what it does with our packets is the command's choice. So is whether it blocks, at
+// any moment, and so is the limit: Close ends what waits all the same.
+func (b *Broker) dial(s *socket, addr unix.Sockaddr) unix.Errno {
 	blocking := s.blocking()
-	if blocking {
-		old, err := unix.GetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO)
-		if err != nil || unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: patienceSec}) != nil {
-			return unix.EACCES
-		}
-		defer func() { _ = unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, old) }()
+	old, err := unix.GetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO)
+	if err != nil || unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: patienceSec}) != nil {
+		return unix.EACCES
 	}
+	defer func() { _ = unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, old) }()
+	b.mu.Lock()
+	b.dials[s] = true
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.dials, s)
+	}()
 	for {
 		err := unix.Connect(s.fd, addr)
 		var errno unix.Errno
@@ -73,5 +80,14 @@ func dial(s *socket, addr unix.Sockaddr) unix.Errno {
 			return unix.ETIMEDOUT
 		}
 		return errno
+	}
+}
+
+// cut ends every connect that is under way.
+func (b *Broker) cut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.dials {
+		_ = unix.Shutdown(s.fd, unix.SHUT_RDWR)
 	}
 }

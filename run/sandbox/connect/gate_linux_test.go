@@ -91,7 +91,7 @@ func TestAGuestIsKnownByItsAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stranger.Close()
-	if errno := dial(s, g.sockaddr()); errno != 0 {
+	if errno := (&Broker{dials: map[*socket]bool{}}).dial(s, g.sockaddr()); errno != 0 {
 		t.Fatal(errno)
 	}
 	until(t, "both are early", func() bool { _, early := g.count(); return early == 2 })
@@ -131,7 +131,7 @@ func TestADeadConnectionIsNobodys(t *testing.T) {
 	if err := unix.Bind(kept, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
 		t.Fatal(err)
 	}
-	if errno := dial(s, g.sockaddr()); errno != 0 {
+	if errno := (&Broker{dials: map[*socket]bool{}}).dial(s, g.sockaddr()); errno != 0 {
 		t.Fatal(errno)
 	}
 	g.end(&guest{s, v})
