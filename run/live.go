@@ -34,7 +34,13 @@ type live struct {
 	alarmed  bool
 	captures bool // something is cut from what it prints: no name that the command chose is told
 	refusals []Denial
+	hints    []Hint
 	changes  []sandbox.Change // held for a person's word
+	from     string           // the run whose changes it went on from
+	apart    string           // a run under way whose changes it does not see
+	in       string           // the run that went on from its own
+
+	unsettled error // what a person decided about its changes failed
 }
 
 // exit is how a run's command ended.
@@ -124,15 +130,14 @@ func (l *live) result(offset int64, tails bool) Result {
 	r := ofRecord(l.record)
 	r.StdoutBytes, r.StderrBytes = l.text.totals()
 	r.Captured = l.captured
-	r.Denials, r.Changes = slices.Clone(l.refusals), l.changes
+	r.Denials, r.Hints, r.Changes = slices.Clone(l.refusals), slices.Clone(l.hints), l.changes
+	r.From, r.Apart, r.In = l.from, l.apart, l.in
 	if l.captures { // a file's name or a host could be the secret that nobody knew yet
 		r.Changes = make([]sandbox.Change, len(l.changes))
 		for i, c := range l.changes {
 			r.Changes[i] = sandbox.Change{Workdir: c.Workdir, Kind: c.Kind}
 		}
-		for i := range r.Denials {
-			r.Denials[i].Where = ""
-		}
+		r.unplaced()
 	}
 	r.Redactions, r.Foreign = int(l.mask.count.Load()), int(l.mask.foreign.Load())
 	if running {
@@ -143,9 +148,7 @@ func (l *live) result(offset int64, tails bool) Result {
 		for i := range r.Changes {
 			r.Changes[i].Path = ""
 		}
-		for i := range r.Denials {
-			r.Denials[i].Where = "" // a command's own words, as its output
-		}
+		r.unplaced() // a command's own words, as its output
 		r.NextOffset = r.StdoutBytes + r.StderrBytes
 		return r
 	}
@@ -161,6 +164,16 @@ func (l *live) result(offset int64, tails bool) Result {
 	r.Truncated = p.cut || cut[0] || cut[1]
 	r.NextOffset = p.next
 	return r
+}
+
+// unplaced takes out which requests denials and hints are about.
+func (r *Result) unplaced() {
+	for i := range r.Denials {
+		r.Denials[i].Where = ""
+	}
+	for i := range r.Hints {
+		r.Hints[i].Where = ""
+	}
 }
 
 // withheld runs under mu. It asks before anything is shown: what was handed over in full may come back disguised (threat-model.md 3).

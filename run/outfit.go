@@ -30,6 +30,7 @@ type outfit struct {
 	e   *Engine
 	l   *live
 	box *sandbox.Box
+	at  *place // where it writes beside folders; nil: nowhere
 
 	items   []deliver.Item
 	drawn   []string // placeholders: they look like secrets on purpose
@@ -168,7 +169,7 @@ func (o *outfit) network(p *plan, reach []egress.Resource) error {
 	}
 	proxy, err := egress.New(egress.Options{
 		RunID: o.l.record.ID, Resources: reach, PassThrough: through, Matcher: func() []*redact.Matcher { return o.l.mask.matchers(o.l.ctx) },
-		Counted: o.l.mask.spend, Record: func(e egress.Event) error { o.l.denied(e); return o.e.noteEgress(o.l, e) }, Log: o.e.o.Log, Life: o.life(),
+		Counted: o.l.mask.spend, Record: func(e egress.Event) error { o.l.noticed(e); return o.e.noteEgress(o.l, e) }, Log: o.e.o.Log, Life: o.life(),
 	})
 	if err != nil {
 		return err
@@ -234,6 +235,7 @@ func (o *outfit) service(name, addr string, serve func(net.Listener) error) {
 
 // start serves what the box listens on. The listeners end with the box.
 func (o *outfit) start(proc *sandbox.Process) {
+	o.at.saw(o.e, o.box)
 	for name, serve := range o.serve {
 		l := proc.Listener(name)
 		if l == nil {

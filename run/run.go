@@ -68,7 +68,11 @@ type Result struct {
 	Redactions  int
 	Foreign     int               // what looked like a secret of somebody else's, and was masked
 	Denials     []Denial          // what the run's proxy refused
+	Hints       []Hint            // what is to be known of requests that it let through
 	Changes     []sandbox.Change  // what it wrote beside overlaid folders, held for a person's word (Engine.Settle)
+	From        string            // the earlier run whose changes beside folders it went on from; "": none
+	Apart       string            // a run of the same agent that was under way beside one of the folders: this one saw none of its changes; "": none
+	In          string            // the later run that went on from its changes, and holds them now; "": none
 	Isolation   string            // a policy.Level, or "in_process"
 	Delivered   map[string]string // handle → policy.Delivery
 	NextOffset  int64             // for Get: where the next output begins; counts redacted bytes of both streams in the order in which they came
@@ -121,6 +125,9 @@ type Walls interface {
 	Level() policy.Level
 	// Open makes the place that one run happens in.
 	Open(ctx context.Context, o sandbox.BoxOptions) (*sandbox.Box, error)
+	// Layers finds again what runs wrote beside folders; Same tells whether such a folder is still the one at its path.
+	Layers(dir string, list []sandbox.Layer) *sandbox.Layers
+	Same(l sandbox.Layer) bool
 }
 
 var _ Walls = (*sandbox.Sandbox)(nil)
@@ -149,6 +156,9 @@ type Options struct {
 	Secrets func(ctx context.Context, add func(label string, s secret.Secret)) error
 	SSH     ssh.Options
 	TempDir string // where private folders are made; "" for the system's
+	// Shelf is the folder, made at need, for what runs wrote beside folders and nobody has decided on: it outlives the engine. "": a private one that goes with it.
+	Shelf string
+	MAC   func(label string, parts ...[]byte) [32]byte // marks what is written there as ours (keyring.Keyring.MAC); nil: Shelf is not used
 
 	PerAgent   func(vault.Actor) int // runs at once; nil or ≤ 0: 8
 	Total      int                   // runs at once; default 64
@@ -182,6 +192,9 @@ func (o *Options) setDefaults() {
 	orDefault(&o.RedactionBudget, 200)
 	orDefault(&o.MatcherIdle, 5*time.Minute)
 	orDefault(&o.ProgressEvery, 5*time.Second)
+	if o.MAC == nil {
+		o.Shelf = ""
+	}
 	if o.Rules == nil {
 		o.Rules = DefaultRules{}
 	}

@@ -63,6 +63,9 @@ func (e *Engine) noteEgress(l *live, ev egress.Event) error {
 			d[name] = strconv.FormatInt(n, 10)
 		}
 	}
+	if ev.Hint != "" {
+		d["stand_in"] = "body"
+	}
 	if ev.Credential {
 		d["credential"] = "yes"
 	}

@@ -48,6 +48,7 @@ type runOut struct {
 	Foreign    int               `json:"foreign_secrets"` // what looked like a secret of somebody else's, and was masked
 	Error      *runError         `json:"error"`           // why it did not end by itself; null where it did
 	Denials    []denialOut       `json:"denials"`
+	Hints      []hintOut         `json:"hints"`   // of requests that were let through
 	Changes    []changeOut       `json:"changes"` // what it wrote beside an overlaid folder, held for the operator
 	Captured   *capturedOut      `json:"captured"`
 	Isolation  string            `json:"isolation"`
@@ -70,6 +71,13 @@ type denialOut struct {
 	Count   int    `json:"count"`
 }
 
+// hintOut is what to know of requests that were let through: a placeholder that went up where no value is put in for it.
+type hintOut struct {
+	Request string `json:"request"`
+	Hint    string `json:"hint"`
+	Count   int    `json:"count"`
+}
+
 // changeOut is a path that a run changed beside a folder.
 type changeOut struct {
 	Path   string `json:"path"`
@@ -82,11 +90,12 @@ const runOutProperties = `"run_id":{"type":"string"},"state":{"type":"string","e
 	`"stdout":{"type":"string"},"stderr":{"type":"string"},"truncated":{"type":"boolean"},"redactions":{"type":"integer"},"foreign_secrets":{"type":"integer"},` +
 	`"error":{"type":["object","null"],"properties":{"code":{"type":"string"},"message":{"type":"string"},"next":{"type":"string"}},"required":["code","message","next"],"additionalProperties":false},` +
 	`"denials":{"type":"array","items":{"type":"object","properties":{"request":{"type":"string"},"code":{"type":"string"},"count":{"type":"integer"}},"required":["request","code","count"],"additionalProperties":false}},` +
+	`"hints":{"type":"array","items":{"type":"object","properties":{"request":{"type":"string"},"hint":{"type":"string"},"count":{"type":"integer"}},"required":["request","hint","count"],"additionalProperties":false}},` +
 	`"changes":{"type":"array","items":{"type":"object","properties":{"path":{"type":"string"},"change":{"type":"string"}},"required":["path","change"],"additionalProperties":false}},` +
 	`"isolation":{"type":"string"},` +
 	capturedProperty + `,"delivered":{"type":"object","additionalProperties":{"type":"string"}},"next_offset":{"type":"integer"},"duration_ms":{"type":"integer"}`
 
-var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "error", "denials", "changes", "captured", "isolation", "delivered", "next_offset", "duration_ms"}
+var runOutRequired = []string{"run_id", "state", "exit_code", "stdout", "stderr", "truncated", "redactions", "foreign_secrets", "error", "denials", "hints", "changes", "captured", "isolation", "delivered", "next_offset", "duration_ms"}
 
 func runWithResource(d Deps) mcp.Tool {
 	return mcp.Tool{
@@ -97,7 +106,7 @@ func runWithResource(d Deps) mcp.Tool {
 			"There is no other network. A server is reached as ssh HANDLE, a database by its URL variable. " +
 			`["ssh", HANDLE, COMMAND…] alone is quickest for one command on a server. A command that the operator pinned (pinned_commands) is run as it is written there with its {holes} filled, ` +
 			`or as ["pin:NAME", VALUE…], and may hold the value itself. background:true returns at once with a run_id for get_run and stop_run. ` +
-			"changes are held beside an overlaid folder: the next run does not see them until the operator keeps them. " +
+			"changes are held beside an overlaid folder: only your own next run there goes on from them, until the operator keeps or discards them. " +
 			`Example: {"resources":["openai_main"],"command":["sh","-c","curl -sS https://api.openai.com/v1/models -H \"Authorization: Bearer $OPENAI_API_KEY\""]}`,
 		Input: schema(`"resources":{"type":"array","minItems":1,"maxItems":64,"items":{"type":"string","maxLength":64},"description":"handles or lease ids"},`+
 			`"command":{"type":"array","minItems":1,"maxItems":256,"items":{"type":"string","maxLength":32768},"description":"argv"},`+
@@ -198,10 +207,28 @@ func end(s string) (string, bool) {
 	return s, true
 }
 
+// changesText tells a model where what it wrote beside folders is, and what it saw of earlier changes.
+func changesText(r run.Result) (text string) {
+	if r.From != "" {
+		text += fmt.Sprintf(" It went on from the changes of %s.", r.From)
+	}
+	if r.Apart != "" {
+		text += fmt.Sprintf(" %s, a run of yours beside the same folder, was under way: this one saw none of its changes, nor earlier ones.", r.Apart)
+	}
+	if r.In != "" {
+		text += fmt.Sprintf(" Its changes went on in %s.", r.In)
+	}
+	if n := len(r.Changes); n > 0 {
+		text += fmt.Sprintf(" %s held beside the folder, not in it: your next run there goes on from them; nobody else sees them until the operator keeps them (`zavhoz runs keep %s`).",
+			plural(n, "change"), r.RunID)
+	}
+	return text
+}
+
 // runView is the one place in which a run becomes a reply to a model. tail says that it shows the end of the output, and not the page from an offset on.
 func runView(r run.Result, tail bool) mcp.Result {
 	out := runOut{
-		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions, Foreign: r.Foreign, Denials: []denialOut{}, Changes: []changeOut{}, Captured: capturedView(r.Captured),
+		RunID: r.RunID, State: string(r.State), Stdout: r.Stdout, Stderr: r.Stderr, Truncated: r.Truncated, Redactions: r.Redactions, Foreign: r.Foreign, Denials: []denialOut{}, Hints: []hintOut{}, Changes: []changeOut{}, Captured: capturedView(r.Captured),
 		Isolation: r.Isolation, Delivered: nonNil(r.Delivered), NextOffset: r.NextOffset, DurationMS: r.Duration.Milliseconds(),
 	}
 	text, cut := "", "Output before this is gone."
@@ -210,6 +237,9 @@ func runView(r run.Result, tail bool) mcp.Result {
 	}
 	for _, d := range r.Denials {
 		out.Denials = append(out.Denials, denialOut{d.Where, d.Code, d.Count})
+	}
+	for _, h := range r.Hints {
+		out.Hints = append(out.Hints, hintOut{h.Where, h.Text, h.Count})
 	}
 	for _, c := range r.Changes[:min(len(r.Changes), maxChanges)] {
 		out.Changes = append(out.Changes, changeOut{filepath.Join(c.Workdir, c.Path), string(c.Kind)})
@@ -245,11 +275,12 @@ func runView(r run.Result, tail bool) mcp.Result {
 	if !tail && r.NextOffset < r.StdoutBytes+r.StderrBytes {
 		text += " More with next_offset."
 	}
-	if n := len(r.Changes); n > 0 {
-		text += fmt.Sprintf(" %s held beside the folder, not in it: no later run sees them until the operator keeps them (`zavhoz runs keep %s`).", plural(n, "change"), r.RunID)
-	}
+	text += changesText(r)
 	if len(r.Denials) > 0 {
 		text += " Requests were refused: see denials."
+	}
+	if len(r.Hints) > 0 {
+		text += " A placeholder went up where no value is put in for it: see hints."
 	}
 	if r.Redactions > 0 {
 		text += fmt.Sprintf(" %s redacted.", plural(r.Redactions, "secret"))

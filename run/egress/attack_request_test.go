@@ -104,12 +104,12 @@ func TestAttack34_PlaceholderToAnAllowedHostOfAnother(t *testing.T) {
 		if resp.Header.Get("Content-Type") != "application/problem+json" || !strings.HasPrefix(resp.Header.Get("Proxy-Status"), "zavhoz;") {
 			t.Errorf("not a problem: %v", resp.Header)
 		}
-		// in the path it is text, and goes as that
-		if resp, body := get(t, c, "GET", fmt.Sprintf("https://other.test:%d/bot%s/x?k=%s", u.port, standIn, standIn)); resp.StatusCode != 200 || !strings.Contains(body, "/bot"+standIn+"/x") {
+		// in the path it is refused as well, and told where it goes
+		if resp, body := get(t, c, "GET", fmt.Sprintf("https://other.test:%d/bot%s/x?k=%s", u.port, standIn, standIn)); resp.StatusCode != 400 || !contains(body, "stand_in_misplaced") {
 			t.Errorf("%d %s", resp.StatusCode, body)
 		}
 	})
-	if u.count() != 4 {
+	if u.count() != 0 {
 		t.Errorf("%d requests arrived", u.count())
 	}
 }
@@ -169,7 +169,7 @@ func TestAttack36_FrontingByHostAndName(t *testing.T) {
 	}
 }
 
-func TestAttack39_PlaceholderInBodyAndQueryStaysText(t *testing.T) {
+func TestAttack39_PlaceholderInABodyStaysText(t *testing.T) {
 	var body string
 	u := newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -179,14 +179,14 @@ func TestAttack39_PlaceholderInBodyAndQueryStaysText(t *testing.T) {
 	r := newRig(t, u.port, egress.Options{Resources: []egress.Resource{u.resource()}, Matcher: matcher(t, truth)})
 	r.eachWay(t, func(t *testing.T, c *http.Client) {
 		body = ""
-		q, _ := http.NewRequest("POST", u.url("/publish?token="+standIn), strings.NewReader("publish "+standIn))
+		q, _ := http.NewRequest("POST", u.url("/publish?token=x"), strings.NewReader("publish "+standIn))
 		q.Header.Set("Authorization", "Bearer "+standIn)
 		resp, err := c.Do(q)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if last := u.last(); resp.StatusCode != 200 || body != "publish "+standIn || last.URL.RawQuery != "token="+standIn || last.Header.Get("Authorization") != "Bearer "+truth {
+		if last := u.last(); resp.StatusCode != 200 || body != "publish "+standIn || last.URL.RawQuery != "token=x" || last.Header.Get("Authorization") != "Bearer "+truth {
 			t.Errorf("%d, body %q, query %q", resp.StatusCode, body, last.URL.RawQuery)
 		}
 		n := u.count()

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -44,21 +43,7 @@ type fill struct {
 	other string
 }
 
-// overriding are headers, in lower case and with "-" for "_", that make a server look at another method, path or host than those of the request line.
-var overriding = map[string]bool{
-	"x-http-method-override": true, "x-http-method": true, "x-method-override": true, "x-method": true, "http-method-override": true,
-	"x-original-url": true, "x-rewrite-url": true, "x-original-uri": true, "x-forwarded-uri": true, "x-forwarded-path": true, "x-forwarded-prefix": true, "x-override-url": true,
-	"x-envoy-original-path": true, "x-original-host": true, "x-forwarded-host": true, "x-forwarded-server": true, "x-host": true, "x-http-host-override": true, "x-proxy-url": true,
-	"x-original-method": true, "x-forwarded-method": true, "x-rewrite-method": true, "x-request-method": true, "x-original-path": true,
-	"x-rewrite-path": true, "x-rewrite-uri": true, "x-forwarded-url": true, "x-request-uri": true, "x-envoy-original-host": true, "x-envoy-original-method": true, "x-http-host": true, "x-http-path-override": true,
-}
-
-// overridingQuery are parameters that do the same to the method.
-var overridingQuery = map[string]bool{"_method": true, "x-http-method-override": true, "x-http-method": true, "x-method-override": true, "_httpmethod": true, "$httpmethod": true, "_http_method": true}
-
 var (
-	refusedOverride = refuse(http.StatusForbidden, fault.RequestNotAllowed, "a header or parameter that overrides the method, the path or the host is not let through",
-		"make the request itself with the method and path that you mean")
 	refusedAmbiguous = refuse(http.StatusBadRequest, fault.RequestNotAllowed, "the path can be read in more than one way",
 		"write it without dot segments, doubled or encoded slashes, backslashes, semicolons and encoded percent signs")
 	refusedTwice = refuse(http.StatusBadRequest, fault.StandInMisplaced, "a header that carries a stand-in is there more than once", "send it once")
@@ -102,8 +87,8 @@ func (p *Proxy) decide(t target, method, uri string, h, trailer http.Header, cap
 	return g, nil
 }
 
-// place finds the placeholders of the request: each stands in its slot, or the request is refused. In the path outside of a slot, in the query and in the body they
-// travel as the text that they are.
+// place finds the placeholders of the request: each stands in its slot, or the request is refused. In the body they travel as the text that they are: it may be a file
+// that holds them rightly; who sent it is told (see standInScan).
 func (p *Proxy) place(g *passage, t target, h http.Header, normal string) *refusal {
 	for name, values := range h {
 		for _, v := range values {
@@ -128,6 +113,9 @@ func (p *Proxy) place(g *passage, t target, h http.Header, normal string) *refus
 				break
 			}
 		}
+	}
+	if of := p.astray(g, normal); of != nil {
+		return refuse(http.StatusBadRequest, fault.StandInMisplaced, "the stand-in of "+of.Handle+" is in the address, where no value is put in for it", "send "+of.places())
 	}
 	slices.SortFunc(g.fills, func(a, b fill) int { return strings.Compare(a.of.Handle, b.of.Handle) })
 	return nil
@@ -212,6 +200,10 @@ func (r *resource) hosts() string {
 	return strings.Join(list, "; ")
 }
 
+// standInHere marks the place of a stand-in in a hint. It is written in what no credential has: the hint reaches a model through the redactor, which masks what looks
+// like somebody's login header.
+const standInHere = "{stand-in}"
+
 // places says where the resource's stand-in goes.
 func (r *resource) places() string {
 	var list []string
@@ -222,7 +214,7 @@ func (r *resource) places() string {
 		case s.basic:
 			list = append(list, s.header+": a basic login with it as "+map[bool]string{true: "user", false: "password"}[s.user])
 		default:
-			list = append(list, s.header+": "+s.head+"STAND-IN"+s.tail)
+			list = append(list, s.header+": "+s.head+standInHere+s.tail)
 		}
 	}
 	return strings.Join(list, ", or ")
@@ -233,39 +225,4 @@ func (t *slot) show(normal string) string {
 	segments := strings.Split(normal, "/")
 	segments[len(t.before)+1] = t.head + blank + t.tail
 	return strings.Join(segments, "/")
-}
-
-func overrides(h http.Header) bool {
-	for name, values := range h {
-		if c := name[0] | 0x20; (c == 'x' || c == 'h') && overriding[strings.ReplaceAll(strings.ToLower(name), "_", "-")] {
-			return true
-		}
-		if strings.EqualFold(name, "Forwarded") && slices.ContainsFunc(values, forwardsHost) {
-			return true
-		}
-	}
-	return false
-}
-
-// forwardsHost finds "host=" in a Forwarded (RFC 7239), however it is written; in a quoted text too, where it is nobody's need.
-func forwardsHost(value string) bool {
-	plain := strings.NewReplacer(" ", "", "\t", "").Replace(strings.ToLower(value))
-	return strings.Contains(plain, "host=")
-}
-
-func overridesByQuery(query string) bool {
-	if len(query) < 2 {
-		return false
-	}
-	for part := range strings.FieldsFuncSeq(query[1:], func(c rune) bool { return c == '&' || c == ';' }) {
-		name, _, _ := strings.Cut(part, "=")
-		if plain, err := url.QueryUnescape(name); err == nil {
-			name = plain
-		}
-		name, _, _ = strings.Cut(strings.TrimSpace(name), "[") // PHP's arrays
-		if overridingQuery[strings.ToLower(name)] {
-			return true
-		}
-	}
-	return false
 }

@@ -3,7 +3,8 @@
 //
 // Promise: the command never holds a credential. One leaves this package in one place only: the header, the half of a basic login or the path segment that
 // the kind names (Swap), in a request whose host, method and path the resource's own rules allow, over TLS to an address that was checked when it
-// was dialled. A placeholder anywhere else stays the meaningless text that it is. A request without a placeholder gets no credential: the
+// was dialled. A placeholder elsewhere in the header or the address is refused; in a body it
+// stays the meaningless text that it is, and the command's author is told. A request without a placeholder gets no credential: the
 // placeholder is what tells two resources for one host apart, and a client that did not ask for a login must not be given one. What comes back passes
 // the redactor at its own length: headers, trailers, bodies, WebSocket messages; a range is asked for with a margin on both sides, so that no piece is too short
 // to be known. Every request is one record; with the first that cannot be written everything under way is cut, and nothing goes out any more.
@@ -15,8 +16,9 @@
 // ways (55), matches that are split, at a length of their own or in "binary" (58, 59), exhaustion (67).
 //
 // Limits. An allowed API that gives the token back in an encoding that the redactor does not know, or in pieces (messages of their own, a text that a model
-// writes word by word), cannot be stopped: trust in the allowed host is the boundary (38). The body of a request is not read at all, so a method that a form
-// names in it (_method) is not seen; nor is what is compressed inside the body of a reply (an archive). A tunnel to a host that the operator passes through is not
+// writes word by word), cannot be stopped: trust in the allowed host is the boundary (38). Where what is allowed depends on the method, bodies of forms and
+// JSON are looked through for a field that names another one (_method); a body of another type, or a field of a framework that nobody knows, is not. What is compressed
+// inside a body (an archive) is not seen, up or down. A reply under way is searched for what was known when it began; what it becomes in the run's output, for what is known then. A tunnel to a host that the operator passes through is not
 // read: what its TLS holds, and which site behind the same address it means, is between the command and that host. A header that Go has made a string
 // of cannot be wiped from memory. A header's name loses its case: one that holds a value of the vault that was not sent in this run is known only where that
 // has no capital letters, or where the case happens to be the same.

@@ -75,6 +75,7 @@ type Event struct {
 	Credential bool   // whether one was put in
 	Up, Down   int64  // bytes of the bodies; of a tunnel, all
 	Redactions int
+	Hint       string // what the command's author should know of a request that was let through; of our own words
 }
 
 // Decision says what became of a request. Names are frozen.

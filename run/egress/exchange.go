@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"sync/atomic"
 
@@ -15,7 +16,9 @@ type exchange struct {
 	t     target
 	event Event
 	views []*redact.SameLength
-	trim  *trim // of a partial reply; nil: all of the body is wanted
+	trim  *trim        // of a partial reply; nil: all of the body is wanted
+	sent  *standInScan // of the request's body; nil: it has none
+	other atomic.Bool  // the body names another method: it was cut
 	up    atomic.Int64
 	done  bool
 }
@@ -52,6 +55,10 @@ func (x *exchange) finish(decision Decision, code fault.Code) error {
 		return nil
 	}
 	x.done = true
+	if x.other.Load() && decision != Denied { // the host answered before it had it all
+		decision, code = Denied, refusedOverride.err.Code
+	}
+	x.event.Hint = x.hint()
 	x.event.Decision, x.event.Code = decision, code
 	x.event.Up += x.up.Load()
 	x.event.Duration = x.p.o.Now().Sub(x.event.Time)
@@ -95,9 +102,9 @@ func (x *exchange) send(ctx context.Context, r *http.Request, capture bool, fill
 		return nil, nil, x.refused(no, Denied)
 	}
 	x.event.Resource, x.event.Credential = g.handles, len(g.fills) > 0
-	body := r.Body
-	if body != nil && body != http.NoBody {
-		body = countedBody{body, &x.up}
+	body, no := x.body(r, g)
+	if no != nil {
+		return nil, nil, x.refused(no, Denied)
 	}
 	out, no := p.outgoing(ctx, r, x.t, g, body)
 	x.views = p.guard.current()
@@ -107,6 +114,9 @@ func (x *exchange) send(ctx context.Context, r *http.Request, capture bool, fill
 	}
 	resp, err := g.via.transport(r.ProtoMajor).RoundTrip(out)
 	if err != nil {
+		if x.other.Load() {
+			return nil, nil, x.refused(refusedOverride, Denied)
+		}
 		if ctx.Err() != nil && p.halted.Load() == nil {
 			return nil, nil, x.refused(refusedClosed, Failed)
 		}
@@ -118,6 +128,31 @@ func (x *exchange) send(ctx context.Context, r *http.Request, capture bool, fill
 		return nil, nil, x.refused(no, Failed)
 	}
 	return g, resp, nil
+}
+
+// body gives the request's body as it goes out: counted, and looked through for stand-ins and, where methods matter, for a form that names another.
+func (x *exchange) body(r *http.Request, g *passage) (io.ReadCloser, *refusal) {
+	body := r.Body
+	if body == nil || body == http.NoBody || r.ContentLength == 0 {
+		return body, nil
+	}
+	x.sent = newStandInScan(countedBody{body, &x.up}, x.p.marks)
+	body = x.sent
+	byMethod := g.via.byMethod(x.t)
+	for _, f := range g.fills {
+		byMethod = byMethod || f.of.byMethod(x.t)
+	}
+	if !byMethod {
+		return body, nil
+	}
+	scan, packed := scanOf(r.Header)
+	switch {
+	case packed:
+		return nil, refusedFormPacked
+	case scan != nil:
+		body = &formBody{body, scan, &x.other}
+	}
+	return body, nil
 }
 
 // path is what the record holds of a path: searched like a reply, then cut.

@@ -69,8 +69,21 @@ func (r *refusal) proxyStatus() string {
 
 // serve answers a request inside a connection.
 func (r *refusal) serve(w http.ResponseWriter) {
+	clear(w.Header())
+	r.write(w)
+}
+
+// serveLast answers a request whose body may be unread. The connection is not used again then, and says so: a client would send the next one into its end.
+func (r *refusal) serveLast(w http.ResponseWriter, in *http.Request) {
+	clear(w.Header())
+	if in.ProtoMajor == 1 && in.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+	}
+	r.write(w)
+}
+
+func (r *refusal) write(w http.ResponseWriter) {
 	b, h := r.body(), w.Header()
-	clear(h)
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	h.Set("Cache-Control", "no-store")

@@ -35,6 +35,7 @@ const (
 type Proxy struct {
 	o         Options
 	resources []*resource
+	marks     []mark // of their stand-ins
 	through   *route
 	authority *authority
 	guard     *guard
@@ -85,6 +86,7 @@ func New(o Options) (*Proxy, error) {
 		p.resources = append(p.resources, ready)
 		rules = append(rules, r.Rules...)
 	}
+	p.marks = p.marked()
 	var err error
 	if p.authority, err = newAuthority(rules, o.Now(), o.Life); err != nil {
 		return nil, err

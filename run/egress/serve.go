@@ -51,7 +51,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	defer context.AfterFunc(p.flow, cancel)()
 	g, resp, no := x.send(ctx, r, false, nil)
 	if no != nil {
-		no.serve(w)
+		no.serveLast(w, r)
 		return
 	}
 	defer func() { _ = resp.Body.Close() }()
