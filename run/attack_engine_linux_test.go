@@ -421,7 +421,7 @@ func TestAttack76_NamesOfChangesAreMasked(t *testing.T) {
 		if waiting, err := e.Holding(person); err != nil || len(waiting) != 1 || !strings.Contains(fmt.Sprint(waiting[0].Changes), acmeKey) {
 			t.Errorf("the person is not shown what there is: %+v %v", waiting, err)
 		}
-		if err := e.Settle(t.Context(), person, res.RunID, true); err != nil {
+		if err := e.Settle(t.Context(), person, res.RunID, run.Settling{Keep: true}); err != nil {
 			t.Fatal(err)
 		}
 		if to, err := os.Readlink(filepath.Join(dir, "link")); err != nil || to != "/etc/passwd" {

@@ -65,13 +65,13 @@ func TestAttack07_HooksWaitForAPerson(t *testing.T) {
 			if strings.Count(res.Stdout, "wrote") != 4 || len(res.Changes) < 4 {
 				t.Fatalf("%+v", res)
 			}
-			if err := e.Settle(t.Context(), alice, res.RunID, true); fault.CodeOf(err) != fault.NotPermitted {
+			if err := e.Settle(t.Context(), alice, res.RunID, run.Settling{Keep: true}); fault.CodeOf(err) != fault.NotPermitted {
 				t.Errorf("the agent keeps its own changes: %v", err)
 			}
 			if _, err := e.Holding(alice); fault.CodeOf(err) != fault.NotPermitted {
 				t.Errorf("the agent lists what is held: %v", err)
 			}
-			if err := e.Settle(t.Context(), person, res.RunID, false); err != nil {
+			if err := e.Settle(t.Context(), person, res.RunID, run.Settling{}); err != nil {
 				t.Error(err)
 			}
 			untouched(t, dir)

@@ -44,13 +44,23 @@ type Seat struct {
 	Acts   <-chan Act // what the person does beside typing; closed when nobody is there any more
 	// Started is told when the command is about to start.
 	Started func(Started) error
-	// Keep asks whether the changes beside a folder shall be made in it.
-	Keep func(context.Context, []sandbox.Change) bool
+	// Decide asks what becomes of the changes beside folders.
+	Decide func(context.Context, []sandbox.Change) Decision
 	// Ended is told at last.
 	Ended func(Ended)
 	// Cut makes every call of the seat fail from now on: a terminal that takes nothing must not hold up what ends.
 	Cut func()
 }
+
+// Decision is what a person says about changes.
+type Decision string
+
+// What they may say.
+const (
+	Keep    Decision = "keep"    // make them in the real folders
+	Discard Decision = "discard" // throw them away
+	Later   Decision = "later"   // leave them on the shelf, where Engine.Settle finds them
+)
 
 // Act is a new size of the terminal, or a signal: INT, TERM, HUP or QUIT.
 type Act struct {
@@ -63,6 +73,8 @@ type Started struct {
 	RunID     string
 	Isolation policy.Level
 	Delivered map[string]string // handle → policy.Delivery
+	From      string            // the earlier run whose changes beside folders it goes on from; "": none
+	Apart     string            // a run under way that has one of the folders: this one does not see what it writes; "": none
 }
 
 // Ended is how an attended run ended. Fault is nil where its command did that by itself.
@@ -311,7 +323,19 @@ func (l *live) ended(x exit, err error) Ended {
 			out.ExitCode = fault.ExitRunNotFound
 		}
 	}
+	if out.Fault == nil {
+		if out.Fault = l.undone(); out.Fault != nil && out.ExitCode == 0 {
+			out.ExitCode = fault.ExitRunRefused
+		}
+	}
 	return out
+}
+
+// undone says why what the person decided about changes was not done; they are held still.
+func (l *live) undone() *fault.Error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fault.Of(l.unsettled)
 }
 
 // overlays tells whether the run has a folder whose changes are kept beside it.

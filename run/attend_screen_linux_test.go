@@ -1,6 +1,7 @@
 package run_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -23,7 +24,7 @@ type screen struct {
 	t     *testing.T
 	typed *io.PipeWriter
 	acts  chan run.Act
-	keep  bool
+	says  run.Decision // of changes; "": later
 	asked []sandbox.Change
 
 	mu      sync.Mutex
@@ -58,9 +59,12 @@ func attend(t *testing.T, e *run.Engine, r run.AttendRequest, edit func(*screen)
 			return &run.Seat{
 				Stdin: in, Stdout: pane{s, 0}, Stderr: pane{s, 1}, Acts: s.acts,
 				Started: func(st run.Started) error { s.started = st; return nil },
-				Keep:    func(_ context.Context, c []sandbox.Change) bool { s.asked = c; return s.keep },
-				Ended:   func(end run.Ended) { s.ended = end },
-				Cut:     s.hangUp,
+				Decide: func(_ context.Context, c []sandbox.Change) run.Decision {
+					s.asked = c
+					return cmp.Or(s.says, run.Later)
+				},
+				Ended: func(end run.Ended) { s.ended = end },
+				Cut:   s.hangUp,
 			}, nil
 		})
 	}()

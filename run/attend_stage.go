@@ -12,7 +12,6 @@ import (
 
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 // attend makes the walls, starts the command within them and stays until it has ended.
@@ -25,7 +24,18 @@ func (e *Engine) attend(ctx context.Context, l *live, p *plan, r AttendRequest, 
 	if err := e.learn(l, p); err != nil {
 		return exit{}, err
 	}
-	box, err := e.o.Sandbox.Open(ctx, sandbox.BoxOptions{RunID: l.record.ID, Level: policy.Level(p.isolation)})
+	at, err := e.place(ctx, l, p)
+	if err != nil {
+		return exit{}, err
+	}
+	x, err = e.attendWithin(ctx, l, p, r, seat, at)
+	e.decide(ctx, l, r, seat, e.hold(l, at))
+	return x, err
+}
+
+// attendWithin is attend in its box.
+func (e *Engine) attendWithin(ctx context.Context, l *live, p *plan, r AttendRequest, seat *Seat, at *place) (x exit, err error) {
+	box, err := e.o.Sandbox.Open(ctx, at.box(l.record.ID, p.isolation))
 	if err != nil {
 		return exit{}, err
 	}
@@ -35,25 +45,37 @@ func (e *Engine) attend(ctx context.Context, l *live, p *plan, r AttendRequest, 
 		return exit{}, err
 	}
 	defer o.close()
+	o.at = at
 	spec, err := o.spec(within{argv: p.argv, dir: p.dir, items: o.items, plain: r.Env})
 	if err != nil {
 		return exit{}, err
 	}
 	spec.Workdirs, spec.Env = p.workdirs, furnish(spec.Env, box.Home(), r)
 	s := &stage{l: l, seat: seat, terminal: r.Terminal}
-	if x, err = s.see(ctx, o, spec, Started{RunID: l.record.ID, Isolation: box.Level(), Delivered: p.delivered}); err != nil || !p.overlays() {
-		return x, err
-	}
-	return x, keepChanges(ctx, box, seat)
+	return s.see(ctx, o, spec, Started{RunID: l.record.ID, Isolation: box.Level(), Delivered: p.delivered, From: l.came(), Apart: l.apart})
 }
 
-// keepChanges asks what becomes of what the run wrote beside folders.
-func keepChanges(ctx context.Context, box *sandbox.Box, seat *Seat) error {
-	changes, err := box.Changes()
-	if err != nil || len(changes) == 0 || !seat.Keep(ctx, changes) {
-		return err
+// decide asks what becomes of what the run wrote beside folders. It is on the shelf by now: whoever is gone, or wants to see more of it, finds it there.
+func (e *Engine) decide(ctx context.Context, l *live, r AttendRequest, seat *Seat, h *Held) {
+	if h == nil {
+		return
 	}
-	return box.Keep()
+	word := seat.Decide(ctx, h.Changes)
+	if word == Later {
+		return
+	}
+	if err := e.Settle(context.WithoutCancel(ctx), r.Actor, h.RunID, Settling{Keep: word == Keep}); err != nil {
+		l.mu.Lock()
+		l.unsettled = err
+		l.mu.Unlock()
+	}
+}
+
+// came tells from which earlier run's changes this one went on; "" for none.
+func (l *live) came() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.from
 }
 
 // furnish puts the person's own choices into the environment: the home that stays, where programs are, what the terminal is. What leads a program to the run's own

@@ -10,7 +10,6 @@ import (
 	"github.com/zavhoz/zavhoz/run/process"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 // within is a command that starts within walls, of either sort.
@@ -26,29 +25,28 @@ type within struct {
 
 // brokered runs a command that the caller chose: placeholders in its environment, walls around it, and no way out but through the run's own services.
 func (e *Engine) brokered(ctx context.Context, l *live, p *plan, r Request, out, errs *masked) (exit, error) {
-	box, err := e.o.Sandbox.Open(ctx, sandbox.BoxOptions{RunID: l.record.ID, Level: policy.Level(p.isolation)})
+	at, err := e.place(ctx, l, p)
 	if err != nil {
 		return exit{}, err
 	}
-	held := false
-	defer func() {
-		if !held {
-			e.closeBox(l, box)
-		}
-	}()
+	defer e.hold(l, at)
+	box, err := e.o.Sandbox.Open(ctx, at.box(l.record.ID, p.isolation))
+	if err != nil {
+		return exit{}, err
+	}
+	defer e.closeBox(l, box)
 	o, err := e.outfit(ctx, l, p, box)
 	if err != nil {
 		return exit{}, err
 	}
 	defer o.close()
+	o.at = at
 	spec, err := o.spec(within{argv: p.argv, dir: p.dir, items: o.items, plain: r.Env, input: r.Stdin})
 	if err != nil {
 		return exit{}, err
 	}
 	spec.Workdirs, spec.Stdout, spec.Stderr = p.workdirs, out, errs
-	x, err := o.see(ctx, spec)
-	held = e.hold(l, p, box)
-	return x, err
+	return o.see(ctx, spec)
 }
 
 // closeBox takes the walls down, and what was within.

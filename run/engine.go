@@ -47,6 +47,7 @@ func New(o Options) *Engine {
 	if o.Secrets != nil {
 		e.masks = &masks{secrets: o.Secrets, idle: o.MatcherIdle}
 	}
+	e.loadShelf()
 	return e
 }
 

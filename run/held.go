@@ -1,10 +1,7 @@
 package run
 
 import (
-	"context"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/zavhoz/zavhoz/run/sandbox"
@@ -21,90 +18,69 @@ type Held struct {
 	Command []string
 	Changes []sandbox.Change
 	Until   time.Time // then it is thrown away
+	Before  []string  // earlier runs whose changes this one went on from, the first first: they are among Changes
+	Lasting bool      // it outlives the daemon
 
-	box   *sandbox.Box
-	timer *time.Timer
+	actor  audit.ActorType
+	who    string // the actor's id
+	name   string // of its folder on the shelf: the id of the first run
+	layers []sandbox.Layer
+	bytes  int64
+	timer  *time.Timer
 }
 
-// Bounds of what is held.
+// Bounds of what is held. What is over them refuses new runs beside folders: nothing that a person has not seen is dropped for it.
 const (
-	holdFor = 24 * time.Hour
-	maxHeld = 16 // runs; the oldest goes first
+	holdFor  = 30 * 24 * time.Hour
+	maxHeld  = 64       // runs
+	maxBytes = 16 << 30 // of all files that are held
 
 	maxListed = 100_000 // changes of one run: what a person cannot be shown whole is not held
 )
 
-// shelf keeps what is held. Its lock is its own: applying changes takes as long as copying files, and no run waits for that.
-type shelf struct {
-	mu     sync.Mutex
-	held   map[string]*Held
-	closed bool
-	gone   sync.WaitGroup // boxes that are being removed
+// told is a copy for a person: without what only the shelf needs.
+func (h *Held) told() Held {
+	return Held{RunID: h.RunID, Agent: h.Agent, Command: h.Command, Changes: h.Changes, Until: h.Until, Before: h.Before, Lasting: h.Lasting}
 }
 
-// hold takes the box over if the run left changes in it, and tells of them in its result. It says whether it did.
-func (e *Engine) hold(l *live, p *plan, box *sandbox.Box) bool {
-	if !p.overlays() {
-		return false
+// hold puts what the run left beside folders on the shelf, and tells of it in its result. nil: there is nothing.
+func (e *Engine) hold(l *live, at *place) *Held {
+	if at == nil {
+		return nil
 	}
-	changes, err := box.Changes()
-	if err != nil {
-		e.o.Log.Error("what a run wrote could not be listed, and is thrown away", "run", l.record.ID, "cause", fault.Cause(err))
-		return false
+	defer e.shelf.leave(at)
+	h := at.held
+	changes, err := e.o.Sandbox.Layers(e.shelf.path(h), h.layers).List(at.known)
+	if err == nil && len(changes) > maxListed {
+		err = fault.New(fault.TooLarge, "the run changed more files than a person could be shown", "")
+	}
+	if err != nil { // what is known of earlier runs is held, if there is such
+		e.o.Log.Error("what a run wrote could not be listed", "run", h.RunID, "cause", fault.Cause(err))
+		_ = e.noteSettled(l.ctx, vault.Actor{Type: audit.System}, h, audit.Failed, "lost", fault.CodeOf(err))
+		changes = at.known
 	}
 	if len(changes) == 0 {
-		return false
+		e.throw(h)
+		return nil
 	}
-	if len(changes) > maxListed {
-		e.o.Log.Error("a run wrote too many files beside a folder, and they are thrown away", "run", l.record.ID, "changes", len(changes))
-		return false
+	h.take(changes)
+	if err := e.shelve(h); err != nil { // it is held, and its layers are found again after a kill
+		e.o.Log.Error("the list of held changes could not be written", "run", h.RunID, "cause", fault.Cause(err))
+		e.putBack(h)
 	}
-	record, told := l.recorded(), l.tellable(changes)
-	h := &Held{RunID: record.ID, Agent: record.Actor.Name, Command: record.Command, Changes: changes, Until: e.o.Clock().Add(holdFor), box: box}
-	if !e.shelve(h) {
-		return false
-	}
+	told := l.tellable(changes)
 	l.mu.Lock()
 	l.changes = told
 	l.mu.Unlock()
-	return true
+	return h
 }
 
-func (e *Engine) shelve(h *Held) bool {
-	s := &e.shelf
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		s.gone.Go(func() { e.throw(h) })
-		return true
+// take sets what is held.
+func (h *Held) take(changes []sandbox.Change) {
+	h.Changes, h.bytes = changes, 0
+	for _, c := range changes {
+		h.bytes += c.Bytes
 	}
-	if s.held == nil {
-		s.held = map[string]*Held{}
-	}
-	if len(s.held) >= maxHeld {
-		e.discard(s.oldest())
-	}
-	s.held[h.RunID] = h
-	h.timer = time.AfterFunc(holdFor, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.held[h.RunID] == h {
-			e.discard(h)
-		}
-	})
-	return true
-}
-
-// clearShelf throws everything away, for good.
-func (e *Engine) clearShelf() {
-	s := &e.shelf
-	s.mu.Lock()
-	s.closed = true
-	for _, h := range s.held {
-		e.discard(h)
-	}
-	s.mu.Unlock()
-	s.gone.Wait()
 }
 
 // maxTold is of how many changes a run's result tells the names; of the rest it tells that they are there.
@@ -113,39 +89,14 @@ const maxTold = 100
 // tellable is what may be told of changes to who made them: the names of files are a command's words, and pass what its output passes. A file in a folder can hold
 // a secret that the command was never given, and its name be made of it (threat-model.md 76). A person is shown the names as they are.
 func (l *live) tellable(changes []sandbox.Change) []sandbox.Change {
-	out := slices.Clone(changes)
-	for i := range out {
+	out := make([]sandbox.Change, len(changes))
+	for i, c := range changes {
+		out[i] = sandbox.Change{Workdir: c.Workdir, Kind: c.Kind, Dir: c.Dir, Bytes: c.Bytes}
 		if i < maxTold {
-			out[i].Path = l.mask.told(l.ctx, out[i].Path)
-		} else {
-			out[i].Path = ""
+			out[i].Path = l.mask.told(l.ctx, c.Path)
 		}
 	}
 	return out
-}
-
-// oldest runs under mu.
-func (s *shelf) oldest() (first *Held) {
-	for _, h := range s.held {
-		if first == nil || h.Until.Before(first.Until) {
-			first = h
-		}
-	}
-	return first
-}
-
-// discard runs under the shelf's mu; the folders are removed behind it.
-func (e *Engine) discard(h *Held) {
-	delete(e.shelf.held, h.RunID)
-	h.timer.Stop()
-	e.shelf.gone.Go(func() { e.throw(h) })
-}
-
-// throw removes what was held.
-func (e *Engine) throw(h *Held) {
-	if err := h.box.Close(); err != nil {
-		e.o.Log.Error("what was left of a run could not be removed", "run", h.RunID, "cause", fault.Cause(err))
-	}
 }
 
 // Holding lists what waits for a person's word, oldest first. Only for an operator.
@@ -153,63 +104,34 @@ func (e *Engine) Holding(actor vault.Actor) ([]Held, error) {
 	if actor.Type != audit.Operator {
 		return nil, noOperator()
 	}
+	e.reseal()
 	e.shelf.mu.Lock()
 	defer e.shelf.mu.Unlock()
 	out := make([]Held, 0, len(e.shelf.held))
 	for _, h := range e.shelf.held {
-		out = append(out, Held{RunID: h.RunID, Agent: h.Agent, Command: h.Command, Changes: h.Changes, Until: h.Until})
+		out = append(out, h.told())
 	}
 	slices.SortFunc(out, func(a, b Held) int { return a.Until.Compare(b.Until) })
 	return out, nil
 }
 
-// Settle applies what a run wrote to the real folders, or throws it away. Where it cannot be applied whole it is still held. Only for an operator; presence is
-// the door's business. Errors: unknown_run.
-func (e *Engine) Settle(ctx context.Context, actor vault.Actor, runID string, keep bool) error {
-	if actor.Type != audit.Operator {
-		return noOperator()
-	}
-	word := "discard"
-	if keep {
-		word = "keep"
-	}
-	h := e.take(runID)
-	if h == nil {
-		return fault.New(fault.UnknownRun, "no changes of such a run are held", "`zavhoz runs changes` lists them")
-	}
-	tell := func(out audit.Outcome, code string) error {
-		if e.o.Note == nil {
-			return nil
-		}
-		return e.o.Note(ctx, audit.Event{Actor: actor, Action: audit.RunSettle, Outcome: out, Subject: runID, Code: code, Detail: map[string]string{"changes": word, "count": strconv.Itoa(len(h.Changes))}})
-	}
-	if err := tell(audit.Allowed, ""); err != nil { // what cannot be recorded does not happen
-		e.shelve(h)
-		return err
-	}
-	if keep {
-		if err := h.box.Keep(); err != nil {
-			_ = tell(audit.Failed, string(fault.WorkdirRefused)) // some of it may have been applied
-			e.shelve(h)
-			return fault.New(fault.WorkdirRefused, "the changes could not all be applied; some may have been", "look at `zavhoz runs changes` and at the folder; then keep or discard them").Because(err)
-		}
-	}
-	e.throw(h)
-	return nil
-}
-
-// take takes what is held off the shelf, for one to decide on.
-func (e *Engine) take(runID string) *Held {
-	e.shelf.mu.Lock()
-	defer e.shelf.mu.Unlock()
-	h := e.shelf.held[runID]
-	if h != nil {
-		delete(e.shelf.held, runID)
-		h.timer.Stop()
-	}
-	return h
-}
-
 func noOperator() error {
 	return fault.New(fault.NotPermitted, "only a person decides what becomes of changes", "ask the operator: `zavhoz runs changes`")
+}
+
+// notHeld says that nothing of the run is held, and where it went.
+func (e *Engine) notHeld(runID string) error {
+	e.shelf.mu.Lock()
+	defer e.shelf.mu.Unlock()
+	for _, h := range e.shelf.held {
+		if slices.Contains(h.Before, runID) {
+			return fault.Newf(fault.UnknownRun, "a later run went on from the changes of that run: they are held as changes of %s", h.RunID).WithNext("`zavhoz runs changes %s` shows them", h.RunID)
+		}
+	}
+	for _, h := range e.shelf.open {
+		if h.RunID == runID || slices.Contains(h.Before, runID) {
+			return fault.Newf(fault.Busy, "the changes of that run are in the hands of %s, which is under way", h.RunID).WithNext("wait for its end, or stop it: `zavhoz runs stop %s`", h.RunID)
+		}
+	}
+	return fault.New(fault.UnknownRun, "no changes of such a run are held", "`zavhoz runs changes` lists them")
 }

@@ -164,8 +164,17 @@ func (r *runs) Held(vault.Actor) ([]api.HeldChanges, error) {
 	return []api.HeldChanges{{RunID: "run_held", Agent: "ci", Changes: []api.HeldChange{{Path: "/srv/app/Makefile", Kind: "modified"}}}}, nil
 }
 
-func (r *runs) Settle(_ context.Context, _ vault.Actor, id string, keep bool) error {
-	r.note(fmt.Sprintf("settle %s %v", id, keep))
+func (r *runs) Diff(_ context.Context, _ vault.Actor, id string) (api.ChangesDiff, error) {
+	return api.ChangesDiff{RunID: id, Files: []api.FileDiff{{Diff: "+evil\n"}}}, nil
+}
+
+func (r *runs) Keep(_ context.Context, _ vault.Actor, id string, in api.KeepChanges) error {
+	r.note(fmt.Sprintf("keep %s %v %q", id, in.Force, in.Paths))
+	return nil
+}
+
+func (r *runs) Discard(_ context.Context, _ vault.Actor, id string) error {
+	r.note("discard " + id)
 	return nil
 }
 

@@ -60,9 +60,11 @@ type Runs interface {
 	Attend(ctx context.Context, actor vault.Actor, in api.AttendRun, upgrade func() (net.Conn, error)) error
 	OpenPlan(ctx context.Context, actor vault.Actor, refs, command []string) (io.WriterTo, error)
 	EndOpen(ctx context.Context, actor vault.Actor, runID string, end api.EndRun) error
-	// Held lists what runs wrote beside folders; Settle keeps it or throws it away.
+	// Held lists what runs wrote beside folders, Diff shows one run's; Keep and Discard say what becomes of it.
 	Held(actor vault.Actor) ([]api.HeldChanges, error)
-	Settle(ctx context.Context, actor vault.Actor, runID string, keep bool) error
+	Diff(ctx context.Context, actor vault.Actor, runID string) (api.ChangesDiff, error)
+	Keep(ctx context.Context, actor vault.Actor, runID string, in api.KeepChanges) error
+	Discard(ctx context.Context, actor vault.Actor, runID string) error
 }
 
 // Syncer is the provider's sync: its state, and a cycle now.

@@ -80,13 +80,13 @@ type desk struct {
 	out     *frames.Writer
 	in      *frames.Inbox
 	acts    chan run.Act
-	answers chan bool
+	answers chan run.Decision
 	gone    chan struct{} // closed when nobody is there any more
 	reading sync.WaitGroup
 }
 
 func newDesk(c net.Conn) *desk {
-	d := &desk{conn: c, out: frames.NewWriter(c), acts: make(chan run.Act, actsAhead), answers: make(chan bool, 1), gone: make(chan struct{})}
+	d := &desk{conn: c, out: frames.NewWriter(c), acts: make(chan run.Act, actsAhead), answers: make(chan run.Decision, 1), gone: make(chan struct{})}
 	d.in = frames.NewInbox(d.out.Taken)
 	d.reading.Go(func() {
 		err := d.read()
@@ -141,7 +141,7 @@ func (d *desk) take(t frames.Type, payload []byte) error {
 			return err
 		}
 		select {
-		case d.answers <- a.Keep:
+		case d.answers <- decision(a):
 		default:
 		}
 	case frames.Detach:
@@ -163,12 +163,12 @@ func (d *desk) seat() *run.Seat {
 	return &run.Seat{
 		Stdin: typing{d.in}, Stdout: d.out.Stream(frames.Stdout), Stderr: d.out.Stream(frames.Stderr), Acts: d.acts,
 		Started: func(s run.Started) error {
-			if d.out.Control(frames.Started, frames.Start{RunID: s.RunID, Isolation: string(s.Isolation), Delivered: s.Delivered}) != nil {
+			if d.out.Control(frames.Started, frames.Start{RunID: s.RunID, Isolation: string(s.Isolation), Delivered: s.Delivered, Notes: notes(s)}) != nil {
 				return fault.New(fault.Canceled, "nobody attends the run any more", "")
 			}
 			return nil
 		},
-		Keep: d.keep, Ended: d.ended, Cut: func() { _ = d.conn.Close() },
+		Decide: d.decide, Ended: d.ended, Cut: func() { _ = d.conn.Close() },
 	}
 }
 
@@ -184,22 +184,52 @@ func (t typing) Close() error {
 // maxListed is how many changes a question lists.
 const maxListed = 200
 
-// keep asks the person what becomes of the changes. Who is gone wants none.
-func (d *desk) keep(ctx context.Context, changes []sandbox.Change) bool {
+// notes says what a person should know of where the run writes.
+func notes(s run.Started) (out []string) {
+	if s.From != "" {
+		out = append(out, "it goes on from the changes that "+s.From+" left beside the folder")
+	}
+	if s.Apart != "" {
+		out = append(out, s.Apart+" is under way beside the same folder: this run does not see what it writes")
+	}
+	return out
+}
+
+// decision reads an answer: what is neither yes nor no leaves the changes where they are.
+func decision(a frames.Reply) run.Decision {
+	switch {
+	case a.Later:
+		return run.Later
+	case a.Keep:
+		return run.Keep
+	}
+	return run.Discard
+}
+
+// decide asks the person what becomes of the changes. Who is gone finds them on the shelf.
+func (d *desk) decide(ctx context.Context, changes []sandbox.Change) run.Decision {
 	q := frames.Changed{Total: len(changes)}
 	for _, c := range changes[:min(len(changes), maxListed)] {
-		q.Changes = append(q.Changes, frames.Change{Path: clipPath(c.Workdir + "/" + c.Path), Kind: string(c.Kind)})
+		q.Changes = append(q.Changes, frames.Change{Path: clipPath(c.Workdir + "/" + c.Path), Kind: string(c.Kind), Marks: clipMarks(marks(c))})
 	}
 	if d.out.Control(frames.Changes, q) != nil {
-		return false
+		return run.Later
 	}
 	select {
-	case keep := <-d.answers:
-		return keep
+	case word := <-d.answers:
+		return word
 	case <-d.gone:
 	case <-ctx.Done():
 	}
-	return false
+	return run.Later
+}
+
+// clipMarks keeps a question within its frame, too.
+func clipMarks(all []string) []string {
+	for i := range all {
+		all[i] = clipPath(all[i])
+	}
+	return all
 }
 
 // clipPath keeps a question within its frame.

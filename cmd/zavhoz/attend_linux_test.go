@@ -255,10 +255,10 @@ func TestAttendedRunAsksAboutChanges(t *testing.T) {
 		tm.expect("ready")
 		tm.types("y")                                      // for the command, which does not read it
 		for _, slip := range []string{"", "maybe", "yn"} { // Enter alone, and what is no answer, is asked again
-			tm.expect("Make 1 change in the real folders? [y/n] ")
+			tm.expect("Make 1 change in the real folders? [y/n/later] ")
 			tm.types(slip)
 		}
-		tm.expect("[y/n] ")
+		tm.expect("[y/n/later] ")
 		if _, err := os.Stat(filepath.Join(project, answer)); err == nil {
 			t.Error("made before it was asked about")
 		}

@@ -81,7 +81,13 @@ func (r *attendance) follow() (end frames.End, err error) {
 		}
 		switch t {
 		case frames.Started:
-			err = r.begin()
+			var s frames.Start
+			if err = frames.Decode(payload, &s); err == nil {
+				for _, note := range s.Notes {
+					r.a.hint("zavhoz: %s", plain(note))
+				}
+				err = r.begin()
+			}
 		case frames.Stdout:
 			_, err = r.stdout().Write(payload)
 		case frames.Stderr:
@@ -91,7 +97,7 @@ func (r *attendance) follow() (end frames.End, err error) {
 		case frames.Changes:
 			var c frames.Changed
 			if err = frames.Decode(payload, &c); err == nil {
-				err = r.out.Control(frames.Answer, frames.Reply{Keep: r.ask(c)})
+				err = r.out.Control(frames.Answer, r.ask(c))
 			}
 		case frames.Ended:
 			return end, frames.Decode(payload, &end)
@@ -188,31 +194,36 @@ func (r *attendance) size() {
 	}
 }
 
-// ask asks what becomes of the changes beside folders; nobody who could answer means that they are thrown away. What becomes of them is said.
-func (r *attendance) ask(c frames.Changed) bool {
+// ask asks what becomes of the changes beside folders; where nobody could answer they stay held. What becomes of them is said.
+func (r *attendance) ask(c frames.Changed) frames.Reply {
 	r.rest()
 	r.screen.leave(true)
 	changes := count(c.Total, "change")
 	if r.keep {
-		r.a.hint("zavhoz: %s made", changes)
-		return true
+		r.a.hint("zavhoz: %s to be kept", changes)
+		return frames.Reply{Keep: true}
 	}
 	for _, x := range c.Changes[:min(len(c.Changes), maxShown)] {
-		fmt.Fprintf(r.a.stderr, "  %-8s %s\n", x.Kind, plain(x.Path))
+		fmt.Fprintf(r.a.stderr, "  %-8s %s%s\n", x.Kind, plain(x.Path), loud(x.Marks))
 	}
 	if c.Total > maxShown {
 		fmt.Fprintf(r.a.stderr, "  … and %d more\n", c.Total-min(len(c.Changes), maxShown))
 	}
+	const held = "zavhoz: %s held: zavhoz runs changes shows them, then runs keep or discard"
 	if !r.a.person() {
-		r.a.hint("zavhoz: %s thrown away; --keep makes them", changes)
-		return false
+		r.a.hint(held+"; --keep makes them at once", changes)
+		return frames.Reply{Later: true}
 	}
 	r.forget()
-	keep := r.answer("Make " + changes + " in the real folders?")
-	if !keep {
+	switch r.answer("Make " + changes + " in the real folders?") {
+	case "y":
+		return frames.Reply{Keep: true}
+	case "n":
 		r.a.hint("zavhoz: %s thrown away", changes)
+		return frames.Reply{}
 	}
-	return keep
+	r.a.hint(held, changes)
+	return frames.Reply{Later: true}
 }
 
 // quiet is how long nothing may have come from the keyboard before a question is put: what arrives sooner was typed for the command.
@@ -236,25 +247,27 @@ func (r *attendance) forget() {
 // maxAsked is how often a question is put before no answer is one.
 const maxAsked = 20
 
-// answer asks until a yes or a no is given: a key that slips, Enter or Ctrl-D, throws nobody's work away.
-func (r *attendance) answer(question string) bool {
+// answer asks until a yes, a no or a later is given: a key that slips, Enter or Ctrl-D, throws nobody's work away.
+func (r *attendance) answer(question string) string {
 	for range maxAsked {
-		fmt.Fprint(r.a.stderr, question+" [y/n] ")
+		fmt.Fprint(r.a.stderr, question+" [y/n/later] ")
 		line, err := r.line()
 		switch strings.ToLower(strings.TrimSpace(line)) {
 		case "y", "yes":
-			return true
+			return "y"
 		case "n", "no":
-			return false
+			return "n"
+		case "l", "later":
+			return "l"
 		}
 		if err != nil {
 			fmt.Fprintln(r.a.stderr)
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return false // the terminal is gone
+			return "l" // the terminal is gone
 		}
 	}
-	return false
+	return "l"
 }
 
 // line is the next whole line that is typed. Ctrl-D ends the one who listens, not the terminal.

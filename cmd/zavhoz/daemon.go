@@ -116,7 +116,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	if d.sandbox, err = sandbox.New(sandbox.Options{System: d.o.system, Protected: d.protected(), Log: d.log}); err != nil {
 		return err
 	}
-	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.log)
+	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.shelf(), d.ring.MAC, d.log)
 	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.log); err != nil {
 		return err
 	}

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/zavhoz/zavhoz/run"
 	"github.com/zavhoz/zavhoz/vault"
 )
 
@@ -45,7 +47,7 @@ func (i *idleness) long() bool {
 	return i.after > 0 && i.open == 0 && time.Since(i.since) >= i.after
 }
 
-// endWhenIdle stops the daemon when it has been idle long enough and holds no runs, leases or changes that wait for a person.
+// endWhenIdle stops the daemon when it has been idle long enough and holds no runs, leases or changes that would go with it.
 func (d *daemon) endWhenIdle(ctx context.Context) {
 	tick := time.NewTicker(min(max(d.idle.after/10, 50*time.Millisecond), 10*time.Second))
 	defer tick.Stop()
@@ -61,7 +63,7 @@ func (d *daemon) endWhenIdle(ctx context.Context) {
 		runs, err := d.vault.Runs(ctx, vault.OperatorActor())
 		leases, err2 := d.vault.Leases(ctx, vault.OperatorActor())
 		held, err3 := d.engine.Holding(vault.OperatorActor())
-		if err == nil && err2 == nil && err3 == nil && len(runs)+len(leases)+len(held) == 0 && d.idle.long() {
+		if err == nil && err2 == nil && err3 == nil && len(runs)+len(leases) == 0 && !slices.ContainsFunc(held, func(h run.Held) bool { return !h.Lasting }) && d.idle.long() {
 			d.log.Info("idle: ending")
 			d.stop()
 			return

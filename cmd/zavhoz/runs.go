@@ -15,10 +15,7 @@ import (
 
 func newRuns(a *app) *cobra.Command {
 	c := group(&cobra.Command{Use: "runs", Short: "Runs of every agent: list, stop, and what they wrote: changes, keep, discard"})
-	c.AddCommand(newRunsList(a), newRunsStop(a), newRunsChanges(a),
-		newRunsSettle(a, "keep", "Apply what a run wrote to the real folders", "Apply what a run wrote beside overlaid folders to the folders themselves. It asks for the operator's passphrase where one is set: "+
-			"what a model made becomes yours.", "kept"),
-		newRunsSettle(a, "discard", "Throw away what a run wrote", "Throw away what a run wrote beside overlaid folders. The folders are as they were.", "thrown away"))
+	c.AddCommand(newRunsList(a), newRunsStop(a), newRunsChanges(a), newRunsKeep(a), newRunsDiscard(a))
 	return c
 }
 

@@ -4,73 +4,131 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
 func newRunsChanges(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "changes", Short: "Show what runs wrote beside overlaid folders", Args: cobra.NoArgs,
-		Long: "Show what runs wrote beside working directories of mode overlay. It is held for a day, until you keep it (zavhoz runs keep) or throw it away (zavhoz runs discard); " +
-			"it goes when the daemon ends. Read it before you keep it: a changed Makefile or git hook runs as you.",
-		Example: "  zavhoz runs changes\n  zavhoz runs changes --json",
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	var diff bool
+	c := &cobra.Command{
+		Use: "changes [RUN_ID]", Short: "Show what runs wrote beside overlaid folders", Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeOne(false, a.heldIDs),
+		Long: "Show what runs wrote beside working directories of mode overlay: of all runs, or of one; with --diff, line by line. It is held until you keep it (zavhoz runs keep) or throw it " +
+			"away (zavhoz runs discard), also over a restart; after a month it goes. The next run of the same agent beside the same folder goes on from it, and holds all of it then. " +
+			"Read it before you keep it: a changed Makefile or git hook runs as you, and a link can lead anywhere.",
+		Example: "  zavhoz runs changes\n  zavhoz runs changes run_abcdefghijklmnopqrstuvwxyz --diff\n  zavhoz runs changes --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if diff && len(args) == 0 {
+				return fault.New(fault.InvalidArgument, "a diff is of one run", "zavhoz runs changes lists them; then: zavhoz runs changes RUN_ID --diff")
+			}
 			cl, err := a.client()
 			if err != nil {
 				return err
+			}
+			if diff {
+				return a.showDiff(cmd.Context(), cl, args[0])
 			}
 			var page api.Page[api.HeldChanges]
 			if err := cl.call(cmd.Context(), "GET", path("changes"), nil, &page); err != nil {
 				return err
 			}
-			return a.show(page, func(w io.Writer) {
-				if len(page.Items) == 0 {
-					fmt.Fprintln(w, "No changes are held.")
-				}
-				for _, h := range page.Items {
-					fmt.Fprintf(w, "%s  %s: %s\n", h.RunID, plain(h.Agent), plain(shortened(strings.Join(h.Command, " "), 80)))
-					var rows [][]string
-					for _, c := range h.Changes {
-						rows = append(rows, []string{"  " + c.Kind, strconv.FormatInt(c.Bytes, 10), plain(c.Path)})
-					}
-					table(w, []string{"  CHANGE", "BYTES", "PATH"}, rows)
-				}
-			})
-		},
-	}
-}
-
-func newRunsSettle(a *app, word, short, long, done string) *cobra.Command {
-	var sure consent
-	c := &cobra.Command{
-		Use: word + " RUN_ID", Short: short, Long: long, Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.heldIDs),
-		Example: "  zavhoz runs " + word + " run_abcdefghijklmnopqrstuvwxyz",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if word == "discard" {
-				if err := a.agreed(cmd.Context(), sure, "Throw away what "+plain(args[0])+" wrote?"); err != nil {
+			if len(args) > 0 {
+				if page.Items, err = ofRun(page.Items, args[0]); err != nil {
 					return err
 				}
 			}
-			cl, err := a.client()
-			if err != nil {
-				return err
-			}
-			if err := cl.call(cmd.Context(), "POST", path("changes", args[0], word), nil, nil); err != nil {
-				return err
-			}
-			return a.show(map[string]string{"run_id": args[0], "changes": done}, func(w io.Writer) { fmt.Fprintf(w, "%s: %s.\n", args[0], done) })
+			return a.show(page, func(w io.Writer) { printHeld(w, page.Items) })
 		},
 	}
-	if word == "discard" {
-		sure.register(c)
-	}
+	c.Flags().BoolVar(&diff, "diff", false, "show what would become of the text of files, line by line, against what is in the folders now")
 	return c
+}
+
+// ofRun picks one run, or says where its changes went.
+func ofRun(all []api.HeldChanges, id string) ([]api.HeldChanges, error) {
+	for _, h := range all {
+		if h.RunID == id {
+			return []api.HeldChanges{h}, nil
+		}
+		if slices.Contains(h.Before, id) {
+			return nil, fault.New(fault.UnknownRun, "a later run went on from the changes of that run, and holds them", "zavhoz runs changes "+h.RunID)
+		}
+	}
+	return nil, fault.New(fault.UnknownRun, "no changes of such a run are held", "zavhoz runs changes lists them")
+}
+
+func printHeld(w io.Writer, all []api.HeldChanges) {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "No changes are held.")
+	}
+	for _, h := range all {
+		fmt.Fprintf(w, "%s  %s: %s\n", h.RunID, plain(h.Agent), plain(shortened(strings.Join(h.Command, " "), 80)))
+		if len(h.Before) > 0 {
+			fmt.Fprintf(w, "  with those of: %s\n", strings.Join(h.Before, ", "))
+		}
+		if !h.Lasting {
+			fmt.Fprintln(w, "  they go when the daemon ends: the vault's folder cannot hold them (zavhoz doctor)")
+		}
+		var rows [][]string
+		for _, c := range h.Changes {
+			rows = append(rows, []string{"  " + c.Kind, size(c), plain(c.Path) + loud(c.Marks)})
+		}
+		table(w, []string{"  CHANGE", "BYTES", "PATH"}, rows)
+	}
+}
+
+// size is a file's, and what it was.
+func size(c api.HeldChange) string {
+	now := strconv.FormatInt(c.Bytes, 10)
+	if c.Kind != "modified" || c.Type != "file" || c.WasBytes == c.Bytes {
+		return now
+	}
+	return strconv.FormatInt(c.WasBytes, 10) + " → " + now
+}
+
+// loud is what a person should not overlook of a path, behind it.
+func loud(marks []string) string {
+	if len(marks) == 0 {
+		return ""
+	}
+	return "  [" + plain(strings.Join(marks, "; ")) + "]"
+}
+
+func (a *app) showDiff(ctx context.Context, cl *client, id string) error {
+	var d api.ChangesDiff
+	if err := cl.call(ctx, "GET", path("changes", id, "diff"), nil, &d); err != nil {
+		return err
+	}
+	return a.show(d, func(w io.Writer) {
+		for _, f := range d.Files {
+			fmt.Fprintf(w, "%s %s%s\n", f.Kind, plain(f.Path), loud(f.Marks))
+			if f.Happening != "" {
+				fmt.Fprintf(w, "  in the folder itself it %s meanwhile\n", happened(f.Happening))
+			}
+			if f.Why != "" && f.Why != "no file" {
+				fmt.Fprintf(w, "  no text is shown: %s\n", f.Why)
+			}
+			for line := range strings.Lines(f.Diff) {
+				fmt.Fprintln(w, plain(strings.ReplaceAll(strings.TrimSuffix(line, "\n"), "\t", "    ")))
+			}
+		}
+	})
+}
+
+// happened is a happening as the rest of a sentence.
+func happened(what string) string {
+	switch what {
+	case "deleted":
+		return "was deleted"
+	case "too large to be compared":
+		return "may have changed: it is too large to be compared"
+	}
+	return what
 }
 
 // heldIDs completes the runs whose changes are held.
@@ -78,22 +136,4 @@ func (a *app) heldIDs(ctx context.Context) ([]string, error) {
 	return listed(ctx, a, "changes", func(h api.HeldChanges) string {
 		return cobra.CompletionWithDesc(h.RunID, h.Agent+": "+count(len(h.Changes), "change"))
 	})
-}
-
-// Held lists what runs wrote beside folders.
-func (o openRuns) Held(actor vault.Actor) ([]api.HeldChanges, error) {
-	held, err := o.e.Holding(actor)
-	out := make([]api.HeldChanges, len(held))
-	for i, h := range held {
-		out[i] = api.HeldChanges{RunID: h.RunID, Agent: h.Agent, Command: h.Command, Until: h.Until.UTC(), Changes: make([]api.HeldChange, len(h.Changes))}
-		for j, c := range h.Changes {
-			out[i].Changes[j] = api.HeldChange{Path: filepath.Join(c.Workdir, c.Path), Kind: string(c.Kind), Bytes: c.Bytes}
-		}
-	}
-	return out, err
-}
-
-// Settle keeps what a run wrote, or throws it away.
-func (o openRuns) Settle(ctx context.Context, actor vault.Actor, runID string, keep bool) error {
-	return o.e.Settle(ctx, actor, runID, keep)
 }

@@ -18,7 +18,7 @@ func newStop(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "stop", Short: "Stop the daemon; the next call starts another", Args: cobra.NoArgs,
 		Long: "Stop the daemon and wait until it has let go of the vault. Runs under way are ended; what was acknowledged is kept. The next call starts another. " +
-			"What runs wrote beside overlaid folders goes with the daemon: while such changes are held, it stops only with --discard.",
+			"What runs wrote beside overlaid folders is held on; where the vault's folder cannot hold it (zavhoz doctor) it goes with the daemon, which then stops only with --discard.",
 		Example: "  zavhoz stop\n  zavhoz stop --discard",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := a.dir()
@@ -41,17 +41,26 @@ func newStop(a *app) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&discard, "discard", false, "lose the changes that are held (zavhoz runs changes)")
+	c.Flags().BoolVar(&discard, "discard", false, "lose held changes that cannot outlive the daemon (zavhoz runs changes says so of them)")
 	return c
 }
 
 // nothingHeld refuses where changes would be lost. A daemon that cannot tell holds none, or is too broken to be kept running.
 func nothingHeld(ctx context.Context, cl *client) error {
 	var page api.Page[api.HeldChanges]
-	if err := cl.call(ctx, "GET", path("changes"), nil, &page); err != nil || len(page.Items) == 0 {
+	if err := cl.call(ctx, "GET", path("changes"), nil, &page); err != nil {
 		return ctx.Err()
 	}
-	return fault.New(fault.Busy, "the changes of "+count(len(page.Items), "run")+" are held, and would be lost",
+	lost := 0
+	for _, h := range page.Items {
+		if !h.Lasting {
+			lost++
+		}
+	}
+	if lost == 0 {
+		return ctx.Err()
+	}
+	return fault.New(fault.Busy, "the changes of "+count(lost, "run")+" are held, and would be lost",
 		"look at them: zavhoz runs changes; keep or discard each; or lose them all: zavhoz stop --discard")
 }
 

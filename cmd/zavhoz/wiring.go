@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,10 +56,18 @@ func mcpAgent(a vault.Agent) mcp.Agent {
 // personRuns is how many runs a person attends at once.
 const personRuns = 64
 
+// shelf is the folder for what runs wrote beside folders, "" where the home cannot hold it: then it goes with the daemon.
+func (d *daemon) shelf() string {
+	if !sandbox.HoldsLayers(d.dir.Path()) {
+		return ""
+	}
+	return filepath.Join(d.dir.Path(), "shelf")
+}
+
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
-func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, log *slog.Logger) *run.Engine {
+func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, shelf string, mac func(string, ...[]byte) [32]byte, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
-		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
+		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Shelf: shelf, MAC: mac, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
 		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {

@@ -154,7 +154,7 @@ func openUpper(upper *os.Root, p string) (*os.File, error) {
 
 // equal tells whether a file only came to be in the layer: what it says, and who may do what with it, is what is below.
 func (d *difference) equal(c Change, low *os.File) bool {
-	if !c.Was.IsRegular() || c.Mode != c.Was || c.Bytes != c.Below.Size {
+	if !c.Had() || !c.Was.IsRegular() || c.Mode != c.Was || c.Bytes != c.Below.Size {
 		return false
 	}
 	f, err := openFile(low, path.Base(c.Path))
@@ -177,9 +177,9 @@ func (d *difference) add(c Change, low *os.File) error {
 	}
 	if k, ok := d.known[c.Path]; ok {
 		c.Was, c.Below = k.Was, k.Below
-		if c.Kind == Added && c.Was != 0 {
+		if c.Kind == Added && c.Had() {
 			c.Kind = Modified
-		} else if c.Kind == Modified && c.Was == 0 {
+		} else if c.Kind == Modified && !c.Had() {
 			c.Kind = Added
 		}
 	}

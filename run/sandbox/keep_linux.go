@@ -211,9 +211,9 @@ func (k *keeper) at(dir *os.File, name string, c Change) Happening {
 		return ""
 	}
 	switch {
-	case c.Was == 0 && there:
+	case !c.Had() && there:
 		return HappenedAppear
-	case c.Was == 0:
+	case !c.Had():
 		return ""
 	case !there:
 		return HappenedDelete
@@ -256,7 +256,7 @@ func (k *keeper) done(dir *os.File, name string, c Change) bool {
 	case !there || mode.Type() != c.Mode.Type():
 		return false
 	case c.Dir:
-		return c.Was == 0 || !c.Was.IsDir() || mode.Perm() == kept(c)
+		return !c.Had() || !c.Was.IsDir() || mode.Perm() == kept(c)
 	case c.Sum == "":
 		return readlink(dir, name) == c.Target
 	}

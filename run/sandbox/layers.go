@@ -1,8 +1,6 @@
 package sandbox
 
-import (
-	"io/fs"
-)
+import "io/fs"
 
 // ChangeKind is what happened to a path of an overlay.
 type ChangeKind string
@@ -22,16 +20,19 @@ type Change struct {
 	Dir     bool        `json:"dir,omitempty"`
 	Bytes   int64       `json:"bytes"`
 	Mode    fs.FileMode `json:"mode"`              // what the run made of it, special bits included, which keeping takes away; 0 where it was removed
-	Was     fs.FileMode `json:"was"`               // what is below; 0: nothing
+	Was     fs.FileMode `json:"was"`               // what is below, where there is something (Had)
 	Target  string      `json:"target,omitempty"`  // of a symbolic link
 	Outside bool        `json:"outside,omitempty"` // the link leads, or may lead, out of the working directory
 	Sum     string      `json:"sum,omitempty"`     // of a file's bytes: SHA-256, in hexadecimal
 	Below   Below       `json:"below,omitzero"`    // what keeping it compares with
 }
 
+// Had tells whether something lay below the path.
+func (c Change) Had() bool { return c.Below.Ino != 0 }
+
 // Below is what lay at a changed path below the layer when the run had ended. A file's identity needs no reading of the file, and its ctime nobody can set.
 type Below struct {
-	Ino   uint64 `json:"ino"`
+	Ino   uint64 `json:"ino"` // 0: there was nothing
 	Size  int64  `json:"size"`
 	Mtime int64  `json:"mtime"` // ns since 1970
 	Ctime int64  `json:"ctime"`

@@ -32,3 +32,6 @@ func (l *Layers) Keep(string, []Change, bool) ([]Conflict, error) { return nil, 
 
 // Text refuses.
 func (l *Layers) Text(Change, int64) (below, made []byte, err error) { return nil, nil, errNoLayers }
+
+// HoldsLayers is false.
+func HoldsLayers(string) bool { return false }

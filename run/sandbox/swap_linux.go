@@ -130,7 +130,7 @@ func (k *keeper) free(dir *os.File, c Change) (string, error) {
 		if !there {
 			return name, nil
 		}
-		if mode.IsRegular() && mode.Perm() == unfinished || c.Was.IsRegular() && mode.IsRegular() && c.Below.moved(identity(st)) || k.done(dir, name, c) {
+		if mode.IsRegular() && mode.Perm() == unfinished || c.Had() && c.Was.IsRegular() && mode.IsRegular() && c.Below.moved(identity(st)) || k.done(dir, name, c) {
 			if removeAt(dir, name) == nil {
 				return name, nil
 			}
@@ -212,7 +212,7 @@ func (k *keeper) displaced(dir *os.File, temp, name string, c Change) (Happening
 func (k *keeper) other(dir *os.File, temp string, c Change) Happening {
 	now, there := look(dir, temp)
 	switch {
-	case !there || c.Was == 0:
+	case !there || !c.Had():
 		return HappenedAppear
 	case modeOf(now).Type() != c.Was.Type():
 		return HappenedType

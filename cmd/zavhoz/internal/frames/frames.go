@@ -73,6 +73,8 @@ type Start struct {
 type Change struct {
 	Path string `json:"path"`
 	Kind string `json:"kind"` // added, modified, removed
+
+	Marks []string `json:"marks,omitempty"` // what a person should see of it: a link's target, rights
 }
 
 // Changed lists changes; Total counts those that did not fit too.
@@ -83,7 +85,8 @@ type Changed struct {
 
 // Reply says what becomes of the changes.
 type Reply struct {
-	Keep bool `json:"keep"`
+	Keep  bool `json:"keep"`
+	Later bool `json:"later,omitempty"` // neither: they stay held
 }
 
 // End says how the run ended. Code is empty where the command itself ended it.

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"unicode/utf8"
+
+	"github.com/zavhoz/zavhoz/run"
+	"github.com/zavhoz/zavhoz/run/sandbox"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// Held lists what runs wrote beside folders.
+func (o openRuns) Held(actor vault.Actor) ([]api.HeldChanges, error) {
+	held, err := o.e.Holding(actor)
+	out := make([]api.HeldChanges, len(held))
+	for i, h := range held {
+		out[i] = api.HeldChanges{
+			RunID: h.RunID, Agent: h.Agent, Command: h.Command, Until: h.Until.UTC(), Before: append([]string{}, h.Before...), Lasting: h.Lasting, Changes: make([]api.HeldChange, len(h.Changes)),
+		}
+		for j, c := range h.Changes {
+			out[i].Changes[j] = heldChange(c)
+		}
+	}
+	return out, err
+}
+
+// Diff shows what one run wrote, line by line.
+func (o openRuns) Diff(ctx context.Context, actor vault.Actor, runID string) (api.ChangesDiff, error) {
+	diffs, err := o.e.Diff(ctx, actor, runID)
+	out := api.ChangesDiff{RunID: runID, Files: make([]api.FileDiff, len(diffs))}
+	for i, d := range diffs {
+		out.Files[i] = api.FileDiff{HeldChange: heldChange(d.Change), Diff: d.Text, Why: d.Why, Happening: string(d.What)}
+	}
+	return out, err
+}
+
+// Keep makes what a run wrote the person's own.
+func (o openRuns) Keep(ctx context.Context, actor vault.Actor, runID string, in api.KeepChanges) error {
+	return o.e.Settle(ctx, actor, runID, run.Settling{Keep: true, Force: in.Force, Paths: in.Paths})
+}
+
+// Discard throws it away.
+func (o openRuns) Discard(ctx context.Context, actor vault.Actor, runID string) error {
+	return o.e.Settle(ctx, actor, runID, run.Settling{})
+}
+
+func heldChange(c sandbox.Change) api.HeldChange {
+	out := api.HeldChange{
+		Path: filepath.Join(c.Workdir, c.Path), Kind: string(c.Kind), Type: typeOf(c.Mode | onlyIf(c.Kind == sandbox.Removed, c.Was)), Bytes: c.Bytes, Mode: modeText(c.Mode, c.Kind != sandbox.Removed),
+		WasMode: modeText(c.Was, c.Had()), Target: c.Target, Outside: c.Outside, SHA256: c.Sum, Marks: append([]string{}, marks(c)...),
+	}
+	if c.Had() && c.Was.IsRegular() {
+		out.WasBytes = c.Below.Size
+	}
+	if !utf8.ValidString(out.Path) {
+		out.PathBytes = []byte(out.Path)
+	}
+	return out
+}
+
+func onlyIf(is bool, m fs.FileMode) fs.FileMode {
+	if is {
+		return m
+	}
+	return 0
+}
+
+func modeText(m fs.FileMode, there bool) string {
+	if !there {
+		return ""
+	}
+	return m.String()
+}
+
+func typeOf(m fs.FileMode) string {
+	switch {
+	case m.IsDir():
+		return "folder"
+	case m&fs.ModeSymlink != 0:
+		return "link"
+	}
+	return "file"
+}
+
+// marks says what a person should not overlook of a change.
+func marks(c sandbox.Change) (out []string) {
+	if c.Kind == sandbox.Removed {
+		if c.Dir {
+			out = append(out, "a folder, with all in it")
+		}
+		return out
+	}
+	if c.Target != "" {
+		out = append(out, "a link to "+c.Target)
+	}
+	if c.Outside {
+		out = append(out, "THE LINK LEADS OUT OF THE FOLDER")
+	}
+	was := c.Had()
+	if was && c.Was.Type() != c.Mode.Type() {
+		out = append(out, "was a "+typeOf(c.Was))
+	}
+	if c.Mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		out = append(out, "SET-USER-ID OR SET-GROUP-ID, which keeping takes away")
+	}
+	if c.Mode.IsRegular() && c.Mode.Perm()&0o111 != 0 && !(was && c.Was.IsRegular() && c.Was.Perm()&0o111 != 0) {
+		out = append(out, "executable")
+	}
+	if was && c.Was.Type() == c.Mode.Type() && c.Target == "" && c.Was.Perm() != c.Mode.Perm() {
+		out = append(out, "rights "+c.Was.Perm().String()+" → "+c.Mode.Perm().String())
+	}
+	return out
+}

@@ -1,0 +1,157 @@
+package run
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"github.com/zavhoz/zavhoz/run/redact"
+	"github.com/zavhoz/zavhoz/run/sandbox"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// FileDiff is what keeping one change would do to a file, as a person may read it: values of the vault's secrets are masked, before the lines are compared, for a value
+// may be of many lines; and what moves a cursor, hides text or turns its direction is written out, for that is what somebody would hide a change by.
+type FileDiff struct {
+	Change sandbox.Change
+	Text   string            // a unified diff of what is in the folder now and what would be
+	Why    string            // there is none: one of the words below
+	What   sandbox.Happening // what happened to the path in the folder since the run saw it; "": nothing
+}
+
+// Why there is no diff of a path.
+const (
+	NoFile     = "no file"
+	Binary     = "binary"
+	TooLarge   = "too large"
+	BeyondAll  = "beyond the limit"
+	MaskedOnly = "masked values alone differ"
+	RightsOnly = "rights alone differ"
+)
+
+// Bounds of what is compared, in bytes.
+const (
+	maxDiffed = 1 << 20 // of one side of a file
+	maxDiff   = 8 << 20 // of all diffs of a run
+	maxLine   = 4 << 10 // of one line that is shown
+)
+
+// Diff compares what a run wrote with what is in the folders now. Only for an operator. Errors: unknown_run, record_tampered, output_withheld.
+func (e *Engine) Diff(ctx context.Context, actor vault.Actor, runID string) ([]FileDiff, error) {
+	if actor.Type != audit.Operator {
+		return nil, noOperator()
+	}
+	h := e.take(runID) // nobody settles it meanwhile
+	if h == nil {
+		return nil, e.notHeld(runID)
+	}
+	defer e.putBack(h)
+	layers := e.o.Sandbox.Layers(e.shelf.path(h), h.layers)
+	at, err := layers.Conflicts(h.Changes)
+	if err != nil {
+		return nil, err
+	}
+	happened := map[string]sandbox.Happening{}
+	for _, c := range at {
+		happened[path.Join(c.Workdir, c.Path)] = c.What
+	}
+	m := &mask{engine: e.masks, own: redact.NewSet(redact.Options{})}
+	defer m.done()
+	out, left := make([]FileDiff, 0, len(h.Changes)), maxDiff
+	for _, c := range h.Changes {
+		d := FileDiff{Change: c, What: happened[path.Join(c.Workdir, c.Path)]}
+		if left > 0 {
+			err = d.compare(ctx, layers, m)
+		} else {
+			d.Why = BeyondAll
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if left -= len(d.Text); left < 0 {
+			d.Text, d.Why = "", BeyondAll
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// compare makes the diff of one change.
+func (d *FileDiff) compare(ctx context.Context, layers *sandbox.Layers, m *mask) error {
+	c := d.Change
+	if c.Sum == "" && !(c.Kind == sandbox.Removed && c.Was.IsRegular()) {
+		d.Why = NoFile
+		return nil
+	}
+	was, made, err := layers.Text(c, maxDiffed)
+	switch {
+	case err != nil:
+		return err
+	case c.Sum != "" && c.Bytes > maxDiffed, was == nil && c.Had() && c.Was.IsRegular() && d.What != sandbox.HappenedDelete:
+		d.Why = TooLarge
+		return nil
+	case binary(was) || binary(made):
+		d.Why = Binary
+		return nil
+	case c.Sum != "" && bytes.Equal(was, made):
+		d.Why = RightsOnly
+		return nil
+	}
+	a, b := m.covered(ctx, string(was)), m.covered(ctx, string(made))
+	if m.gagged.Load() {
+		return fault.New(fault.OutputWithheld, "the secrets of the vault could not be read, so that nothing can be shown without them", "`zavhoz doctor` checks the vault")
+	}
+	if a == b {
+		d.Why = MaskedOnly
+		return nil
+	}
+	name := visible(strings.TrimPrefix(path.Join(c.Workdir, c.Path), "/"))
+	from, to := "a/"+name, "b/"+name
+	if was == nil {
+		from = "/dev/null"
+	}
+	if made == nil {
+		to = "/dev/null"
+	}
+	d.Text = udiff.Unified(from, to, visible(a), visible(b))
+	return nil
+}
+
+// binary tells whether what a file holds is no text.
+func binary(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 || !utf8.Valid(b) }
+
+// visible writes out every character that is not seen as itself, but for ends of lines and tabs, and cuts what nobody reads to the end.
+func visible(s string) string {
+	var out strings.Builder
+	line := 0
+	for _, r := range s {
+		if r == '\n' {
+			line = 0
+			out.WriteByte('\n')
+			continue
+		}
+		if line++; line > maxLine {
+			if line == maxLine+1 {
+				out.WriteString("…")
+			}
+			continue
+		}
+		if r == '\t' || unicode.IsPrint(r) && !unicode.In(r, unicode.Bidi_Control, unicode.Variation_Selector) {
+			out.WriteRune(r)
+		} else {
+			fmt.Fprintf(&out, "<U+%04X>", r)
+		}
+	}
+	return out.String()
+}
