@@ -43,9 +43,20 @@ func (m *mask) add(label string, s secret.Secret) {
 	}
 }
 
-// names tells whether a value's name (handle.field) is one of the run's own resources: a model may not know of others.
+// names tells whether markers may give a value's name (handle.field): that of one of the run's own resources, for a model may not know of others.
 func (m *mask) names(name string) bool {
-	return slices.ContainsFunc(m.handles, func(h string) bool { return strings.HasPrefix(name, h+".") })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.handles == nil || slices.ContainsFunc(m.handles, func(h string) bool { return strings.HasPrefix(name, h+".") })
+}
+
+// knows lets markers name one resource more, which the run has captured.
+func (m *mask) knows(handle string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.handles != nil {
+		m.handles = append(slices.Clip(m.handles), handle)
+	}
 }
 
 // shortest is the length in bytes under which a value of the run itself is not masked: it would mask half of every text.
@@ -56,9 +67,7 @@ func (m *mask) to(ctx context.Context, dst io.Writer) *masked {
 	w := &masked{mask: m, last: &strangers{mask: m, dst: dst}}
 	w.inner = m.own.Stream(w.last)
 	w.outer = redact.NewStream(w.inner, func() *redact.Matcher { return m.matcher(ctx) })
-	if m.handles != nil {
-		w.outer.Known(m.names)
-	}
+	w.outer.Known(m.names)
 	return w
 }
 
@@ -83,7 +92,7 @@ func (m *mask) told(ctx context.Context, text string) string {
 	hits := 0
 	out.WriteString(text)
 	for _, each := range m.matchers(ctx) {
-		masked, report := each.Mask(out.Bytes())
+		masked, report := each.MaskKnown(out.Bytes(), m.names)
 		out.Reset()
 		out.Write(masked)
 		hits += report.Redactions
@@ -99,7 +108,7 @@ func (m *mask) told(ctx context.Context, text string) string {
 func (m *mask) covered(ctx context.Context, text string) string {
 	out := []byte(text)
 	for _, each := range m.matchers(ctx) {
-		out, _ = each.Mask(out)
+		out, _ = each.MaskKnown(out, m.names)
 	}
 	return string(out)
 }

@@ -27,6 +27,7 @@ func (e *Engine) keep(ctx context.Context, l *live, p *capture.Plan, reply []byt
 		}
 		return nil, err
 	}
+	l.mask.knows(kept.Handle)
 	e.Changed(r.ID)
 	l.mu.Lock()
 	l.captured = &kept

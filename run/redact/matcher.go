@@ -111,9 +111,13 @@ func (m *Matcher) MemoryBytes() int {
 }
 
 // Mask redacts a whole text into a new slice.
-func (m *Matcher) Mask(text []byte) ([]byte, Report) {
+func (m *Matcher) Mask(text []byte) ([]byte, Report) { return m.MaskKnown(text, nil) }
+
+// MaskKnown is Mask for a reader to whom markers give only the names that known takes; nil: all. See Stream.Known.
+func (m *Matcher) MaskKnown(text []byte, known func(name string) bool) ([]byte, Report) {
 	var out appender
 	s := m.Stream(&out)
+	s.Known(known)
 	if _, err := s.Write(text); err != nil {
 		return nil, s.Report()
 	}
