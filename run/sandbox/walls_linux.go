@@ -167,13 +167,22 @@ func (r *recipe) filter(o seccomp.Options) (cell, error) {
 		return 0, fmt.Errorf("sandbox: %w", err)
 	}
 	code := r.bytes(program)
-	prog, listener, flags := r.room(16), r.cell(), 0
+	prog, listener := r.room(16), r.cell()
 	r.at(prog, 0, uint16(len(program)/8))
 	r.at(prog, 8, uint64(code))
-	if o.Notify {
-		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	if !o.Notify {
+		r.call("seccomp", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, prog)
+		return listener, nil
 	}
-	r.call("seccomp", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, prog).into(listener)
+	// a signal between the question and the answer must not ask again: Go programs signal themselves all the time
+	const listens = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	older, done := &label{}, &label{}
+	r.call("seccomp", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, listens|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, prog).unless(unix.EINVAL).into(listener)
+	r.goToIfSame(listener, -int(unix.EINVAL), older)
+	r.goTo(done)
+	r.mark(older) // before Linux 5.19
+	r.call("seccomp", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, listens, prog).into(listener)
+	r.mark(done)
 	return listener, nil
 }
 

@@ -33,7 +33,7 @@ type Broker struct {
 	unheard   map[uint64]unix.Errno // the answer was lost to a signal, and the call begins anew
 }
 
-// New takes over the listener of seccomp.Install and starts to answer. Close it, also after Done.
+// New takes over the listener of a filter with seccomp.Options.Notify and starts to answer. Close it, also after Done.
 func New(listener *os.File, o Options) (*Broker, error) {
 	if o.Route == nil {
 		_ = listener.Close()

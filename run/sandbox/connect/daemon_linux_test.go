@@ -15,7 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -115,14 +114,15 @@ func behindShim(how string, argv []string) (*exec.Cmd, *os.File) {
 // shim puts the filter on, sends the listener, and becomes the command.
 func shim(args []string) {
 	runtime.LockOSThread()
-	options := seccomp.Options{DenyUDP: true, DenyUnix: true, Notify: true}
-	var l *os.File
-	var err error
-	if args[0] == "interruptible" {
-		l, err = installOld(options)
-	} else {
-		l, err = seccomp.Install(options)
+	program, err := seccomp.Program(runtime.GOARCH, seccomp.Options{DenyUDP: true, DenyUnix: true, Notify: true})
+	if err != nil {
+		walltest.Fail("%v", err)
 	}
+	flags := uintptr(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV)
+	if args[0] == "interruptible" { // as kernels before 5.19: a signal takes a question back
+		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	}
+	l, err := walltest.Filter(program, flags)
 	if err != nil {
 		walltest.Fail("%v", err)
 	}
@@ -136,27 +136,6 @@ func shim(args []string) {
 		argv = append([]string{"/proc/self/exe"}, argv[1:]...)
 	}
 	walltest.Fail("%v", syscall.Exec(argv[0], argv, os.Environ()))
-}
-
-// installOld asks for what kernels before 5.19 have: there a signal takes a question back.
-func installOld(o seccomp.Options) (*os.File, error) {
-	program, err := seccomp.Program(runtime.GOARCH, o)
-	if err != nil {
-		return nil, err
-	}
-	filter := make([]unix.SockFilter, len(program))
-	for i, in := range program {
-		filter[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
-	}
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return nil, err
-	}
-	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&prog)))
-	if errno != 0 {
-		return nil, errno
-	}
-	return os.NewFile(fd, "listener"), nil
 }
 
 // run plays a daemon with a command as a user, and gives what was printed without the daemon's own last line.

@@ -1,4 +1,4 @@
-// Package seccomp writes the system call filter of a run, and installs it.
+// Package seccomp writes the system call filter of a run. Who installs it is a process without a Go runtime (package sandbox).
 //
 // Promise: a command sees a small kernel. Each system call of the tables has a verdict with its reason; a number that they do not hold does not
 // exist (ENOSYS), so a newer kernel opens no door by itself. Arguments are judged by the bits that the kernel reads, no more and no fewer: a high
@@ -28,9 +28,8 @@ type Options struct {
 
 // The sentinels of this package.
 var (
-	ErrArch        = errors.New("seccomp: there is no table for this architecture")
-	ErrUnsupported = errors.New("seccomp: only Linux has it")
-	ErrOptions     = errors.New("seccomp: Notify without DenyUDP leaves a way around the supervisor")
+	ErrArch    = errors.New("seccomp: there is no table for this architecture")
+	ErrOptions = errors.New("seccomp: Notify without DenyUDP leaves a way around the supervisor")
 )
 
 // arch is what a program must know of a machine. Both are little-endian: the low half of an argument comes first.

@@ -40,7 +40,15 @@ func confine(level string) {
 	if level == "none" {
 		return
 	}
-	l, err := seccomp.Install(options[level])
+	program, err := seccomp.Program(runtime.GOARCH, options[level])
+	if err != nil {
+		walltest.Fail("%v", err)
+	}
+	flags := uintptr(0)
+	if options[level].Notify {
+		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+	}
+	l, err := walltest.Filter(program, flags)
 	if err != nil {
 		walltest.Fail("install: %v", err)
 	}
