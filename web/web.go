@@ -92,6 +92,7 @@ type Options struct {
 	Sync     Syncer
 	HostKeys HostKeys
 	Audit    Auditor
+	Keys     Keys // nil: they cannot be changed here
 	Backup   Backups
 	// Folder tells whether a path is a folder of this machine that may be opened to runs; force lets through what is dangerous and still possible. nil: none may.
 	Folder func(path string, force bool) error
@@ -120,7 +121,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux()}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -1,7 +1,6 @@
 package home
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,38 +11,30 @@ import (
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
 )
 
 // maxIdentity is the largest identity file, in bytes.
-const maxIdentity = 64 << 10
+const maxIdentity = keyring.MaxIdentities
 
 // LoadIdentities reads an age identity file as age-keygen writes them. A file that others can read, that another user owns, a link or
 // anything but a file is refused. Errors: fault not_initialized, key_file_exposed, wrong_identity; none says what the file holds.
 func LoadIdentities(path string) ([]age.Identity, error) {
+	return LoadIdentitiesWith(path, keyring.IdentityOptions{})
+}
+
+// LoadIdentitiesWith is LoadIdentities for a file that may want a person (a passphrase) or a plugin.
+func LoadIdentitiesWith(path string, o keyring.IdentityOptions) ([]age.Identity, error) {
 	b, err := readPrivate(path)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(b)
-	if bytes.HasPrefix(b, []byte("age-encryption.org/")) || bytes.HasPrefix(b, []byte("-----BEGIN AGE ENCRYPTED")) {
-		return nil, fault.New(fault.NotSupported, "the identity file "+Quote(path)+" is encrypted with a passphrase", "decrypt it with `age -d`, into a file of mode 600")
+	ids, err := keyring.ParseIdentities(b, o)
+	if f := fault.Of(err); err != nil && f.Code == fault.WrongIdentity {
+		return nil, f.WithNext("check %s; `age-keygen` makes one, and a copy restores it", Quote(path))
 	}
-	var ids []age.Identity
-	for n, line := range bytes.Split(b, []byte("\n")) {
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 || line[0] == '#' {
-			continue
-		}
-		found, err := age.ParseIdentities(bytes.NewReader(line))
-		if err != nil {
-			return nil, fault.Newf(fault.WrongIdentity, "line %d of the identity file is not an age identity", n+1).WithNext("check %s; `age-keygen` makes one", Quote(path))
-		}
-		ids = append(ids, found...)
-	}
-	if len(ids) == 0 {
-		return nil, fault.New(fault.WrongIdentity, "the identity file holds no identity", "restore "+Quote(path)+" from a copy")
-	}
-	return ids, nil
+	return ids, err
 }
 
 // readPrivate reads a small file that is its owner's alone. What is checked is what was opened.

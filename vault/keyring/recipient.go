@@ -1,6 +1,8 @@
 package keyring
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/keys"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
@@ -152,4 +155,26 @@ func PassphraseIdentity(s secret.Secret) (age.Identity, error) {
 	}
 	i.SetMaxWorkFactor(MaxWork)
 	return i, nil
+}
+
+// Prove wraps random bytes for a recipient and unwraps them with ids: that they belong together is seen, not believed. Error: wrong_identity.
+func Prove(to age.Recipient, ids []age.Identity) error {
+	raw := make([]byte, keys.KeySize)
+	_, _ = rand.Read(raw)
+	s, err := wrap(raw, to)
+	if err != nil {
+		if f := fault.Of(err); f.Code != fault.Internal {
+			return f
+		}
+		return fault.New(fault.NotSupported, "nothing can be wrapped for this recipient", "see whether `age -r` takes it").Because(err)
+	}
+	back, err := s.open(ids)
+	defer clear(back)
+	if f := fault.Of(err); err != nil && f.Code != fault.Internal {
+		return f
+	}
+	if err != nil || !bytes.Equal(back, raw) {
+		return fault.New(fault.WrongIdentity, "the identity does not open what is wrapped for this recipient", "give the identity whose public half it is").Because(err)
+	}
+	return nil
 }

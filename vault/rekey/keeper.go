@@ -41,6 +41,8 @@ type Options struct {
 	Log     *slog.Logger // nil: nothing is logged
 	// Linger is how long a former key stays in memory after it left the header, for who read a record before and opens it now; default 5 minutes.
 	Linger time.Duration
+	// Busy is told when work on a rotation begins; what it gives is called when it pauses or ends. nil: nobody is told.
+	Busy func() (done func())
 	// Rows is how many records one transaction of a rotation seals anew; default 256.
 	Rows int
 }
@@ -71,6 +73,9 @@ func New(o Options) *Keeper {
 	}
 	if o.Linger == 0 {
 		o.Linger = 5 * time.Minute
+	}
+	if o.Busy == nil {
+		o.Busy = func() func() { return func() {} }
 	}
 	if o.Rows <= 0 {
 		o.Rows = 256

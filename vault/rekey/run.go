@@ -67,6 +67,7 @@ func (k *Keeper) finish(ctx context.Context) (from string, err error) {
 	if err != nil || !running {
 		return "", err
 	}
+	defer k.o.Busy()()
 	for {
 		before := s.Done
 		for more := true; more; {
