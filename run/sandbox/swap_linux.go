@@ -36,7 +36,7 @@ func (k *keeper) apply(c Change) (Happening, error) {
 	defer dir.Close()
 	name := path.Base(c.Path)
 	if k.done(dir, name, c) {
-		return "", nil
+		return "", k.tidy(dir, c)
 	}
 	switch {
 	case c.Kind == Removed:
@@ -116,6 +116,30 @@ func (k *keeper) stage(dir *os.File, c Change) (string, error) {
 		_ = removeAt(dir, temp)
 	}
 	return temp, err
+}
+
+// tidy removes what a keep that was killed left beside what it had done.
+func (k *keeper) tidy(dir *os.File, c Change) error {
+	if c.Had() && c.Was.IsDir() {
+		if err := removeAt(dir, k.temp+gone); err != nil {
+			return err
+		}
+	}
+	_, err := k.free(dir, c)
+	return err
+}
+
+// gone ends the name of a folder that was looked at and is being removed.
+const gone = ".gone"
+
+// takeAway removes what was to go, under a name that tells a later keep so: a folder takes a while.
+func (k *keeper) takeAway(dir *os.File, temp string) error {
+	if st, there := look(dir, temp); there && isDir(st) {
+		if err := unix.Renameat2(int(dir.Fd()), temp, int(dir.Fd()), temp+gone, unix.RENAME_NOREPLACE); err == nil {
+			temp += gone
+		}
+	}
+	return removeAt(dir, temp)
 }
 
 // free gives a name that nothing has, after what a keep that was killed left under it. What is not known as ours, or as the file that was to go, stays.
@@ -205,7 +229,7 @@ func (k *keeper) displaced(dir *os.File, temp, name string, c Change) (Happening
 		}
 		return what, nil
 	}
-	return "", removeAt(dir, temp)
+	return "", k.takeAway(dir, temp)
 }
 
 // other tells whether what was taken away is something else than what was to go.
@@ -248,7 +272,7 @@ func (k *keeper) remove(dir *os.File, name string, c Change) (Happening, error) 
 	if what := k.other(dir, temp, c); what != "" && !k.force {
 		return what, unix.Renameat2(fd, temp, fd, name, unix.RENAME_NOREPLACE)
 	}
-	return "", removeAt(dir, temp)
+	return "", k.takeAway(dir, temp)
 }
 
 // removeAt removes a name in an open folder with all that is in it. It follows no link.
