@@ -15,7 +15,8 @@ type runner struct {
 	loose  string // types that may stand nowhere: "text", "text relpath"
 	free   string // options after which text may stand all the same: it is data there
 	main   string // options of opts whose value is what runs, as the first plain word is
-	lifts  string // plain words after which loose types may stand all the same
+	lifts  string // plain words after which loose types may stand all the same: a target and a command for it follow, and the command is no hole
+	image  string // plain words after which what is run comes as the first plain word that is no option's value
 	first  bool   // the first plain word is a subcommand or a program, and no hole
 	words  bool   // options with one dash are whole words: -exec
 	bare   bool   // the first argument may be letters of options without a dash: xzf
@@ -60,7 +61,7 @@ var (
 	installer = runner{opts: "-E -D -i -U -o -c --eval --define --install --pipe --root --option --config-file", loose: textOnly}
 	ansible   = runner{opts: "-i -a -e -m -M -c --inventory --args --extra-vars --module-name --module-path --vault-password-file --vault-id --connection --playbook-dir", loose: anyLoose}
 	playbook  = runner{opts: "-i -M -c --inventory --module-path --vault-password-file --vault-id --connection", loose: anyLoose, first: true}
-	container = runner{opts: "-v -H --volume --mount --entrypoint --env-file --host --context --config --file --security-opt --device --build-context --runtime --hooks-dir", loose: anyLoose, lifts: "exec", first: true}
+	container = runner{opts: "-v -H --volume --mount --entrypoint --env-file --host --context --config --file --security-opt --device --build-context --runtime --hooks-dir", loose: anyLoose, lifts: "exec", image: "run create", first: true}
 	cluster   = runner{opts: "-s -k --server --filename --kustomize --kubeconfig --context --certificate-authority --post-renderer --repo", loose: anyLoose, lifts: "exec", first: true}
 	terraform = runner{opts: "-chdir -var-file -backend-config -plugin-dir", first: true, words: true}
 	java      = runner{opts: "-jar -cp -classpath -p -m -javaagent -agentpath -agentlib --class-path --module-path --module", main: "-jar -m --module", first: true, words: true}
@@ -90,8 +91,14 @@ func runnerOf(name string) (runner, bool) {
 	if r, ok := runners[name]; ok {
 		return r, true
 	}
+	if r, ok := moreRunners[name]; ok {
+		return r, true
+	}
 	base, _, _ := strings.Cut(name, ".")
-	r, ok := runners[base]
+	if r, ok := runners[base]; ok {
+		return r, true
+	}
+	r, ok := moreRunners[base]
 	return r, ok
 }
 
@@ -102,6 +109,16 @@ type progress struct {
 	taken  bool   // all that follows is code or names it
 	text   bool   // text could be an address from here on
 	lifted bool   // loose types are arguments of another program
+	target int    // plain words since then
+	image  bool   // what is run is still to come
+}
+
+// alone are options without a value, as far as it matters where a command begins after them.
+const alone = "--rm -i -t -it -ti -d -itd --init --tty --interactive --detach --privileged --read-only --stdin --quiet -q"
+
+// valued tells whether what comes after s may be its value.
+func valued(s string) bool {
+	return len(s) > 1 && s[0] == '-' && s != "--" && !strings.Contains(s, "=") && !has(alone, s)
 }
 
 // refuses tells whether a hole stands where the program would act on what fills it. An enum is none: a person wrote its members.
@@ -114,6 +131,9 @@ func (r runner) refuses(rest []element) bool {
 		}
 		if e.hole.members == nil && r.acts(p, e.hole) {
 			return true
+		}
+		if p.lifted && e.hole.head == "" && !valued(p.before) {
+			p.target++
 		}
 		p.before = ""
 	}
@@ -129,6 +149,12 @@ func (r runner) pass(p *progress, s string, first bool) {
 		p.next = has(r.starts, s)
 		p.taken = p.taken || has(r.takes, s)
 		p.text = p.text || has(r.text, s)
+		if !valued(p.before) {
+			p.image = has(r.image, s)
+			if p.lifted {
+				p.target++
+			}
+		}
 		p.lifted = p.lifted || has(r.lifts, s)
 	}
 	p.before = s
@@ -140,6 +166,9 @@ func (r runner) acts(p progress, h *hole) bool {
 		return true
 	}
 	if p.next && h.head == "" && !h.number() {
+		return true
+	}
+	if h.head == "" && (p.image || p.lifted && (p.before == "--" || p.target == 1 && !valued(p.before))) {
 		return true
 	}
 	if h.typ == "text" && p.text && h.head == "" {

@@ -31,6 +31,7 @@ var (
 	pwsh   = language{long: []string{"-command", "-c", "-encodedcommand", "-e", "-ec", "-file", "-f"}, once: true}
 	cmdExe = language{long: []string{"/c", "/k", "/r"}, once: true}
 	other  = language{code: "efc"}
+	eval   = language{code: "eEcxgtflLri", long: []string{"--eval", "--load", "--exec-file", "--exec", "--script", "--file", "--print", "-eval", "-run", "-s"}}
 	launch = language{code: "S", plain: "i0vnEHtrz", long: []string{"--split-string"}, runs: true}
 	fetch  = language{code: "cp", plain: "yq", long: []string{"--call", "--package", "--from", "--with", "--python", "--index-url"}, runs: true}
 	jq     = language{code: "f", module: "L", plain: "acehijMnrRsSC", long: []string{"--from-file", "--library-path", "--expression"}}
@@ -47,7 +48,14 @@ var languages = map[string]language{
 	"timeout": after1, "chroot": after1, "flock": after1, "su": after1, "runuser": after1, "gosu": after1, "su-exec": after1, "setuidgid": after1, "taskset": after1, "chrt": after1,
 	"pkexec": launch, "ssh-agent": launch, "entr": launch, "ltrace": launch, "perf": launch, "valgrind": launch, "fakeroot": launch, "proot": launch, "faketime": launch, "xvfb-run": launch,
 	"dbus-run-session": launch, "torsocks": launch, "proxychains": launch, "numactl": launch, "prlimit": launch, "cgexec": launch, "capsh": launch, "firejail": launch, "bwrap": launch, "unbuffer": launch,
-	"tini": launch, "dumb-init": launch, "start-stop-daemon": launch, "ld-linux-x86-64.so": launch, "ld.so": launch, "npx": fetch, "pnpx": fetch, "bunx": fetch, "uvx": fetch, "jq": jq, "gojq": jq, "yq": jq,
+	"aa-exec": launch, "choom": launch, "cpulimit": launch, "setarch": after1, "linux32": launch, "linux64": launch, "i386": launch, "x86_64": launch, "setlock": after1, "softlimit": launch, "multitime": launch, "pexec": launch,
+	"rlwrap": launch, "torify": launch, "catchsegv": launch, "chpst": launch, "daemonize": launch, "eatmydata": launch, "envdir": after1, "fakechroot": launch,
+	"grc": launch, "logsave": after1, "run0": launch, "systemd-inhibit": launch, "systemd-cat": launch, "systemd-nspawn": launch, "lxc-attach": launch, "lxc-execute": launch, "dbus-launch": launch, "runcon": launch, "chcon": launch,
+	"s6-setuidgid": after1, "sem": launch, "watchexec": launch, "nodemon": launch, "foreman": launch, "direnv": after1, "aws-vault": after1, "doppler": launch, "flatpak-spawn": launch, "distcc": launch, "ccache": launch, "gtester": launch,
+	"ksu": launch, "openvt": launch, "xdg-open": launch, "ktrace": launch, "truss": launch, "sshuttle": launch, "genie": launch, "catatonit": launch, "run-one": launch, "chronic": launch, "ifne": launch, "ts-node": node, "tsx": node,
+	"posh": shell, "sash": shell, "yash": shell, "rc": shell, "xonsh": shell, "osh": shell, "slsh": other, "irb": ruby, "pry": ruby, "jruby": ruby, "jython": python, "micropython": python, "jjs": other, "jrunscript": other,
+	"julia": eval, "octave": eval, "R": eval, "ghc": eval, "ghci": eval, "runghc": eval, "clisp": eval, "sbcl": eval, "guile": eval, "racket": eval, "scheme": eval, "elixir": eval, "iex": eval, "erl": eval, "escript": eval, "swipl": eval,
+	"scala": eval, "ocaml": eval, "coffee": eval, "wish": other, "tini": launch, "dumb-init": launch, "start-stop-daemon": launch, "ld-linux-x86-64.so": launch, "ld.so": launch, "npx": fetch, "pnpx": fetch, "bunx": fetch, "uvx": fetch, "jq": jq, "gojq": jq, "yq": jq,
 }
 
 // joiners hand their arguments, put together with blanks, to a shell: a value must not hold what a shell acts on.
@@ -67,7 +75,7 @@ func programOf(e element) string {
 	}
 	base := path.Base(strings.ReplaceAll(e.literal, `\`, "/"))
 	base = strings.TrimSuffix(base, ".exe")
-	if _, known := languages[base]; known || runners[base].opts != "" {
+	if _, known := languages[base]; known || runners[base].opts != "" || moreRunners[base].opts != "" {
 		return base
 	}
 	return version.ReplaceAllString(base, "")
@@ -159,6 +167,7 @@ func (l language) walk(rest []element) (fixed, ok bool) {
 			unclear = false // the option's value, or the script: not known
 		case l.skip > 0:
 			l.skip--
+		case l.runs && strings.Trim(s, "0123456789") == "": // what -n of nice takes, not a command
 		default:
 			return true, true
 		}
