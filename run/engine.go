@@ -106,7 +106,9 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 	}
 	l := e.newLive(record, r)
 	l.captures = r.capture != nil
-	p, err = e.again(ctx, p, r, uses)
+	if p, err = e.again(ctx, p, r, uses); err == nil {
+		err = e.prepareCapture(ctx, &r, uses)
+	}
 	e.mu.Lock()
 	if e.shut && err == nil {
 		err = shuttingDown()

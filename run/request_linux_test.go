@@ -639,3 +639,28 @@ func TestAttack40_ACommandNeverReachesKeyEndpoints(t *testing.T) {
 		}
 	})
 }
+
+// What changes between the look and the record is seen: a handle that was taken, a resource that may capture no more.
+func TestACaptureIsPreparedAgain(t *testing.T) {
+	h, tool := botHouse(t, `echo "token tok_`+minted+`_tail"`)
+	k := newKeeper()
+	e := newEngine(t, h, func(o *run.Options) { o.Keeper = k })
+	r := request(tool)
+	r.Capture = &capture.Spec{Handle: "bot_key", Fields: map[string]capture.Field{"value": {Pattern: `token (\S+)`}}}
+	h.onStart = func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.taken["bot_key"] = true
+	}
+	if res, err := e.Run(t.Context(), r); fault.CodeOf(err) != fault.HandleTaken || res.Captured != nil || len(k.kept) != 0 {
+		t.Errorf("%+v %v", res, err)
+	}
+	h.onStart = func() {
+		h.edit("bot", func(r *vault.Resource) { r.Policy.MinLevel = policy.LevelOpen; r.Policy.Approval = "always" })
+	}
+	r.Capture.Handle = "second"
+	mustRun(t, e, r)
+	if n := k.last(t); n.Policy.Approval != "always" {
+		t.Errorf("less guarded than what it came from: %+v", n.Policy)
+	}
+}

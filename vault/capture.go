@@ -36,8 +36,8 @@ func (v *Vault) MayKeep(ctx context.Context, actor Actor, handle string) error {
 }
 
 // Keep stores what an agent's run captured, as a resource that this agent alone may use. It holds the last word on how far that goes: a capture brings no
-// pins, no delivery of the value itself, and no agent but the one who acts.
-// Errors: as AddResource, and not_permitted, resource_exhausted.
+// pins, no delivery of the value itself, and no agent but the one who acts, and its rules are those that what it comes from has now.
+// Errors: as AddResource, and not_permitted, resource_exhausted, version_conflict.
 func (v *Vault) Keep(ctx context.Context, actor Actor, n NewResource) (Resource, error) {
 	p := n.Policy
 	handsOver := func(d policy.Delivery) bool { return !d.StandIn() }
@@ -45,8 +45,22 @@ func (v *Vault) Keep(ctx context.Context, actor Actor, n NewResource) (Resource,
 		wipeAll(n.Secrets)
 		return Resource{}, v.denyIf(ctx, actor, n.Handle, fault.New(fault.NotPermitted, "a captured resource is for the agent that captured it, and hands over nothing", ""))
 	}
-	r, err := v.add(ctx, actor, n, func(tx store.Tx) error { return v.mayCapture(tx, actor) }, map[string]string{"captured": "yes"})
+	r, err := v.add(ctx, actor, n, func(tx store.Tx) error { return errors.Join(v.mayCapture(tx, actor), v.unchanged(tx, n.From)) }, map[string]string{"captured": "yes"})
 	return r, v.denyIf(ctx, actor, n.Handle, err)
+}
+
+// unchanged refuses a capture whose rules were read from a resource that somebody has narrowed, disabled or removed since.
+func (v *Vault) unchanged(tx store.Tx, from map[string]uint64) error {
+	for id, version := range from {
+		r, err := v.resources.Get(tx, id)
+		if err = ignoreNotFound(err); err != nil {
+			return err
+		}
+		if r.Version != version {
+			return fault.New(fault.VersionConflict, "the resource that the capture comes from was changed meanwhile", "try again")
+		}
+	}
+	return nil
 }
 
 // mayCapture refuses who is no agent any more, and who has captured enough.

@@ -102,3 +102,28 @@ func TestAttack67_CapturesAreCounted(t *testing.T) {
 		t.Errorf("%d kept, %d denied on record", kept, denied)
 	}
 }
+
+// TestAttack40_ACaptureFromAResourceThatWasNarrowed: rules that a person took away while the request was under way do not come back in what it made.
+func TestAttack40_ACaptureFromAResourceThatWasNarrowed(t *testing.T) {
+	h := newHouse(t)
+	ci, _ := h.addAgent(vault.NewAgent{Name: "ci"})
+	from := h.addBot("source")
+	n := captured(ci, "made")
+	n.From = map[string]uint64{from.ID: from.Version}
+	_, err := h.EditResource(ctx, operator, "source", vault.Edit{Labels: map[string]string{"a": "b"}})
+	must(t, err)
+	if _, err := h.Keep(ctx, ci, n); fault.CodeOf(err) != fault.VersionConflict {
+		t.Errorf("%v", err)
+	}
+	n = captured(ci, "made")
+	n.From = map[string]uint64{from.ID: from.Version + 1}
+	_, err = h.Keep(ctx, ci, n)
+	must(t, err)
+	_, err = h.RemoveResource(ctx, operator, "source")
+	must(t, err)
+	n = captured(ci, "later")
+	n.From = map[string]uint64{from.ID: from.Version + 1}
+	if _, err := h.Keep(ctx, ci, n); fault.CodeOf(err) != fault.VersionConflict {
+		t.Errorf("removed: %v", err)
+	}
+}

@@ -54,6 +54,8 @@ type NewResource struct {
 	Project string // "" for "default"
 	Policy  policy.Policy
 	Why     string
+	// From is what a captured resource takes its rules from, as they were read: id → version. Keep refuses it where one has changed since.
+	From map[string]uint64
 }
 
 // Edit is what EditResource changes; nil maps change nothing, an empty value in Attrs or Labels removes.

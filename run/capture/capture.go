@@ -34,6 +34,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
@@ -191,7 +192,8 @@ func (p *Plan) rehearse() error {
 // Exclude names more of what is no secret: the placeholders that stand in the reply where it held the credential that asked.
 func (p *Plan) Exclude(texts ...string) { p.public = append(p.public, texts...) }
 
-// Keep cuts the fields out of the reply and stores them. Where the handle was taken meanwhile, a generated one is used: what was minted is not lost. known is told
+// Keep cuts the fields out of the reply and stores them. Where the handle was taken meanwhile, a generated one is used, and where the
+// resource that asked was changed meanwhile, an api_key becomes a generic one: what was minted is not lost. known is told
 // of every value, with its public label, before it is stored, and of every word of the reply that a value is a piece of: from then on nothing that is shown may
 // hold one.
 func (p *Plan) Keep(ctx context.Context, k Keeper, reply []byte, runID string, known func(label string, v secret.Secret)) (Kept, vault.Resource, error) {
@@ -217,12 +219,24 @@ func (p *Plan) Keep(ctx context.Context, k Keeper, reply []byte, runID string, k
 	n := p.draft
 	n.Why = strings.TrimSuffix("captured in "+runID+": "+n.Why, ": ")
 	r, err := k.Keep(ctx, p.actor, withSecrets(n, values))
+	if fault.CodeOf(err) == fault.VersionConflict { // what it would take its rules from has others now: a person says where it may go
+		n = plain(n)
+		r, err = k.Keep(ctx, p.actor, withSecrets(n, values))
+	}
 	if fault.CodeOf(err) == fault.HandleTaken {
 		n.Handle = ""
 		r, err = k.Keep(ctx, p.actor, withSecrets(n, values))
 	}
-	kept.Handle = r.Handle
+	kept.Handle, kept.Kind = r.Handle, n.Kind
 	return kept, r, err
+}
+
+// plain is the resource as a generic one, which nobody uses until a person says how.
+func plain(n vault.NewResource) vault.NewResource {
+	n.Kind, n.Attrs, n.From = Generic, map[string]string{}, nil
+	p := n.Policy
+	n.Policy = policy.Policy{Agents: p.Agents, Approval: p.Approval, MinLevel: p.MinLevel, Expires: p.Expires}
+	return n
 }
 
 // withSecrets gives n copies of the values: the Keeper wipes what it gets.

@@ -223,3 +223,29 @@ func TestAttack60_TwoValuesGetOneAnswer(t *testing.T) {
 		}
 	}
 }
+
+// changing refuses what takes its rules from a resource that has changed, as the vault does.
+type changing struct{ *shelf }
+
+func (c changing) Keep(ctx context.Context, a vault.Actor, n vault.NewResource) (vault.Resource, error) {
+	if len(n.From) > 0 {
+		return vault.Resource{}, fault.New(fault.VersionConflict, "changed", "")
+	}
+	return c.shelf.Keep(ctx, a, n)
+}
+
+// A key whose rules are out of date when it comes is kept, with no rules at all.
+func TestACaptureFromAChangedResourceIsGeneric(t *testing.T) {
+	k := changing{&shelf{values: map[string]string{}}}
+	p, err := Spec{Handle: "made", Kind: APIKey, Fields: fields(map[string]string{"key": "/key"})}.Prepare(t.Context(), k, agent, acme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, _, err := p.Keep(t.Context(), k, []byte(`{"key":"tok_5f2a9c3b7d1e"}`), "run_1", func(string, secret.Secret) {})
+	if err != nil || kept.Kind != Generic || k.values["key"] != "tok_5f2a9c3b7d1e" {
+		t.Fatalf("%+v %v", kept, err)
+	}
+	if n := k.kept[0]; n.Kind != Generic || len(n.Policy.Hosts)+len(n.Policy.Deliveries)+len(n.Attrs)+len(n.Policy.Resolve) != 0 || !slices.Equal(n.Policy.Agents, []string{"ci"}) {
+		t.Errorf("%+v", n)
+	}
+}

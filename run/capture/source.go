@@ -66,6 +66,7 @@ func (s Source) apiKey(n *vault.NewResource, from vault.Resource) error {
 	if err := s.attributes(n, k, from); err != nil {
 		return err
 	}
+	n.From = map[string]uint64{from.ID: from.Version}
 	p := &n.Policy
 	p.Hosts, p.Deliveries = rules, []policy.Delivery{policy.Broker, policy.None}
 	p.Private, p.UpstreamCA, p.MaxTTL = from.Policy.Private, from.Policy.UpstreamCA, from.Policy.MaxTTL

@@ -195,30 +195,43 @@ func (s *Session) tunnel(ctx context.Context, to tunnel) (xssh.Channel, <-chan *
 	return nil, nil, unreached(errNoSession)
 }
 
-// carry copies both ways until both have ended, the client has gone, or nothing passed for as long as a connection may be idle.
+// carry copies both ways until both have ended, the client has gone, or nothing passed for as long as a connection may be idle. It does not outwait a server that
+// does not close what it was asked to: what the library still waits for then is waited for by nobody, as in detachable; it ends with the channel or the connection.
 func (h *hop) carry(ctx context.Context, near, far xssh.Channel, reqs <-chan *xssh.Request) {
 	ctx, cancel := context.WithCancel(ctx)
 	idle := time.AfterFunc(h.c.b.o.Limits.Idle, cancel)
 	var side, data sync.WaitGroup
 	side.Go(func() {
+		defer contain(cancel)
 		xssh.DiscardRequests(reqs) // ends when the client closes the channel
 		cancel()
 	})
 	side.Go(func() {
 		<-ctx.Done()
+		defer contain(func() {})
 		_, _ = near.Close(), far.Close()
 	})
 	data.Go(func() {
+		defer contain(cancel)
 		if h.forward(far, near, idle) != nil { // what it still sends must not pile up
 			cancel()
 		}
 		_ = far.CloseWrite()
 	})
 	data.Go(func() {
+		defer contain(cancel)
 		_, _ = io.CopyBuffer(struct{ io.Writer }{near}, struct{ io.Reader }{&lively{far, &h.got, idle, h.c.b.o.Limits.Idle}}, make([]byte, 32<<10))
 		_ = near.CloseWrite()
 	})
-	data.Wait()
+	carried := make(chan struct{})
+	go func() {
+		defer close(carried)
+		data.Wait()
+	}()
+	select {
+	case <-carried:
+	case <-ctx.Done():
+	}
 	idle.Stop()
 	cancel()
 	side.Wait()
