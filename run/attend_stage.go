@@ -233,6 +233,9 @@ func (s *stage) follow(ctx context.Context, proc *sandbox.Process) (exit, error)
 		proc.Stop()
 	}
 	x := exit{proc.Wait().Code}
+	if cause == nil {
+		cause = proc.Cut()
+	}
 	s.over.Store(true)
 	for _, o := range s.outs {
 		s.hurry(o.from)

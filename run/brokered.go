@@ -105,7 +105,7 @@ func (o *outfit) see(ctx context.Context, spec sandbox.Spec) (exit, error) {
 	}
 	select {
 	case <-proc.Done():
-		return exit{proc.Wait().Code}, nil
+		return exit{proc.Wait().Code}, proc.Cut()
 	case <-ctx.Done():
 		proc.Stop()
 		x := exit{proc.Wait().Code}

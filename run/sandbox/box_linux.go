@@ -25,7 +25,8 @@ type Box struct {
 	mu     sync.Mutex
 	dir    string // private folder of ours; "": none yet
 	layers []*layer
-	made   int // layers, ever
+	bound  Limits // what they may hold: the last process's
+	made   int    // layers, ever
 	live   map[*Process]bool
 	closed bool
 }

@@ -11,13 +11,14 @@ import (
 
 // Layers are what overlay working directories gained and lost in one run, in a folder on the disk. They need the run to have ended.
 type Layers struct {
-	s    *Sandbox
-	list []*layer
+	s     *Sandbox
+	list  []*layer
+	bound Limits // LayerMB and LayerFiles
 }
 
 // Layers finds layers again in the folder that they were made in (BoxOptions.Layers). Whether the list is to be believed is the caller's business.
 func (s *Sandbox) Layers(dir string, list []Layer) *Layers {
-	l := &Layers{s: s}
+	l := &Layers{s: s, bound: s.defaults()}
 	for _, one := range list {
 		l.list = append(l.list, &layer{Layer: one, dir: filepath.Join(dir, one.Name)})
 	}
@@ -28,7 +29,7 @@ func (s *Sandbox) Layers(dir string, list []Layer) *Layers {
 func (b *Box) Layers() *Layers {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return &Layers{b.s, slices.Clone(b.layers)}
+	return &Layers{b.s, slices.Clone(b.layers), b.bound.or(b.s.defaults())}
 }
 
 // Same tells whether a layer lies over the folder that is at its path now.
@@ -106,9 +107,12 @@ func conflicted(at []Conflict) error {
 	return fault.Newf(fault.VersionConflict, "%d paths were changed in the folder itself meanwhile", len(at))
 }
 
-// List lists what differs, parents before what is in them. No link is followed on the way. What lay below a path of known's is what known says: it was first
+// List lists what differs, parents before what is in them. No link is followed on the way. Layers that hold more than Limits bound are not read: fault too_large. What lay below a path of known's is what known says: it was first
 // changed in an earlier run.
 func (l *Layers) List(known []Change) ([]Change, error) {
+	if _, err := measure(l.list, int64(l.bound.LayerMB)<<20, l.bound.LayerFiles, true); err != nil {
+		return nil, err
+	}
 	all := []Change{}
 	for _, one := range l.list {
 		err := l.s.compare(one, known, func(d *difference) { all = append(all, d.list...) })

@@ -47,6 +47,11 @@ func (p *Process) live() {
 	p.exit = process.Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SignalName(unix.SIGKILL)} // unless it can tell
 	var watching sync.WaitGroup
 	watching.Go(p.watch)
+	var m *meter
+	if list := p.box.Layers().list; len(list) > 0 {
+		m = newMeter(list, p.spec.Limits)
+		watching.Go(func() { p.meter(m) })
+	}
 	for told := false; !told; { // the end is the last that it tells, or that of the socket
 		m, fds, err := p.hear()
 		closeFDs(fds)
@@ -62,6 +67,9 @@ func (p *Process) live() {
 	p.leave()
 	p.mu.Lock()
 	let := p.let
+	if m != nil && p.cut == nil && !p.left { // its last writes
+		_, p.cut = measure(m.list, m.bytes, m.files, true)
+	}
 	p.mu.Unlock()
 	p.exit.PipesCut = p.streams.Finish(p.spec.WaitDelay, p.dead)
 	if let {
@@ -81,6 +89,7 @@ func (p *Process) live() {
 // watch waits for the first process's end. From then on nobody is left who may write to the control socket, or hold the pipe that tells of the exec.
 func (p *Process) watch() {
 	p.left = !p.shim.gone()
+	close(p.gone)
 	soon := time.Now().Add(lastWords)
 	_, _ = p.ctl.SetReadDeadline(soon), p.execs.SetReadDeadline(soon)
 }

@@ -38,17 +38,19 @@ type Process struct {
 	dying  bool        // it was told to end at once
 	ending *time.Timer // until it is
 
+	gone chan struct{} // closed once the first process has ended
 	dead chan struct{} // closed by Kill: from then on nothing is waited for without a bound
 	ran  chan struct{} // closed once Run knows
 	done chan struct{}
 	exit process.Exit
 	late error // a step that failed after the word
 	left bool  // its first process did not end
+	cut  error // why the walls ended it
 }
 
 // newProcess makes one that nothing has been done for.
 func (b *Box) newProcess(spec Spec) *Process {
-	return &Process{box: b, spec: spec, dead: make(chan struct{}), ran: make(chan struct{}), done: make(chan struct{}), listeners: map[string]net.Listener{}}
+	return &Process{box: b, spec: spec, gone: make(chan struct{}), dead: make(chan struct{}), ran: make(chan struct{}), done: make(chan struct{}), listeners: map[string]net.Listener{}}
 }
 
 func unixConn(f *os.File) (*net.UnixConn, error) {

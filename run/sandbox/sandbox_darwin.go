@@ -272,5 +272,8 @@ func (p *Process) quit(how func(*process.Process)) {
 	p.end(process.Exit{Code: 137, Signal: "SIGKILL"})
 }
 
+// Cut is nil: there are no layers to bound.
+func (p *Process) Cut() error { return nil }
+
 // Terminal gives none.
 func (p *Process) Terminal() (*os.File, func(rows, cols int)) { return nil, nil }

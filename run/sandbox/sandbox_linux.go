@@ -113,5 +113,5 @@ func (s *Sandbox) scratchBytes() int { return max(64, min(2048, machineMB()/4)) 
 // defaults are generous: they stop what runs away, not what works. Programs with collectors reserve far more address space than they use, so
 // what counts is private writable memory.
 func (s *Sandbox) defaults() Limits {
-	return Limits{MemoryMB: max(512, min(8192, machineMB()*3/4)), Processes: 1024, OpenFiles: 1024, FileMB: 4096}
+	return Limits{MemoryMB: max(512, min(8192, machineMB()*3/4)), Processes: 1024, OpenFiles: 1024, FileMB: 4096, LayerMB: 4096, LayerFiles: maxChanges}
 }

@@ -76,6 +76,9 @@ func (p *Process) Run() error { return errNone }
 // Done never closes.
 func (p *Process) Done() <-chan struct{} { return nil }
 
+// Cut is nil.
+func (p *Process) Cut() error { return nil }
+
 // Wait gives nothing.
 func (p *Process) Wait() process.Exit { return process.Exit{Code: -1} }
 

@@ -47,6 +47,8 @@ type Limits struct {
 	OpenFiles  int
 	CPUSeconds int // none by default
 	FileMB     int // largest file it may write
+	LayerMB    int // what the layers of its box's overlays may hold in all, by the lengths of files
+	LayerFiles int // … and how many files and folders
 }
 
 // Terminal asks for a terminal made inside instead of the three streams.
@@ -81,5 +83,6 @@ func (l Limits) or(d Limits) Limits {
 		}
 		return d
 	}
-	return Limits{pick(l.MemoryMB, d.MemoryMB), pick(l.Processes, d.Processes), pick(l.OpenFiles, d.OpenFiles), pick(l.CPUSeconds, d.CPUSeconds), pick(l.FileMB, d.FileMB)}
+	return Limits{pick(l.MemoryMB, d.MemoryMB), pick(l.Processes, d.Processes), pick(l.OpenFiles, d.OpenFiles), pick(l.CPUSeconds, d.CPUSeconds), pick(l.FileMB, d.FileMB),
+		pick(l.LayerMB, d.LayerMB), pick(l.LayerFiles, d.LayerFiles)}
 }

@@ -100,6 +100,9 @@ func (b *Box) start(ctx context.Context, spec Spec) (*Process, error) {
 			return nil, err
 		}
 	}
+	b.mu.Lock()
+	b.bound = spec.Limits
+	b.mu.Unlock()
 	p := b.newProcess(spec)
 	if err := p.prepare(dirs); err != nil {
 		p.release()
