@@ -19,7 +19,8 @@ import (
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
-// What a run leaves anywhere, its own folder and the overlay of the person's included, the next run does not find.
+// What a run leaves anywhere, its own folder and the overlay of the person's included, the next run does not find: but for what the same agent wrote beside the
+// person's folder, where it goes on, and which never held a value.
 func TestAttack06_TheNextRunFindsNothing(t *testing.T) {
 	eachUser(t, func(t *testing.T) {
 		dir := worktree(t, map[string]string{"README": "readme\n"})
@@ -33,10 +34,16 @@ func TestAttack06_TheNextRunFindsNothing(t *testing.T) {
 			t.Fatalf("%+v", res)
 		}
 		r = sh(`for d in ` + places + `; do cat "$d/left" 2>/dev/null; done; ls`)
-		r.Cwd = dir
-		if res := mustRun(t, e, r); res.Stdout != "README\n" || len(res.Changes) != 0 {
-			t.Fatalf("%+v", res)
+		r.Cwd, r.Actor = dir, bob
+		if res := mustRun(t, e, r); res.Stdout != "README\n" || len(res.Changes) != 0 || res.From != "" {
+			t.Fatalf("another agent's: %+v", res)
 		}
+		r.Actor = alice
+		again := mustRun(t, e, r)
+		if !strings.HasPrefix(again.Stdout, "left-by-a-run ") || !strings.HasSuffix(again.Stdout, "\nREADME\nleft\n") || again.From != res.RunID || len(lines(again)) != 3 {
+			t.Fatalf("the same agent's: %+v", again)
+		}
+		partOf(t, again.Stdout, acmeKey)
 		if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
 			t.Fatalf("%v %v", list, err)
 		}

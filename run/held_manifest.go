@@ -111,7 +111,14 @@ func (e *Engine) readManifest(root *os.Root, name string) (*Held, string, error)
 	if !st.IsDir() || !ours(st) {
 		return nil, "", errForged
 	}
-	f, err := root.OpenFile(filepath.Join(name, manifestName), os.O_RDONLY|noFollow, 0)
+	at := filepath.Join(name, manifestName)
+	if st, err = root.Lstat(at); err != nil {
+		return nil, "", err
+	}
+	if !st.Mode().IsRegular() { // a Root follows links that stay within it
+		return nil, "", errForged
+	}
+	f, err := root.OpenFile(at, os.O_RDONLY|noFollow, 0)
 	if err != nil {
 		return nil, "", err
 	}
