@@ -72,7 +72,7 @@ func printHeld(w io.Writer, all []api.HeldChanges) {
 			fmt.Fprintf(w, "  with those of: %s\n", strings.Join(h.Before, ", "))
 		}
 		if !h.Lasting {
-			fmt.Fprintln(w, "  they go when the daemon ends: the vault's folder cannot hold them (zavhoz doctor)")
+			fmt.Fprintln(w, "  they go when the daemon ends: the file system of the vault's folder takes no layers")
 		}
 		var rows [][]string
 		for _, c := range h.Changes {

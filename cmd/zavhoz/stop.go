@@ -18,7 +18,7 @@ func newStop(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "stop", Short: "Stop the daemon; the next call starts another", Args: cobra.NoArgs,
 		Long: "Stop the daemon and wait until it has let go of the vault. Runs under way are ended; what was acknowledged is kept. The next call starts another. " +
-			"What runs wrote beside overlaid folders is held on; where the vault's folder cannot hold it (zavhoz doctor) it goes with the daemon, which then stops only with --discard.",
+			"What runs wrote beside overlaid folders is held on; where the file system of the vault's folder cannot hold it, it goes with the daemon, which then stops only with --discard.",
 		Example: "  zavhoz stop\n  zavhoz stop --discard",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := a.dir()
