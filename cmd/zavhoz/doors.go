@@ -47,12 +47,12 @@ func (d *daemon) openDoors() (doors []door, err error) {
 			return nil, err
 		}
 	} else {
-		bind(func() (net.Listener, error) { return listenUnix(d.dir.AgentSock(), 0o600, -1) }, func(l net.Listener) door { return d.agentDoor(l, d.housemate) })
+		bind(func() (net.Listener, error) { return d.socket(d.dir.AgentSock()) }, func(l net.Listener) door { return d.agentDoor(l, d.housemate) })
 	}
 	if d.cfg.Agents.Path != "" {
 		bind(d.listenAgents, func(l net.Listener) door { return d.agentDoor(l, d.neighbour) })
 	}
-	bind(func() (net.Listener, error) { return listenUnix(d.dir.OperatorSock(), 0o600, -1) }, d.operatorDoor)
+	bind(func() (net.Listener, error) { return d.socket(d.dir.OperatorSock()) }, d.operatorDoor)
 	if err != nil || d.o.listen == "" {
 		return doors, err
 	}

@@ -296,6 +296,41 @@ func TestDoorsOpenWhileTheDaemonEnds(t *testing.T) {
 	}
 }
 
+// Sockets that somebody deletes under a daemon come back, and what somebody puts in their place goes: the daemon holds the vault, and no other could start.
+func TestSocketsComeBack(t *testing.T) {
+	p := initialised(t)
+	p.addGeneric("one", "correct-horse-battery")
+	pid := p.status().PID
+	d := p.open()
+	d.greet()
+	for _, name := range []string{p.dir.AgentSock(), p.dir.OperatorSock()} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := p.status().PID; got != pid {
+		t.Fatalf("daemon %d became %d", pid, got)
+	}
+	d.serves() // who was connected stays
+	fresh := p.open()
+	fresh.greet()
+	fresh.serves()
+
+	_ = os.Remove(p.dir.AgentSock())
+	if err := os.WriteFile(p.dir.AgentSock(), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(p.dir.Run() + "/operator.sock"); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.status().PID; got != pid {
+		t.Fatalf("daemon %d became %d", pid, got)
+	}
+	other := p.open()
+	other.greet()
+	other.serves()
+}
+
 func TestSecondDaemonGetsVaultBusy(t *testing.T) {
 	p := initialised(t)
 	pid := p.status().PID
@@ -313,6 +348,7 @@ func TestIdleDaemonEnds(t *testing.T) {
 	p.addGeneric("one", "correct-horse-battery")
 	p.stop()
 	p.configure("idle_exit_s: 900", "idle_exit_s: 1")
+	p.configure("level: info", "level: debug")
 
 	// nobody is there
 	pid := p.status().PID
@@ -327,14 +363,8 @@ func TestIdleDaemonEnds(t *testing.T) {
 	d.tool("allocate_resource", map[string]any{"handle": "one", "purpose": "a test", "ttl_s": 600}, &lease)
 	d.kill()
 	pid = p.status().PID
-	kept := p.open() // this one only looks: while it is open the daemon is not idle
-	kept.greet()
-	kept.serves()
-	kept.kill()
-	logged := p.logSays("idle", 1)
-	if logged != 1 {
-		t.Fatalf("%d daemons were idle, want the first alone", logged)
-	}
+	const looked = "kept though nobody is there"
+	until(t, "the daemon was idle and looked whether it is needed, twice, or has ended", func() bool { return !alive(pid) || p.logSays(looked, 0) >= 2 })
 	if !alive(pid) || p.status().Leases != 1 {
 		t.Fatal("the daemon ended under a lease")
 	}

@@ -68,5 +68,6 @@ func (d *daemon) endWhenIdle(ctx context.Context) {
 			d.stop()
 			return
 		}
+		d.log.Debug("kept though nobody is there", "runs", len(runs), "leases", len(leases), "held", len(held))
 	}
 }
