@@ -52,6 +52,7 @@ func (o *outfit) database(r vault.Resource, s StandIn) error {
 	o.closers = append(o.closers, func() { _ = front.Close() })
 	addr := net.JoinHostPort(n, strconv.Itoa(fronted))
 	o.service("database:"+r.Handle, addr, front.Serve)
+	o.fronts = append(o.fronts, front.URL(addr))
 	for _, v := range o.e.o.Rules.EnvVars(r) {
 		value := v.Value
 		if v.Field == fieldURL {

@@ -40,6 +40,7 @@ type outfit struct {
 	serve   map[string]func(net.Listener) error // by the name of the listener
 	hosts   []string                            // lines of the run's hosts file
 	aliases []ssh.Alias
+	fronts  []string // URLs of databases, as the run has them
 	jumps   jumps
 	first   string         // a folder to look for programs in before all others; "" for none
 	used    map[string]int // addresses given out, by network
@@ -95,6 +96,8 @@ func (e *Engine) outfit(ctx context.Context, l *live, p *plan, box *sandbox.Box)
 	if err := o.clients(); err != nil {
 		return o, err
 	}
+	o.gitIdentity()
+	o.soleDatabase()
 	return o, o.network(p, reach)
 }
 

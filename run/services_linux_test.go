@@ -74,8 +74,11 @@ func TestProgramsUseServersAndDatabases(t *testing.T) {
 			{"rsync", `mkdir d && echo tree > d/x && rsync -a -e ssh d prod_vps_1:` + remote + `.rsync && ssh prod_vps_1 cat ` + remote + `.rsync/d/x`, "tree", nil},
 			{"git over ssh", `ssh prod_vps_1 git init -q --bare ` + remote + `.git && git init -q w && cd w && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m one && git push -q prod_vps_1:` +
 				remote + `.git HEAD:refs/heads/main && git ls-remote prod_vps_1:` + remote + `.git main | grep -c refs/heads/main`, "1", nil},
+			{"git has a name", `git init -q w && cd w && git commit -q --allow-empty -m one && git log --format='%an <%ae> %cn' && git config user.name Mine && git commit -q --allow-empty -m two && git log -1 --format=%an`,
+				"alice via Zavhoz <alice@zavhoz.invalid> alice via Zavhoz\nMine\n", nil},
 			{"ansible", `ansible -i prod_vps_1, all -m ping`, `"ping": "pong"`, nil},
 			{"psql", `psql "$DATABASE_URL" -Atc "select 40+2, current_user"`, "42|app", []string{"shop_db"}},
+			{"psql without being told", `psql -Atc "select 40+2, current_user, current_database()"`, "42|app|shop", []string{"shop_db"}},
 			{"psql in a pipe", `echo 'create temp table t(a int); insert into t select generate_series(1,1000); select sum(a) from t;' | psql "$DATABASE_URL" -At | tail -1`, "500500", []string{"shop_db"}},
 			{"server and database", `ssh prod_vps_1 echo a && psql "$DATABASE_URL" -Atc "select 'b'"`, "a\nb", []string{"prod_vps_1", "shop_db"}},
 		} {

@@ -195,18 +195,10 @@ func (v *Vault) allWorkdirs(tx store.Tx) ([]Workdir, error) {
 	return out, err
 }
 
-// WorkdirFor finds what opens path to a run of the actor's in a project ("" for none): of the directories that are for this actor and hold the path, the innermost.
-// Nothing of the machine's files is looked at, so the refusal is the same for a folder that exists and one that does not. Errors: workdir_refused.
-func (v *Vault) WorkdirFor(ctx context.Context, actor Actor, project, path string) (Workdir, error) {
-	ws, err := v.WorkdirsFor(ctx, actor, project, path)
-	if err != nil {
-		return Workdir{}, err
-	}
-	return ws[0], nil
-}
-
-// WorkdirsFor is WorkdirFor with what lies below it: first the directory that decides on path, then those of the actor's that are nested in it, outer ones first. Each
-// must be mounted with its own mode over the one before: a read-only folder within a writable one would else be writable.
+// WorkdirsFor finds what opens path to a run of the actor's in a project ("" for none): first the directory that decides on it, the innermost of those that are for this
+// actor and hold the path, then those of the actor's that are nested in it, outer ones first. Each must be mounted with its own mode over the one before: a read-only
+// folder within a writable one would else be writable. Nothing of the machine's files is looked at, so the refusal is the same for a folder that exists and one that
+// does not. Errors: workdir_refused.
 func (v *Vault) WorkdirsFor(ctx context.Context, actor Actor, project, path string) (out []Workdir, err error) {
 	err = v.view(ctx, func(tx store.Tx) error {
 		mine, err := v.workdirsOf(tx, actor, project)

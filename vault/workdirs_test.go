@@ -3,6 +3,7 @@
 package vault_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -106,7 +107,16 @@ func TestWorkdirLimit(t *testing.T) {
 }
 
 // The innermost directory that is for this run decides; what is for others does not count, neither to open nor to close.
-func TestWorkdirFor(t *testing.T) {
+// workdirFor gives the directory that decides on path.
+func (h *house) workdirFor(ctx context.Context, actor vault.Actor, project, path string) (vault.Workdir, error) {
+	all, err := h.WorkdirsFor(ctx, actor, project, path)
+	if err != nil {
+		return vault.Workdir{}, err
+	}
+	return all[0], nil
+}
+
+func TestWorkdirsForDecides(t *testing.T) {
 	h := newHouse(t)
 	ci, _ := h.addAgent(vault.NewAgent{Name: "ci"})
 	other, _ := h.addAgent(vault.NewAgent{Name: "other"})
@@ -152,7 +162,7 @@ func TestWorkdirFor(t *testing.T) {
 		{ci, "", "/srv/app/\x00", ""},
 		{ci, "", "/SRV/app", ""},
 	} {
-		w, err := h.WorkdirFor(ctx, c.who, c.project, c.path)
+		w, err := h.workdirFor(ctx, c.who, c.project, c.path)
 		if w.Path != c.want || (c.want == "") != (fault.CodeOf(err) == fault.WorkdirRefused) {
 			t.Errorf("%s of %s in %q: %q %v", c.path, c.who.Name, c.project, w.Path, err)
 		}
@@ -175,7 +185,7 @@ func TestAttack65_AWorkdirRefusalTellsNothing(t *testing.T) {
 	ci, _ := h.addAgent(vault.NewAgent{Name: "ci"})
 	h.addAgent(vault.NewAgent{Name: "other"})
 	ask := func(path string) string {
-		_, err := h.WorkdirFor(ctx, ci, "", path)
+		_, err := h.workdirFor(ctx, ci, "", path)
 		wantCode(t, err, fault.WorkdirRefused)
 		return err.Error()
 	}
@@ -201,9 +211,9 @@ func TestWorkdirsOfWhoIsGone(t *testing.T) {
 	h.open("/srv/app", "rw", "")
 	_, err := h.RemoveAgent(ctx, operator, "ci")
 	must(t, err)
-	_, err = h.WorkdirFor(ctx, ci, "", "/srv/app")
+	_, err = h.workdirFor(ctx, ci, "", "/srv/app")
 	wantCode(t, err, fault.Unauthenticated)
-	_, err = h.WorkdirFor(ctx, vault.SystemActor("sync"), "", "/srv/app")
+	_, err = h.workdirFor(ctx, vault.SystemActor("sync"), "", "/srv/app")
 	wantCode(t, err, fault.NotPermitted)
 }
 
@@ -221,7 +231,7 @@ func TestAttack72_AnEditedWorkdirIsRefused(t *testing.T) {
 			for key := range h.rows(workdirs) {
 				edit(h, key)
 			}
-			_, err := h.WorkdirFor(ctx, operator, "", "/srv/app")
+			_, err := h.workdirFor(ctx, operator, "", "/srv/app")
 			wantCode(t, err, fault.RecordTampered)
 			h.startFails(fault.RecordTampered)
 		})

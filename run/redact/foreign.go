@@ -23,7 +23,7 @@ type ForeignOptions struct {
 // Attacks stopped: threat-model.md 68 and 69 in part: a server's own .env, a log, a reply of an API that holds keys of third parties. It knows shapes, not
 // values: what has no shape of its own (a password of letters, a key in hex), or was encoded, passes. It is a net below the net.
 type ForeignStream struct {
-	dst    io.Writer
+	gathered
 	exempt []string // sorted
 	buf    []byte   // text: some that was decided before, for the rules to look back at, then what is not decided; in own, or in the caller's hands
 	own    []byte
@@ -31,7 +31,6 @@ type ForeignStream struct {
 	pos    int      // offset in buf of the first byte that is not decided
 	scan   int      // offset in buf of the next window to look at; ≤ pos+a literal
 	over   *overrun // what is being masked and goes on; nil: nothing
-	out    []byte   // small pieces of output, never kept from one Write to the next
 	count  int
 	names  []string
 	err    error
@@ -49,7 +48,7 @@ type overrun struct {
 
 // Foreign masks into dst.
 func Foreign(dst io.Writer, o ForeignOptions) *ForeignStream {
-	s := &ForeignStream{dst: dst}
+	s := &ForeignStream{gathered: gathered{dst: dst}}
 	for _, x := range o.Exempt {
 		s.exempt = append(s.exempt, x)
 		if id, rest, ok := strings.Cut(x, ":"); ok && numbers.all([]byte(id)) { // a bot token: its rule masks what stands behind the colon
@@ -247,34 +246,4 @@ func (s *ForeignStream) drop() {
 	s.base += int64(cut)
 	s.pos -= cut
 	s.scan -= cut
-}
-
-func (s *ForeignStream) pass(b []byte) error {
-	if len(b) < smallLen {
-		if s.out = append(s.out, b...); len(s.out) < smallLen {
-			return nil
-		}
-		b = nil
-	}
-	if err := s.flush(); err != nil {
-		return err
-	}
-	return s.write(b)
-}
-
-func (s *ForeignStream) flush() error {
-	err := s.write(s.out)
-	s.out = s.out[:0]
-	return err
-}
-
-func (s *ForeignStream) write(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	n, err := s.dst.Write(b)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
-	return err
 }

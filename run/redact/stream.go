@@ -14,12 +14,11 @@ const blockLen = 64 << 10
 // What it writes on depends on the bytes alone, not on how they were cut. It holds back only what may still become part of a match, however
 // long that takes: a timer would let through what drips slowly (threat-model.md 50). Close lets the rest go; it does not close the writer behind.
 type Stream struct {
-	dst     io.Writer
+	gathered
 	compile func() *Matcher // nil: fixed, always
 	fixed   *Matcher
 	f       finder
 	buf     []byte // text from the last keep on
-	out     []byte // small pieces of output, never kept from one Write to the next
 	done    int    // bytes of buf that were released or masked
 	masked  int    // offset in buf up to which an already announced match goes; -1: none touches done
 	state   lineState
@@ -37,12 +36,12 @@ type Stream struct {
 // NewStream redacts into dst by the Matcher that compile gives. It is asked at each Write, so that a secret which becomes known is masked from then on: another
 // Matcher than before takes over, and must know all that the last one knew.
 func NewStream(dst io.Writer, compile func() *Matcher) *Stream {
-	return &Stream{dst: dst, compile: compile, masked: -1}
+	return &Stream{gathered: gathered{dst: dst}, compile: compile, masked: -1}
 }
 
 // Stream redacts into dst.
 func (m *Matcher) Stream(dst io.Writer) *Stream {
-	return &Stream{dst: dst, fixed: m, masked: -1}
+	return &Stream{gathered: gathered{dst: dst}, fixed: m, masked: -1}
 }
 
 // Write takes the next bytes of the text. After an error nothing more is let through.
@@ -267,40 +266,6 @@ func (s *Stream) fillTo(text []byte, pos *int, to int) error {
 		return s.pass(bytes.Repeat([]byte{c}, n))
 	}
 	return nil
-}
-
-// smallLen is the length in bytes under which pieces of output are gathered, so that a text full of markers does not become a write a piece.
-const smallLen = 4 << 10
-
-func (s *Stream) pass(b []byte) error {
-	if len(b) < smallLen {
-		if s.out = append(s.out, b...); len(s.out) < smallLen {
-			return nil
-		}
-		b = nil
-	}
-	if err := s.flush(); err != nil {
-		return err
-	}
-	return s.write(b)
-}
-
-// flush writes what was gathered. Every Write ends with one.
-func (s *Stream) flush() error {
-	err := s.write(s.out)
-	s.out = s.out[:0]
-	return err
-}
-
-func (s *Stream) write(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	n, err := s.dst.Write(b)
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
-	return err
 }
 
 func (s *Stream) note(sp span) {
