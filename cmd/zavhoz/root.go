@@ -133,11 +133,7 @@ var operatorWords = strings.NewReplacer(
 	"call list_managed_servers", "run `zavhoz server list`",
 	"call it as list_resources shows it", "call it as `zavhoz resource policy HANDLE` shows it",
 	"call list_resources", "run `zavhoz resource list`",
-	"check with get_run, list_resources or get_status before you call again", "look before you do it again: `zavhoz runs list`, `zavhoz status`",
 	"call get_status", "run `zavhoz status`",
-	"call allocate_resource", "name the resource: `zavhoz run HANDLE -- COMMAND…`",
-	"call tools/list", "see `zavhoz --help`",
-	"ask the operator to remove some", "remove some",
 	"use run_with_resource", "use `zavhoz run HANDLE -- COMMAND…`",
 )
 

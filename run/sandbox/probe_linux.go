@@ -52,7 +52,7 @@ func (s *Sandbox) probe(ctx context.Context) Report {
 	}
 	basic := add(Feature{Name: "filter_and_landlock"}, s.tryBasic(ctx), "there is no level basic", "Linux 5.14 or later with Landlock and seccomp in the kernel (lsm=…,landlock)")
 	add(Feature{Name: "signal_scope"}, scope, "at the level basic a command can signal other processes of the same user", "Linux 6.12 or later")
-	sealed := add(Feature{Name: "namespaces"}, s.trySealed(ctx), "no view and no network of a run's own: there is no level sealed", namespaceFix())
+	sealed := add(Feature{Name: "namespaces"}, s.trySealed(ctx), "no view and no network of a run's own: there is no level sealed, and in runs of a daemon of root OpenSSH does not start", namespaceFix())
 	overlay := error(nil)
 	if sealed {
 		overlay = s.tryOverlay(ctx)
