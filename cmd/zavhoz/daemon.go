@@ -20,6 +20,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/rekey"
 	"github.com/zavhoz/zavhoz/web"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -54,6 +55,7 @@ type daemon struct {
 	mcp     *mcp.Server
 	web     *web.Server
 	sync    *syncer
+	keys    *rekey.Keeper
 	idle    *idleness
 	listen  string // the address really bound
 
@@ -63,7 +65,7 @@ type daemon struct {
 
 // openVault opens the vault file and unlocks it with the identity file. It closes what it opened when it fails.
 func openVault(ctx context.Context, dir home.Dir) (store.Store, *keyring.Keyring, error) {
-	ids, err := home.LoadIdentities(dir.Identity())
+	ids, err := home.LoadIdentitiesWith(dir.Identity(), keyring.IdentityOptions{Plugins: plugins{ctx: ctx}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,6 +123,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 		return err
 	}
 	d.idle = newIdleness(d.cfg.IdleExit())
+	d.keys = rekey.New(rekey.Options{Vault: d.vault, Keyring: d.ring, Opener: opener, Plugins: plugins{ctx: ctx}, Log: d.log, Busy: d.idle.enter})
 	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence}
 	d.mcp, err = mcp.New(mcp.Options{
 		Tools: tools.All(deps), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: identity{d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
@@ -132,7 +135,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Backup: backups{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Backup: backups{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }
@@ -151,6 +154,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 		d.tasks.Go(func() { door.serve(ctx) })
 	}
 	d.tasks.Go(func() { d.sync.Run(ctx) })
+	d.tasks.Go(func() { d.keys.Run(ctx) })
 	d.tasks.Go(func() { d.sweep(ctx) })
 	d.tasks.Go(func() { d.watch(ctx, changes) })
 	if d.o.autostarted {

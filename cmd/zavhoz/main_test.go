@@ -20,5 +20,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"zavhoz": func() { os.Exit(Main()) },
 		"probe":  probe,
+
+		"age-plugin-mirror": mirrorPlugin,
 	})
 }

@@ -67,7 +67,7 @@ Start here:
 		&cobra.Group{ID: "keep", Title: "Keeping it safe:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"start": {newInit(a), newConnect(a), newMCP(a), newServe(a)},
-		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newWorkdir(a), newPresence(a)},
+		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newWorkdir(a), newKey(a), newPresence(a)},
 		"use":   {newRun(a), newRuns(a)},
 		"watch": {newStatus(a), newStop(a), newAudit(a), newDoctor(a)},
 		"keep":  {newBackup(a), newRestore(a), newMigrate(a), newCompact(a)},
@@ -133,7 +133,11 @@ var operatorWords = strings.NewReplacer(
 	"call list_managed_servers", "run `zavhoz server list`",
 	"call it as list_resources shows it", "call it as `zavhoz resource policy HANDLE` shows it",
 	"call list_resources", "run `zavhoz resource list`",
+	"check with get_run, list_resources or get_status before you call again", "look before you do it again: `zavhoz runs list`, `zavhoz status`",
 	"call get_status", "run `zavhoz status`",
+	"call allocate_resource", "name the resource: `zavhoz run HANDLE -- COMMAND…`",
+	"call tools/list", "see `zavhoz --help`",
+	"ask the operator to remove some", "remove some",
 	"use run_with_resource", "use `zavhoz run HANDLE -- COMMAND…`",
 )
 

@@ -197,3 +197,6 @@ func wrap(raw []byte, to age.Recipient) (Slot, error) {
 	}
 	return s, nil
 }
+
+// Withstands tells whether the slot is thought to withstand a quantum computer: its recipient says so, or it is a passphrase's, whose wrapping is symmetric.
+func (s Slot) Withstands() bool { return s.PostQuantum || s.IsPassphrase() }

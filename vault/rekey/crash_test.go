@@ -119,6 +119,8 @@ func TestARotationWaitsForRoom(t *testing.T) {
 // Reads, writes and rollbacks go on while rotation follows rotation and slots come and go.
 func TestWorkGoesOnWhileItRotates(t *testing.T) {
 	h := newHouse(t)
+	h.rows = 64
+	h.restart()
 	h.furnish(30)
 	stop := h.runs()
 	end := make(chan struct{})
@@ -154,7 +156,7 @@ func TestWorkGoesOnWhileItRotates(t *testing.T) {
 			}
 		})
 	}
-	for i := range 6 {
+	for i := range 4 {
 		guest, err := age.GenerateX25519Identity()
 		must(t, err)
 		_, err = h.Rotate(ctx, operator, nil)

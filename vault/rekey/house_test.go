@@ -48,7 +48,6 @@ type disk struct {
 	store.Store
 	left atomic.Int64 // commits that succeed yet; negative: all
 	full atomic.Bool
-	hold atomic.Pointer[chan struct{}] // updates of sealed outside wait for it
 }
 
 func (d *disk) Update(ctx context.Context, fn func(store.Tx) error) error {
@@ -143,7 +142,7 @@ func (h *house) runs() (stop func()) {
 // settle waits for the end of a rotation.
 func (h *house) settle() {
 	h.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
 		p, err := h.Progress(ctx)
 		must(h.t, err)
 		if !p.Running {

@@ -138,7 +138,8 @@ const (
 type work struct {
 	k     *Keeper
 	s     state
-	rows  []string
+	rows  []string // of the collection at hand
+	taken int      // rows, of all
 	bytes int
 	looks int
 }
@@ -182,9 +183,10 @@ func (w *work) collection(tx store.Tx, c store.Collection) (full bool, err error
 		stale, err := w.k.stale(c, raw, w.s.From)
 		if stale {
 			w.rows = append(w.rows, key)
+			w.taken++
 			w.bytes += len(raw)
 		}
-		full = len(w.rows) >= w.k.o.Rows || w.bytes >= stepBytes || w.looks >= stepLooks
+		full = w.taken >= w.k.o.Rows || w.bytes >= stepBytes || w.looks >= stepLooks
 		return !full, err
 	})
 	if err != nil {
