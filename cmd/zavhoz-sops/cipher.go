@@ -140,6 +140,9 @@ func (c *cipher) Encrypt(value any, _ []byte, path string) (string, error) {
 	if err != nil || len(plain) == 0 {
 		return "", err
 	}
+	if remark, ok := value.(sops.Comment); ok {
+		value = sops.Comment{Value: remark.Value} // as it was opened: where it stands is not encrypted
+	}
 	if before, ok := c.seen[seen{path, value}]; ok {
 		return before, nil
 	}

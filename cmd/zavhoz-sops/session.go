@@ -195,6 +195,11 @@ func (s *session) unseal(key secret.Secret) error {
 	if err != nil {
 		return wire.Fail{Code: wire.FailValue}
 	}
+	var behind []bool
+	eachComment(s.tree.Branches, func(c sops.Comment) sops.Comment {
+		behind = append(behind, c.Inline)
+		return c
+	})
 	computed, err := s.tree.Decrypt(key.Reveal(), c)
 	if err != nil {
 		s.tree = nil
@@ -206,8 +211,33 @@ func (s *session) unseal(key secret.Secret) error {
 		s.tree = nil
 		return wire.Fail{Code: wire.FailMAC}
 	}
+	eachComment(s.tree.Branches, func(c sops.Comment) sops.Comment {
+		c.Inline, behind = behind[0], behind[1:]
+		return c
+	})
 	s.cipher = c
 	return nil
+}
+
+// eachComment visits the comments of maps in order: SOPS forgets where it opens one that it stood behind a value.
+func eachComment(v any, fn func(sops.Comment) sops.Comment) {
+	switch v := v.(type) {
+	case sops.TreeBranches:
+		for _, b := range v {
+			eachComment(b, fn)
+		}
+	case sops.TreeBranch:
+		for i := range v {
+			if c, ok := v[i].Key.(sops.Comment); ok {
+				v[i].Key = fn(c)
+			}
+			eachComment(v[i].Value, fn)
+		}
+	case []any:
+		for _, i := range v {
+			eachComment(i, fn)
+		}
+	}
 }
 
 func (s *session) opened(body []byte) ([]byte, error) {
