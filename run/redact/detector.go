@@ -10,10 +10,10 @@ import (
 const Window = 12
 
 // Detector is an alarm, not a masker: it tells whether a captured output as a whole seems to hold a value that was disguised by simple
-// transforms (threat-model.md 3): split, folded, spaced, case changed, rot13, reversed, octal, hex or decimal codes, encoded twice. What it finds is
+// transforms (threat-model.md 3): split, folded, spaced, case changed, rot13, reversed, octal, hex or decimal codes, words of a dump, base 58, encoded twice. What it finds is
 // not masked but withheld. It knows no exact places, and it may err: Window letters and digits in a row that a value shares with ordinary text alarm.
 //
-// It does not see XOR, ciphers, compression or sums; nothing does.
+// It does not see XOR, ciphers, compression or sums; nothing does. Nor base 85, whose alphabets and alignments would cost more than all the rest.
 //
 // It is built for one captured output and is safe for concurrent use once built.
 type Detector struct {
@@ -82,6 +82,11 @@ func (d *Detector) look(text []byte, by []decoder, found map[int]bool) {
 	var again []decoder
 	if len(by) > len(twice) {
 		again = twice
+		for _, decode := range once {
+			for _, t := range decode(text) {
+				d.match(fold(t), found)
+			}
+		}
 	}
 	for _, decode := range by {
 		for _, t := range decode(text) {
@@ -132,6 +137,7 @@ type decoder func([]byte) [][]byte
 var (
 	decoders = []decoder{fromBase64, fromHex, dumps(16), dumps(8), dumps(10)}
 	twice    = []decoder{fromBase64, fromHex}
+	once     = []decoder{words, from58} // costly, and hence not of what was decoded before
 )
 
 // fromBase64 decodes all that is of the alphabet as one stream at each alignment, whatever stands between.
