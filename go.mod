@@ -3,6 +3,7 @@ module github.com/zavhoz/zavhoz
 go 1.26.8
 
 require (
+	c2sp.org/CCTV/age v0.0.0-20260829155415-4448f2097b2d
 	filippo.io/age v1.3.2
 	github.com/aymanbagabas/go-udiff v0.4.1
 	github.com/getsops/sops/v3 v3.13.3

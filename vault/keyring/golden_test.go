@@ -33,43 +33,62 @@ func counting() []byte {
 	return b
 }
 
-// The committed header unlocks to the fixed key, and is written again as the same bytes. The slot is age's and random, so it is kept; to
-// make the vector anew, remove the file.
+const goldenHeader2 = "../../testdata/formats/keyring_header2.golden"
+
+// golden reads a committed header.
+func golden(t *testing.T, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// The committed headers, of format 1 and 2, unlock to the fixed key, and are written again as the same bytes. The slots are age's and random, so they are kept; to
+// make the vector of the present format anew, remove the file.
 func TestGoldenHeader(t *testing.T) {
 	i, err := age.ParseX25519Identity(goldenIdentity)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(goldenHeader)
-	if os.IsNotExist(err) {
-		_, b, err = create(fixedRing(t), time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC), []age.Recipient{i.Recipient()})
+	if _, err := os.Stat(goldenHeader2); os.IsNotExist(err) {
+		at := time.Date(2026, 8, 1, 12, 0, 0, 0, time.UTC)
+		k, b, err := create(fixedRing(t), at, []age.Recipient{i.Recipient()})
 		if err == nil {
-			err = os.WriteFile(goldenHeader, b, 0o644)
+			word, _ := cheapWord(t, "correct horse")
+			b, _, err = k.AddSlot(b, word, "words", at)
 		}
-		t.Error("the golden header was missing and is written now: commit it")
+		if err == nil {
+			err = os.WriteFile(goldenHeader2, b, 0o644)
+		}
+		t.Errorf("the golden header was missing and is written now: commit it (%v)", err)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := Unlock(b, []age.Identity{i})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer k.Close()
 	fixed := fixedRing(t)
 	if _, err := fixed.Generate(); err != nil {
 		t.Fatal(err)
 	}
 	_, want := fixed.MAC(keys.Auth, "mac l", []byte("v"))
-	if k.MAC("l", []byte("v")) != want {
-		t.Error("it unlocks to another key")
-	}
-	h, err := parseHeader(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := h.seal(k.ring); err != nil || !bytes.Equal(again, b) {
-		t.Errorf("written again it is\n%s\nnot\n%s", again, b)
+	_, word := cheapWord(t, "correct horse")
+	for file, ids := range map[string][]age.Identity{goldenHeader: {i}, goldenHeader2: {i, word}} {
+		for _, id := range ids {
+			b := golden(t, file)
+			k, err := Unlock(b, []age.Identity{id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if k.MAC("l", []byte("v")) != want {
+				t.Errorf("%s: it unlocks to another key", file)
+			}
+			h, err := parseHeader(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := h.seal(k.ring); err != nil || !bytes.Equal(again, b) {
+				t.Errorf("%s: written again it is\n%s\nnot\n%s", file, again, b)
+			}
+			k.Close()
+		}
 	}
 }
 
