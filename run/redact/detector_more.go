@@ -1,7 +1,6 @@
 package redact
 
 import (
-	"bytes"
 	"math/big"
 	"slices"
 )
