@@ -69,6 +69,9 @@ func (s *Server) backupFor(r *http.Request) (to, left []string, err error) {
 	case len(in.To) == 0:
 		return own, left, nil
 	}
+	if _, err := backup.Parse(in.To); err != nil {
+		return nil, nil, err
+	}
 	known := map[string]bool{}
 	for _, t := range own {
 		known[t] = true

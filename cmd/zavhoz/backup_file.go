@@ -58,7 +58,7 @@ func free(name string, force bool) error {
 	case err != nil:
 		return cannotWrite(err)
 	case !force:
-		return fault.New(fault.AlreadyInitialized, "there is a file of that name already; nothing was changed", "name another, or give --force to replace it")
+		return fault.New(fault.NameTaken, "there is a file of that name already; nothing was changed", "name another, or give --force to replace it")
 	case !st.Mode().IsRegular():
 		return fault.New(fault.InvalidArgument, "what has that name is not a file", "name another")
 	}

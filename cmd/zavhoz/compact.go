@@ -35,7 +35,7 @@ there: purged versions lie in it, sealed, until then. The new file holds none of
 held for as long as it likes, as may backups and snapshots: what must be unreadable needs another value, not another file.
 
 No daemon may hold the vault: stop it first.`,
-		Example: "  zavhoz stop && zavhoz compact",
+		Example: "  zavhoz compact",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, err := a.compact(cmd.Context(), passphrase)
 			if err != nil {
@@ -99,7 +99,7 @@ func (a *app) compactInto(ctx context.Context, src *bolt.Store, fresh string, ke
 		Event:   audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultCompact, Outcome: audit.Allowed},
 		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, passphrase) },
 	})
-	return rep, errors.Join(err, dst.Close())
+	return rep, written(errors.Join(err, dst.Close()), "the old file is as it was")
 }
 
 // swap puts the new file into the place of the old one.

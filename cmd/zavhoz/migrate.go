@@ -35,7 +35,7 @@ func newMigrate(a *app) *cobra.Command {
 		Long: `Copy the whole vault from one store into another, empty one. A store is bolt:PATH. No daemon may hold either: stop it first. Everything is counted, authenticated and
 opened on both sides; only then the target becomes a vault. A copy that was broken off opens nowhere, and the same command starts it over. The source is only read; with
 --mark-moved it refuses to open afterwards, so that nobody goes on writing there.`,
-		Example: `  zavhoz stop && zavhoz migrate --to bolt:/srv/vault.db
+		Example: `  zavhoz migrate --to bolt:/srv/vault.db
   zavhoz migrate --from bolt:/old/vault.db --to bolt:/new/vault.db --identity /old/identity.txt --mark-moved`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rep, err := a.migrate(cmd.Context(), o)
@@ -153,7 +153,7 @@ func (a *app) copyVault(ctx context.Context, src *bolt.Store, to string, keys id
 		if made {
 			_ = os.Remove(to) // half a copy is of no use to anybody
 		}
-		return rep, fault.Of(err)
+		return rep, written(err, "the source is as it was")
 	}
 	if o.moved {
 		err = migrate.Leave(ctx, src, ring, event, time.Now())

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"filippo.io/age"
 
@@ -89,4 +90,13 @@ func (a *app) present(ctx context.Context, v *vault.Vault, from string) error {
 		}
 		a.hint("That is not it.")
 	}
+}
+
+// written says of a failure that has no words of its own what it is: a vault that is being written met a disk that takes no more. left says what is there now.
+func written(err error, left string) error {
+	var f *fault.Error
+	if err == nil || errors.As(err, &f) {
+		return err
+	}
+	return fault.New(fault.Internal, "the vault cannot be written there: the disk is full, or fails", "free some space, or choose another place; "+left).Because(err)
 }

@@ -32,6 +32,8 @@ type restored struct {
 	Identity string `json:"identity,omitempty"` // the file that was copied into the home
 }
 
+const nothingMade = "nothing was made"
+
 // restoreOptions are restore's flags.
 type restoreOptions struct {
 	to         string
@@ -172,7 +174,7 @@ func (a *app) makeRestored(ctx context.Context, out restored, dir home.Dir, b *b
 	err := home.Restore(ctx, home.RestoreOptions{Dir: dir, Config: b.Config, Identity: out.Identity, MakeVault: func(ctx context.Context, path string) error {
 		st, err := bolt.Create(ctx, bolt.Options{Path: path})
 		if err != nil {
-			return vault.StoreFault(err)
+			return written(vault.StoreFault(err), nothingMade)
 		}
 		defer st.Close()
 		done := a.working("Restoring")
@@ -183,7 +185,7 @@ func (a *app) makeRestored(ctx context.Context, out restored, dir home.Dir, b *b
 			Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.passphrase) },
 		})
 		out.Counts = rep.Counts
-		return err
+		return written(err, nothingMade)
 	}})
 	if err == nil {
 		out.Home = dir.Path()
