@@ -59,6 +59,7 @@ type Store struct {
 	closed  bool
 	running sync.WaitGroup // Views, Updates, backups
 
+	snaps  snapshots
 	writes *writer
 	subs   subscribers
 
@@ -165,7 +166,7 @@ func start(f *os.File, opts Options, ready func(*Store) error) (s *Store, err er
 		}
 		return nil, err
 	}
-	s.writes = startWriter(s)
+	s.writes = newWriter()
 	return s, nil
 }
 
@@ -245,7 +246,7 @@ func (s *Store) Close() error {
 
 	s.subs.close()
 	s.running.Wait()
-	s.writes.stop()
+	s.retire()
 	defer s.unmap()
 	if s.dead.Load() != nil {
 		return s.file.Close() // bbolt may be locked for good; its mapping stays until the process ends

@@ -57,10 +57,19 @@ func (s *Store) sizeHolds() error {
 
 // commit writes changes to the file and makes them durable. On an error nothing of them is there; on any error but store.ErrFull the
 // store takes no more writes, for what the disk did is then not known.
-func (s *Store) commit(btx *bbolt.Tx, r *reader, changes []change) error {
+func (s *Store) commit(changes []change) error {
+	if err := s.sizeHolds(); err != nil {
+		return err
+	}
+	s.retire()
+	defer s.resume()
+	btx, err := s.begin(true)
+	if err != nil {
+		return err
+	}
 	before, err := s.saveHead()
 	if err == nil {
-		err = s.apply(btx, r, changes)
+		err = s.apply(btx, changes)
 	}
 	if err != nil {
 		s.refuseWrites(err)
@@ -172,9 +181,14 @@ func commitError(err error) error {
 }
 
 // apply hands changes to bbolt, after every page that it will read for them has been held to the format.
-func (s *Store) apply(btx *bbolt.Tx, r *reader, changes []change) (err error) {
+func (s *Store) apply(btx *bbolt.Tx, changes []change) (err error) {
 	defer s.catch(&err, debug.SetPanicOnFault(true))
-	v := verifier{r: r, passed: map[uint64]bool{}}
+	im, at := imageOf(btx)
+	root, err := rootTree(&im, at)
+	if err != nil {
+		return err
+	}
+	v := verifier{r: &reader{s: s, im: &im, root: root}, passed: map[uint64]bool{}}
 	for _, ch := range changes {
 		exists, err := v.path(ch)
 		if err != nil {

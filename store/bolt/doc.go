@@ -18,10 +18,12 @@
 // it names an older copy of that page or a part of the tree. Records carry a MAC and collections a keyed count and digest
 // (vault/record); those find it. A whole older file put in place of this one is found by neither.
 //
-// Writes: one goroutine owns the write side. Updates that arrive while a commit is being made durable go together into the next
-// one, without a timer. Each function runs once, in that goroutine, against an overlay of buffered writes; one that fails takes
-// back its own writes and nobody else's. A panic in fn is raised again in the goroutine that called Update. fn must not call Update
-// or Close on the same store: it would wait for itself. A View should not wait for an Update either.
+// Writes: functions run one at a time, each once, in the goroutine that called Update, against an overlay of buffered writes; one that fails takes
+// back its own writes and nobody else's. Updates that arrive while a commit is being made durable run meanwhile, over the overlay of that
+// commit's batch, and go together into the next one, without a timer (writer.go). If the commit fails, they fail with it: what they read never was.
+// fn must not call Update, View or Close on the same store: it would wait for itself. A View should not wait for an Update either.
+//
+// Reads: between two commits all readers share one read transaction of bbolt (snapshot.go).
 //
 // One gap is known: bbolt's Open walks the file once more, in a goroutine that we cannot guard. A file that is cut in the milliseconds
 // between our check and the end of that walk ends the process.

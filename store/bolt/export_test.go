@@ -123,5 +123,5 @@ func LocksKnown(s *Store) bool { return s.locksKnown }
 // LastTx gives the number of the newest durable transaction.
 func LastTx(s *Store) uint64 { return s.lastTx.Load() }
 
-// Waiting tells how many calls wait in the queue.
-func Waiting(s *Store) int { return len(s.writes.queue) }
+// Waiting tells how many calls wait for their turn.
+func Waiting(s *Store) int { return int(s.writes.waiting.Load()) }

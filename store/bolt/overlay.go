@@ -42,8 +42,10 @@ type layer struct {
 	scans   int      // running; writes are refused meanwhile
 }
 
-// overlay holds the buffered writes of a batch over the file, and how to take back those of the member that runs.
+// overlay holds the buffered writes of a batch over the file, and how to take back those of the member that runs. Between the two lies the overlay of the
+// batch before, until that is durable.
 type overlay struct {
+	base   *overlay
 	layers map[store.Collection]*layer
 	undo   []undo
 	bytes  int
@@ -58,8 +60,12 @@ type undo struct {
 func newOverlay() *overlay { return &overlay{layers: map[store.Collection]*layer{}} }
 
 func (o *overlay) get(c store.Collection, key string) entry {
-	if l := o.layers[c]; l != nil {
-		return l.entries[key]
+	for ; o != nil; o = o.base {
+		if l := o.layers[c]; l != nil {
+			if e := l.entries[key]; e.fate != unchanged {
+				return e
+			}
+		}
 	}
 	return entry{}
 }
@@ -114,7 +120,29 @@ func (l *layer) keys() []string {
 	return l.sorted
 }
 
-// window gives the keys that a scan may meet, in the scan's order.
+// window gives the keys of c that a scan may meet, in the scan's order.
+func (o *overlay) window(c store.Collection, prefix, from string, up bool) (keys []string) {
+	for ; o != nil; o = o.base {
+		l := o.layers[c]
+		if l == nil {
+			continue
+		}
+		more := l.window(prefix, from, up)
+		if len(keys) == 0 {
+			keys = more
+			continue
+		}
+		keys = slices.Concat(keys, more)
+		slices.Sort(keys)
+		keys = slices.Compact(keys)
+		if !up {
+			slices.Reverse(keys)
+		}
+	}
+	return keys
+}
+
+// window gives the layer's own.
 func (l *layer) window(prefix, from string, up bool) []string {
 	keys := l.keys()
 	lo := sort.SearchStrings(keys, prefix)

@@ -152,7 +152,7 @@ func (t *tx) scan(c store.Collection, w *rows, fn func(string, []byte) (bool, er
 		}
 		l.scans++
 		defer func() { l.scans-- }()
-		m := &merge{base: w.next, layer: l, keys: l.window(w.prefix, w.from, w.up), up: w.up}
+		m := &merge{base: w.next, ov: t.ov, c: c, keys: t.ov.window(c, w.prefix, w.from, w.up), up: w.up}
 		next = m.next
 	}
 	for n := 1; ; n++ {
@@ -175,10 +175,11 @@ func (t *tx) scan(c store.Collection, w *rows, fn func(string, []byte) (bool, er
 
 // merge lays the overlay's keys over the file's rows, in the scan's order.
 type merge struct {
-	base  func() (string, []byte, bool, error)
-	layer *layer
-	keys  []string
-	up    bool
+	base func() (string, []byte, bool, error)
+	ov   *overlay
+	c    store.Collection
+	keys []string
+	up   bool
 
 	k    string // the row read ahead
 	v    []byte
@@ -200,7 +201,7 @@ func (m *merge) next() (string, []byte, bool, error) {
 			return m.k, m.v, m.ok, nil
 		}
 		key := m.keys[0]
-		e := m.layer.entries[key]
+		e := m.ov.get(m.c, key)
 		m.keys = m.keys[1:]
 		if e.fate == unchanged {
 			continue

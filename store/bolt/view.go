@@ -6,8 +6,6 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/zavhoz/zavhoz/store"
 )
 
@@ -20,18 +18,16 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
-	btx, err := s.begin(false)
+	snap, err := s.acquire()
 	if err != nil {
 		return err
 	}
-	defer s.end(btx)
+	defer s.release(snap)
 	v := &struct { // in one piece: half of a short View's time would be allocations
 		tx
 		reader
 	}{}
-	if err := v.reader.start(s, btx); err != nil {
-		return err
-	}
+	v.reader.start(s, snap)
 	v.tx.ctx, v.tx.r = ctx, &v.reader
 	defer v.tx.finish()
 	return fn(&v.tx)
@@ -40,7 +36,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 // reader reads one moment of the file, guarded. Everything it gives is a copy.
 type reader struct {
 	s    *Store
-	im   image
+	im   *image
 	root tree
 	last struct { // the collection used last: most transactions stay in one
 		name string
@@ -49,20 +45,8 @@ type reader struct {
 	}
 }
 
-func (s *Store) reader(btx *bbolt.Tx) (*reader, error) {
-	r := &reader{}
-	return r, r.start(s, btx)
-}
-
-// start makes r read what btx sees.
-func (r *reader) start(s *Store, btx *bbolt.Tx) (err error) {
-	r.s = s
-	defer s.catch(&err, debug.SetPanicOnFault(true))
-	var root uint64
-	r.im, root = imageOf(btx)
-	r.root, err = rootTree(&r.im, root)
-	return err
-}
+// start makes r read what a snapshot holds.
+func (r *reader) start(s *Store, snap *snapshot) { r.s, r.im, r.root = s, &snap.im, snap.root }
 
 // collection runs guarded.
 func (r *reader) collection(c store.Collection) (tree, bool, error) {

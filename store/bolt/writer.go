@@ -6,59 +6,73 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/zavhoz/zavhoz/store"
 )
 
-// Bounds of the write side. A caller that finds the queue full waits, with its context.
+// Bounds of a batch. A caller that finds it full waits for the next, with its context.
 const (
-	queueLen   = 256
 	batchCalls = 256
 	batchBytes = 32 << 20 // of keys and values; the call that crosses it is the batch's last
 )
 
-// The life of a call: it waits, then either runs or was given up by its caller.
+// turn is a mutex that is given in the order in which it was asked for, and that a context can give up asking for.
+type turn chan struct{}
+
+func (t turn) wait(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) take() { t <- struct{}{} }
+
+func (t turn) give() { <-t }
+
+// writer is the write side. Each function runs in the goroutine that called Update, one at a time, against the overlay of the batch that is open.
+// The first call that goes well leads the batch: it waits until the batch before is durable, takes along whoever waits by then, and commits. Meanwhile the
+// functions of the next batch run, over this one's overlay.
+type writer struct {
+	run     turn // held while a function runs, and while a batch is closed
+	commit  turn // held while a batch is made durable
+	waiting atomic.Int32
+
+	open *batch                // under run
+	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
+}
+
+func newWriter() *writer { return &writer{run: make(turn, 1), commit: make(turn, 1)} }
+
+// What a call is in its batch.
+type membership int
+
 const (
-	waiting int32 = iota
-	running
-	givenUp
+	alone   membership = iota // it failed before any other: there is no batch
+	leads                     // commits for all
+	follows                   // is told
 )
 
-// call is one Update.
-type call struct {
-	ctx   context.Context
-	fn    func(store.Tx) error
-	state atomic.Int32
-	done  chan struct{}
-
+// batch is the set of calls that one commit makes durable.
+type batch struct {
+	s      *Store
+	before *batch // was not durable yet when this one began: what it wrote lies below this overlay
+	ov     *overlay
+	calls  int
+	led    bool
+	closed chan struct{} // takes no more calls
+	done   chan struct{} // durable, or given up with err
 	err    error
-	panics any  // what fn panicked with
-	exits  bool // fn called runtime.Goexit (a test's FailNow)
 }
 
-// writer is the goroutine that owns the write side, and its queue.
-type writer struct {
-	s       *Store
-	queue   chan *call
-	quit    chan struct{}
-	stopped chan struct{}
-}
-
-func startWriter(s *Store) *writer {
-	w := &writer{s: s, queue: make(chan *call, queueLen), quit: make(chan struct{}), stopped: make(chan struct{})}
-	go w.loop(nil)
-	return w
-}
-
-// stop ends the goroutine; no call may be in flight.
-func (w *writer) stop() {
-	close(w.quit)
-	<-w.stopped
-}
-
-// Update runs fn in the writer's goroutine and returns when what it wrote is durable. A context that ends before fn started gives its
-// error, and fn does not run; later it no longer counts.
+// Update runs fn and returns when what it wrote is durable. A context that ends before fn started gives its error, and fn does not run; later it no longer
+// counts.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if s.opts.ReadOnly {
 		return store.ErrReadOnly
@@ -70,160 +84,135 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
-	c := &call{ctx: ctx, fn: fn, done: make(chan struct{})}
-	select {
-	case s.writes.queue <- c:
-	case <-ctx.Done():
-		return ctx.Err()
+	b, err := s.join(ctx)
+	if err != nil {
+		return err
 	}
-	select {
-	case <-c.done:
-	case <-ctx.Done():
-		if c.state.CompareAndSwap(waiting, givenUp) {
-			return ctx.Err()
-		}
-		<-c.done
-	}
+	before := b.before
+	member, err := b.call(ctx, fn)
 	switch {
-	case c.panics != nil:
-		panic(c.panics)
-	case c.exits:
-		runtime.Goexit()
+	case member == leads:
+		b.lead()
+	case member == follows:
+		<-b.done
+	case before != nil:
+		<-before.done // err may tell of what that batch wrote
 	}
-	return c.err
+	if err == nil {
+		err = b.err
+	}
+	return err
 }
 
-// loop takes batches until stop. When fn ends the goroutine under it, a new one goes on with the batch.
-func (w *writer) loop(b *batch) {
-	over := false
-	defer func() {
-		if !over {
-			go w.loop(b)
-			return
-		}
-		close(w.stopped)
-	}()
+// join waits for its turn and gives the open batch. It is the caller's turn to run then.
+func (s *Store) join(ctx context.Context) (*batch, error) {
+	w := s.writes
+	w.waiting.Add(1)
+	defer w.waiting.Add(-1)
 	for {
+		if err := w.run.wait(ctx); err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			w.run.give()
+			return nil, err
+		}
+		b := w.open
 		if b == nil {
-			select {
-			case <-w.quit:
-				over = true
-				return
-			case c := <-w.queue:
-				b = &batch{s: w.s, next: c}
+			b = &batch{s: s, before: w.last.Load(), ov: newOverlay(), closed: make(chan struct{}), done: make(chan struct{})}
+			if b.before != nil {
+				b.ov.base = b.before.ov
 			}
+			w.open = b
 		}
-		b.fill(w.queue)
-		b.finish()
-		b = nil
-		runtime.Gosched() // the callers just told may queue up again: fuller batches
-	}
-}
-
-// batch is the set of calls that one commit makes durable.
-type batch struct {
-	s     *Store
-	next  *call // taken from the queue, not yet run
-	calls []*call
-	btx   *bbolt.Tx
-	r     *reader
-	ov    *overlay
-	err   error // ends every call of the batch
-}
-
-// fill runs calls until the queue is empty or the batch is full.
-func (b *batch) fill(queue <-chan *call) {
-	for {
-		if c := b.next; c != nil {
-			b.next = nil
-			b.calls = append(b.calls, c)
-			b.run(c)
+		if b.calls < batchCalls && b.ov.bytes < batchBytes {
+			return b, nil
 		}
-		if len(b.calls) >= batchCalls || b.ov != nil && b.ov.bytes >= batchBytes {
-			return
-		}
+		w.run.give()
 		select {
-		case b.next = <-queue:
-		default:
-			return
+		case <-b.closed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
 
-// run runs one call's function against the overlay.
-func (b *batch) run(c *call) {
-	if !c.state.CompareAndSwap(waiting, running) {
-		return
-	}
-	if c.err = c.ctx.Err(); c.err != nil {
-		return
-	}
-	if !b.open() {
-		return
-	}
-	t := &tx{ctx: c.ctx, r: b.r, ov: b.ov}
-	normal := false
+// call runs fn against the overlay and lets the next call have its turn. What fn panics with, and the end of its goroutine, pass through.
+func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership, err error) {
+	t := &struct {
+		tx
+		reader
+	}{}
+	kept := false
 	defer func() {
-		t.finish()
-		if normal && c.err == nil {
-			b.ov.keep()
-			return
+		t.tx.finish()
+		if b.led {
+			m = follows
 		}
-		b.ov.rollback()
-		if !normal {
-			c.panics = recover()
-			c.exits = c.panics == nil
+		switch {
+		case !kept:
+			b.ov.rollback()
+			if !b.led {
+				b.s.writes.open = nil // nobody is in it
+			}
+		case !b.led:
+			m, b.led = leads, true
 		}
+		b.s.writes.run.give()
 	}()
-	c.err = c.fn(t)
-	normal = true
+	if d := b.s.broken.Load(); d != nil {
+		return alone, d.err
+	}
+	snap, err := b.s.acquire()
+	if err != nil {
+		return alone, err
+	}
+	defer b.s.release(snap)
+	t.reader.start(b.s, snap)
+	t.tx.ctx, t.tx.r, t.tx.ov = ctx, &t.reader, b.ov
+	if err := fn(&t.tx); err != nil {
+		return alone, err
+	}
+	b.ov.keep()
+	b.calls++
+	kept = true
+	return alone, nil
 }
 
-// open begins the batch's transaction once there is a call to run.
-func (b *batch) open() bool {
-	if b.err == nil && b.s.broken.Load() != nil {
-		b.err = b.s.broken.Load().err
-	}
-	if b.err != nil || b.btx != nil {
-		return b.err == nil
-	}
-	if b.err = b.s.sizeHolds(); b.err != nil {
-		return false
-	}
-	if b.btx, b.err = b.s.begin(true); b.err != nil {
-		return false
-	}
-	b.ov = newOverlay()
-	b.r, b.err = b.s.reader(b.btx)
-	return b.err == nil
+// lead closes the batch when its turn has come, commits it, and tells every caller.
+func (b *batch) lead() {
+	w := b.s.writes
+	w.commit.take()
+	runtime.Gosched()
+	w.run.take() // behind all who wait already: they come along
+	w.open = nil
+	w.last.Store(b)
+	b.ov.base = nil // durable by now, or b is given up
+	close(b.closed)
+	w.run.give()
+	b.finish()
+	w.last.CompareAndSwap(b, nil)
+	close(b.done)
+	w.commit.give()
 }
 
-// finish commits and tells every caller.
 func (b *batch) finish() {
-	if b.btx != nil {
-		b.commit()
+	if b.before != nil {
+		b.err = b.before.err // what this batch read never was
+		b.before = nil
 	}
-	for _, c := range b.calls {
-		if b.err != nil && c.err == nil {
-			c.err = b.err
-		}
-		close(c.done)
-	}
-}
-
-func (b *batch) commit() {
-	if damage := b.s.broken.Load(); b.err == nil && damage != nil {
+	damage := b.s.broken.Load()
+	if b.err == nil && damage != nil {
 		b.err = damage.err // a read of this batch, or of a View beside it, met damage
 	}
-	var changes []change
-	if b.err == nil {
-		changes, b.err = b.ov.changes()
-	}
-	if b.err != nil || len(changes) == 0 {
-		b.s.end(b.btx)
+	if b.err != nil {
 		return
 	}
-	if err := b.s.commit(b.btx, b.r, changes); err != nil {
+	changes, err := b.ov.changes()
+	if err == nil && len(changes) > 0 {
+		err = b.s.commit(changes)
+	}
+	if err != nil {
 		b.err = fmt.Errorf("bolt: commit: %w", err)
 		return
 	}
