@@ -1,9 +1,11 @@
 package sandbox_test
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +125,22 @@ func TestAttack09_NoDatagrams(t *testing.T) {
 		}
 		if out, _ := shell(t, b, "getent hosts example.org || echo no name", nil); out != "no name\n" {
 			t.Errorf("a name was resolved: %q", out)
+		}
+	})
+}
+
+// At basic the addresses of the machine's connections are seen, as docs/sandbox.md says: Landlock cannot take a folder out of /proc.
+func TestAttack08_WhatIsSeenOfOthersConnections(t *testing.T) {
+	at(t, func(t *testing.T, b *sandbox.Box) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		out, _ := shell(t, b, "cat /proc/net/tcp /proc/self/net/tcp /proc/1/net/tcp 2>&1", nil)
+		seen := strings.Contains(out, fmt.Sprintf(" 0100007F:%04X ", l.Addr().(*net.TCPAddr).Port))
+		if seen == b.Named() {
+			t.Errorf("seen: %v\n%s", seen, out)
 		}
 	})
 }

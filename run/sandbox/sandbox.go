@@ -19,8 +19,9 @@
 // nested namespaces (31), set-user-id (32), descendants that stay (33), a binary or a folder swapped after the check (51).
 //
 // Limits: where a run shares its user with the agent's own shell, that shell reads the run's environment (20): runs get stand-ins, and vaulted closes
-// it. At basic System V shared memory is shared, other processes' numbers and command lines are seen, and a root daemon's run can be given
-// only folders that everybody may read. A socket in a working directory can be spoken to at sealed. A kernel exploit ends all promises (52).
+// it. At basic System V shared memory is shared, other processes' numbers and command lines and the addresses of the machine's connections
+// (/proc/net) are seen, and a root daemon's run can be given only folders that everybody may read. What overlays hold is measured, not bounded by the kernel: a run is
+// over its bound for as long as that takes. A socket in a working directory can be spoken to at sealed. A kernel exploit ends all promises (52).
 package sandbox
 
 import (
