@@ -128,9 +128,10 @@ func TestAttack49_AJumpIsNoOtherTunnel(t *testing.T) {
 	defer l.Close()
 	other := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 	_, errs, code := y.client(t, "", "ssh", "-W", "127.0.0.1:"+other, "prod_vps_1")
-	if code == 0 || !strings.Contains(errs, "a jump goes to port 22, or to that of another server of this run") || !y.denied("direct-tcpip") {
+	if code == 0 || !strings.Contains(errs, "a jump goes to port 22, or to that of another server of this run") {
 		t.Errorf("%d %q", code, errs)
 	}
+	y.await(t, func() bool { return y.denied("direct-tcpip") }) // recorded beside the answer, not before it
 	client := dial(t, y.bed)
 	type want struct {
 		Host string
@@ -154,9 +155,10 @@ func TestAttack49_AJumpIsNoOtherTunnel(t *testing.T) {
 	}
 
 	bound := newYard(t, bedOptions{exec: func(string) error { return nil }})
-	if _, errs, code := bound.client(t, "", "ssh", "prod_vps_1+jump_0", "true"); code == 0 || !strings.Contains(errs, "as this server takes certain commands only") || !bound.denied("direct-tcpip") {
+	if _, errs, code := bound.client(t, "", "ssh", "prod_vps_1+jump_0", "true"); code == 0 || !strings.Contains(errs, "as this server takes certain commands only") {
 		t.Errorf("with patterns: %d %q", code, errs)
 	}
+	bound.await(t, func() bool { return bound.denied("direct-tcpip") })
 }
 
 // Where the server in between does not get there, or lets nobody through, the client hears which; an address that the run does not know is in no word of it.
