@@ -12,6 +12,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -104,7 +105,7 @@ func (a *app) examineFiles(f *findings) bool {
 	if !f.add("home", dir.Path(), err) {
 		return false
 	}
-	_, err = home.LoadIdentities(dir.Identity())
+	_, err = home.LoadIdentitiesWith(dir.Identity(), keyring.IdentityOptions{Plugins: plugins{ctx: context.Background()}})
 	if !f.add("identity", "readable by you alone", err) {
 		return false
 	}
@@ -132,6 +133,7 @@ func (a *app) examineDaemon(ctx context.Context, f *findings) *api.Status {
 	f.add("audit chain", fmt.Sprintf("%d records hold", rep.Records), err)
 	f.add("presence", presenceLine(s.Presence), nil)
 	f.Checks[len(f.Checks)-1].Warning = !s.Presence
+	a.examineKeys(ctx, f)
 	a.examinePolicies(ctx, f)
 	var syncErr error
 	if s.Sync.Failing {

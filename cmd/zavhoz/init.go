@@ -20,14 +20,22 @@ type made struct {
 	Recipient string `json:"recipient"` // the age recipient of the new identity
 	VaultID   string `json:"vault_id"`
 	Presence  bool   `json:"presence"`
+
+	Recovery         string `json:"recovery_recipient,omitempty"` // of the second slot, where one was made
+	RecoveryFile     string `json:"recovery_file,omitempty"`
+	RecoveryIdentity string `json:"recovery_identity,omitempty"` // with --recovery print: told this once
 }
 
 func newInit(a *app) *cobra.Command {
-	return &cobra.Command{
+	var how string
+	c := &cobra.Command{
 		Use: "init", Short: "Make the home folder, the identity and the vault", Args: cobra.NoArgs,
 		Long: `Make the home folder ($ZAVHOZ_HOME, or the platform's data folder), an age identity, the vault, a commented configuration and the agent "local".
-A second init refuses and changes nothing. On a terminal it asks for an operator passphrase; without one it asks nothing.`,
-		Example: "  zavhoz init\n  ZAVHOZ_HOME=/srv/zavhoz zavhoz init --json",
+A second init refuses and changes nothing. On a terminal it asks for an operator passphrase, and whether to make a recovery identity; without one it asks nothing.
+
+--recovery makes a second slot, for the day on which identity.txt is lost: for a recipient of yours, for a fresh identity that is written to file:PATH, or for
+one that is printed, once. The vault keeps the recipient only.`,
+		Example: "  zavhoz init\n  zavhoz init --recovery file:recovery.txt\n  ZAVHOZ_HOME=/srv/zavhoz zavhoz init --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := a.dir()
 			if err != nil {
@@ -44,24 +52,38 @@ A second init refuses and changes nothing. On a terminal it asks for an operator
 				}
 			}
 			defer pass.Wipe()
-			m, err := makeHome(cmd.Context(), dir, pass)
+			var second recovery
+			switch {
+			case how != "":
+				second, err = a.recoveryFor(cmd.Context(), how)
+			case a.person():
+				second, err = a.offerRecovery(cmd.Context())
+			}
 			if err != nil {
+				return err
+			}
+			m, err := makeHome(cmd.Context(), dir, pass, second)
+			if err != nil {
+				second.undo()
 				return err
 			}
 			return a.show(m, func(w io.Writer) {
 				fmt.Fprintf(w, "Made %s\n", m.Home)
 				fmt.Fprintf(w, "Its key is identity.txt there: whoever reads that file and vault.db reads every secret. Keep a copy of identity.txt in a safe place.\n")
+				m.tellRecovery(w)
 				fmt.Fprintln(w, presenceLine(m.Presence))
 				fmt.Fprintln(w, "\nNext: zavhoz resource add api_key openai_main --set service=openai")
 			})
 		},
 	}
+	c.Flags().StringVar(&how, "recovery", "", "a second slot: RECIPIENT (age1…, ssh-…, @FILE), file:PATH, or print")
+	return c
 }
 
 // makeHome makes everything, or leaves nothing behind.
-func makeHome(ctx context.Context, dir home.Dir, pass secret.Secret) (made, error) {
-	m := made{Home: dir.Path(), Presence: !pass.IsZero()}
-	out, err := home.Init(ctx, home.InitOptions{Dir: dir, MakeVault: func(ctx context.Context, file string, k *keyring.Keyring, header []byte) error {
+func makeHome(ctx context.Context, dir home.Dir, pass secret.Secret, second recovery) (made, error) {
+	m := made{Home: dir.Path(), Presence: !pass.IsZero(), RecoveryFile: second.file, RecoveryIdentity: second.text, Recovery: second.recipient()}
+	out, err := home.Init(ctx, home.InitOptions{Dir: dir, Extra: second.extra(), MakeVault: func(ctx context.Context, file string, k *keyring.Keyring, header []byte) error {
 		m.VaultID = k.VaultID()
 		return makeVault(ctx, file, k, header, pass)
 	}})

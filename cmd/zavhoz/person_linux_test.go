@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,12 +28,25 @@ func TestInitAsksForAPassphraseTwice(t *testing.T) {
 	tm.types(phrase)
 	tm.expect("The same again: ")
 	tm.types(phrase)
+	tm.expect("Make one, and show it? [y/N] ")
+	tm.types("y")
+	identity := strings.Fields(tm.expect("With it and vault.db"))
 	tm.expect("operator passphrase: set")
 	tm.expect("> ")
 	tm.never(phrase)
 	if !p.status().Presence {
 		t.Fatal("init set no passphrase")
 	}
+	i := slices.IndexFunc(identity, func(w string) bool { return strings.HasPrefix(w, "AGE-SECRET-KEY-1") })
+	if i < 0 {
+		t.Fatalf("no recovery identity is shown: %q", identity)
+	}
+	found := p.write("recovery.txt", identity[i]+"\n")
+	tm.types("zavhoz key check " + found)
+	tm.expect("Operator passphrase: ")
+	tm.types(phrase)
+	tm.expect("by the slot recovery")
+	tm.expect("> ")
 	// a second init refuses before it asks
 	if shown, code := tm.do("zavhoz init"); code != 4 || strings.Contains(shown, "passphrase") {
 		t.Fatalf("exit %d: %s", code, shown)
@@ -44,6 +58,8 @@ func TestInitWithAnEmptyPassphrase(t *testing.T) {
 	tm := p.sit()
 	tm.types("zavhoz init")
 	tm.expect("Operator passphrase (empty for none): ")
+	tm.types("")
+	tm.expect("Make one, and show it? [y/N] ")
 	tm.types("")
 	tm.expect("operator passphrase: none")
 	if p.status().Presence {

@@ -23,6 +23,13 @@ type InitOptions struct {
 	// MakeVault makes the vault's file at path, stores header in it and closes it. It must not keep k.
 	MakeVault func(ctx context.Context, path string, k *keyring.Keyring, header []byte) error
 	Clock     func() time.Time // default time.Now
+	Extra     []Extra          // recipients besides the identity that Init makes
+}
+
+// Extra is one more recipient of a new vault.
+type Extra struct {
+	Recipient age.Recipient
+	Label     string
 }
 
 // Made says what Init made.
@@ -71,6 +78,11 @@ func (o InitOptions) build(ctx context.Context, tmp string) (Made, error) {
 		return Made{}, err
 	}
 	defer k.Close()
+	for _, x := range o.Extra {
+		if header, _, err = k.AddSlot(header, x.Recipient, x.Label, o.Clock()); err != nil {
+			return Made{}, err
+		}
+	}
 	text := identityText(identity, o.Clock())
 	defer clear(text)
 	if err := writeNew(at.Identity(), text); err != nil {

@@ -103,6 +103,9 @@ func (k *Keeper) load(ctx context.Context) (s state, running bool, err error) {
 		if running = len(o.Older) > 0; err != nil || !running {
 			return err
 		}
+		if k.o.Keyring.Closed() {
+			return fault.New(fault.VaultLocked, "the vault is locked", "unlock it with `zavhoz unlock`; the rotation goes on then")
+		}
 		s, err = k.states.Get(tx, stateKey)
 		if errors.Is(err, store.ErrNotFound) || err == nil && s.To != o.Current.ID {
 			s, err = state{Format: 1, From: o.Older[0].ID, To: o.Current.ID, BegunAt: o.Current.CreatedAt, Pass: 1}, nil

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// examineKeys tells how many slots there are, what weakens them, and whether a rotation waits.
+func (a *app) examineKeys(ctx context.Context, f *findings) {
+	k, err := a.keys(ctx)
+	if !f.add("keys", count(len(k.Slots), "slot")+" open the vault", err) {
+		return
+	}
+	c := &f.Checks[len(f.Checks)-1]
+	if len(k.Warnings) > 0 {
+		c.Warning, c.Note, c.Next = true, c.Note+"; "+strings.Join(k.Warnings, "; "), "`zavhoz key list` shows them; add one with `zavhoz key add`"
+	}
+	switch r := k.Rotation; {
+	case r == nil:
+	case r.Code != "":
+		f.add("rotation", "", fault.New(fault.Code(r.Code), "the rotation of the data key does not get on: "+r.Message, r.Next))
+	default:
+		f.add("rotation", fmt.Sprintf("of the data key, under way: %s", rotationLine(*r)), nil)
+	}
+}
