@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/getsops/sops/v3"
-	"github.com/getsops/sops/v3/config"
-	storeyaml "github.com/getsops/sops/v3/stores/yaml"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/zavhoz/zavhoz/vault/sops/wire"
@@ -211,8 +209,4 @@ func indentOf(doc *yaml.Node) int {
 		}
 	}
 	return 0
-}
-
-func emitYAML(t sops.Tree, indent int) ([]byte, error) {
-	return storeyaml.NewStore(&config.YAMLStoreConfig{Indent: max(indent, 0)}).EmitEncryptedFile(t)
 }
