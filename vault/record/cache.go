@@ -16,7 +16,7 @@ const (
 // notice of changes and is right in every transaction.
 type cache[T any] struct {
 	mu    sync.RWMutex
-	rows  map[string]decoded[T]
+	rows  map[string]*decoded[T]
 	bytes int
 }
 
@@ -25,17 +25,16 @@ type decoded[T any] struct {
 	v   T
 }
 
-// peek gives what is kept under key, for a caller that compares the bytes itself.
-func (c *cache[T]) peek(key string) (d decoded[T], ok bool) {
+// peek gives what is kept under key, for a caller that compares the bytes itself; nil where nothing is.
+func (c *cache[T]) peek(key string) *decoded[T] {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	d, ok = c.rows[key]
-	return d, ok
+	return c.rows[key]
 }
 
 func (c *cache[T]) get(key string, raw []byte) (v T, ok bool) {
-	d, ok := c.peek(key)
-	if !ok || !bytes.Equal(d.raw, raw) {
+	d := c.peek(key)
+	if d == nil || !bytes.Equal(d.raw, raw) {
 		return v, false
 	}
 	return d.v, true
@@ -48,7 +47,7 @@ func (c *cache[T]) put(key string, raw []byte, v T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rows == nil {
-		c.rows = map[string]decoded[T]{}
+		c.rows = map[string]*decoded[T]{}
 	}
 	c.remove(key)
 	for k := range c.rows { // whichever comes first: a scan of everything must not push out all that is hot
@@ -57,7 +56,7 @@ func (c *cache[T]) put(key string, raw []byte, v T) {
 		}
 		c.remove(k)
 	}
-	c.rows[key] = decoded[T]{raw, v}
+	c.rows[key] = &decoded[T]{raw, v}
 	c.bytes += len(raw)
 }
 
@@ -68,7 +67,7 @@ func (c *cache[T]) drop(key string) {
 }
 
 func (c *cache[T]) remove(key string) {
-	if d, ok := c.rows[key]; ok {
+	if d := c.rows[key]; d != nil {
 		c.bytes -= len(d.raw)
 		delete(c.rows, key)
 	}

@@ -30,8 +30,11 @@ func NewSet[T any](b *Book, c store.Collection) *Set[T] {
 // Get gives the record under key. What it refers to (maps, slices, pointers) is shared with other callers and is READ-ONLY: copy what you
 // change. Errors: store.ErrNotFound; fault record_tampered, vault_format, vault_corrupt, vault_locked.
 func (s *Set[T]) Get(tx store.Tx, key string) (T, error) {
-	if v, ok, err := s.known(tx, key); ok || err != nil {
-		return v, err
+	if v, err := s.known(tx, key); v != nil {
+		return *v, nil
+	} else if err != nil {
+		var zero T
+		return zero, err
 	}
 	raw, err := tx.Get(s.c, key)
 	if err != nil {
@@ -41,27 +44,36 @@ func (s *Set[T]) Get(tx store.Tx, key string) (T, error) {
 	return s.decode(key, raw)
 }
 
-// known gives a record that needs no decoding: one that is held, or one whose bytes in the store are those it was decoded from, which is looked at
-// where they lie.
-func (s *Set[T]) known(tx store.Tx, key string) (v T, ok bool, err error) {
+// known gives a record that needs no decoding, nil where there is none: one that is held, or one whose bytes in the store are those it was decoded
+// from, which is looked at where they lie.
+func (s *Set[T]) known(tx store.Tx, key string) (*T, error) {
 	if s.b.ring.Closed() {
-		return v, false, nil
+		return nil, nil
 	}
 	if h := s.heldRow(tx, key); h != nil {
-		return h.v, true, nil
+		return &h.v, nil
 	}
-	cmp, can := tx.(store.Comparer)
-	if !can {
-		return v, false, nil
+	d, err := s.unchanged(tx, key)
+	if d == nil {
+		return nil, err
 	}
-	d, there := s.cache.peek(key)
-	if !there {
-		return v, false, nil
+	return &d.v, nil
+}
+
+// unchanged gives what is kept of the row under key, if it is still that row.
+func (s *Set[T]) unchanged(tx store.Tx, key string) (*decoded[T], error) {
+	cmp, ok := tx.(store.Comparer)
+	if !ok {
+		return nil, nil
 	}
-	if ok, err = cmp.Same(s.c, key, d.raw); !ok || err != nil {
-		return v, false, err
+	d := s.cache.peek(key)
+	if d == nil {
+		return nil, nil
 	}
-	return d.v, true, nil
+	if same, err := cmp.Same(s.c, key, d.raw); !same {
+		return nil, err
+	}
+	return d, nil
 }
 
 // decode authenticates and decodes raw. Bytes that were decoded before under the same key are not decoded again.
@@ -151,11 +163,11 @@ func (s *Set[T]) Delete(tx store.Tx, key string) error {
 
 // old gives the authentic row under key, nil where there is none.
 func (s *Set[T]) old(tx store.Tx, key string) ([]byte, error) {
-	if cmp, ok := tx.(store.Comparer); ok && !s.b.ring.Closed() {
-		if d, there := s.cache.peek(key); there {
-			if same, err := cmp.Same(s.c, key, d.raw); same || err != nil {
-				return d.raw, err
-			}
+	if !s.b.ring.Closed() {
+		if d, err := s.unchanged(tx, key); d != nil {
+			return d.raw, nil
+		} else if err != nil {
+			return nil, err
 		}
 	}
 	raw, err := tx.Get(s.c, key)
