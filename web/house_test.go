@@ -28,6 +28,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/id"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/rekey"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/web"
 	"github.com/zavhoz/zavhoz/web/api"
@@ -86,17 +87,18 @@ func newHouse(t testing.TB, change ...func(*web.Options)) *house {
 	t.Helper()
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
-	k, _, err := keyring.Create([]age.Recipient{ident.Recipient()})
+	k, header, err := keyring.Create([]age.Recipient{ident.Recipient()})
 	must(t, err)
 	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
 	must(t, err)
+	must(t, vault.PutHeader(ctx, st, header))
 	h := &house{t: t, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), log: &logBuffer{}, runs: &runs{}}
 	h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: open.New(k), Clock: h.clock})
 	must(t, err)
 	must(t, h.Setup(ctx))
 	log, _ := h.Audit()
 	o := web.Options{
-		Vault: h.Vault, Runs: h.runs, Sync: syncer{}, HostKeys: hostKeys{}, Audit: auditor{log, st}, Clock: h.clock, Log: slog.New(slog.NewTextHandler(h.log, nil)),
+		Vault: h.Vault, Runs: h.runs, Sync: syncer{}, HostKeys: hostKeys{}, Audit: auditor{log, st}, Keys: slots{rekey.New(rekey.Options{Vault: h.Vault, Keyring: k, Opener: open.New(k), Clock: h.clock})}, Clock: h.clock, Log: slog.New(slog.NewTextHandler(h.log, nil)),
 		Status: func(ctx context.Context) (api.Status, error) {
 			set, err := h.HasPresence(ctx)
 			return api.Status{Version: "1.2.3", Presence: set}, err

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -63,6 +65,11 @@ var widening = []act{
 	{"POST", "/workdirs", `{"path":"/srv/mine","mode":"ro"}`, audit.WorkdirAdd},
 	{"POST", "/workdirs", `{"path":"/home/me","mode":"rw","force":true}`, audit.WorkdirAdd},
 	{"DELETE", "/workdirs/%2Fsrv%2Fapp%2Fkeys", "", audit.WorkdirRemove}, // read-only within what can be written
+	{"POST", "/keys/rotate", `{}`, audit.KeyRotate},
+	{"POST", "/keys", `{"recipient":"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"}`, audit.KeyAdd},
+	{"POST", "/keys", `{"passphrase":"` + canary + `"}`, audit.KeyAdd},
+	{"DELETE", "/keys/spare", "", audit.KeyRemove},
+	{"GET", "/keys/header", "", audit.KeyCheck}, // who has it guesses at its passphrases
 	{"PUT", "/presence", `{"passphrase":"another passphrase"}`, audit.PresenceSet},
 }
 
@@ -86,6 +93,7 @@ var narrowing = []act{
 	{"POST", "/servers/sync", "", ""},
 	{"POST", "/runs/run_aaaaaaaaaaaaaaaaaaaaaaaaaa/stop", "", ""},
 	{"GET", "/workdirs", "", ""},
+	{"GET", "/keys", "", ""},
 	{"DELETE", "/workdirs/%2Fsrv%2Fdata", "", ""},
 	{"POST", "/daemon/stop", "", ""},
 }
@@ -95,6 +103,8 @@ func guardedHouse(t *testing.T, change ...func(*web.Options)) (h *house, server 
 	h = newHouse(t, change...)
 	c := h.sit(100)
 	server = h.fill(c)
+	spare, err := age.GenerateX25519Identity()
+	must(t, err)
 	c.ok("POST", "/resources", `{"kind":"generic","handle":"gen","attrs":{"env":"GEN"},"secrets":{"value":"`+canary+`","more":"`+canary+`"}}`)
 	c.ok("POST", "/resources", `{"kind":"generic","handle":"off","secrets":{"value":"`+canary+`"},"labels":{"env":"prod"}}`)
 	c.ok("PATCH", "/resources/off", `{"status":"disabled"}`)
@@ -102,6 +112,7 @@ func guardedHouse(t *testing.T, change ...func(*web.Options)) (h *house, server 
 	for _, w := range []string{`"/srv/app","mode":"rw"`, `"/srv/app/keys","mode":"ro"`, `"/srv/data","mode":"rw"`} {
 		c.ok("POST", "/workdirs", `{"path":`+w+`}`)
 	}
+	c.ok("POST", "/keys", `{"recipient":"`+spare.Recipient().String()+`","label":"spare"}`)
 	h.setPassphrase(c)
 	return h, server
 }
@@ -109,7 +120,7 @@ func guardedHouse(t *testing.T, change ...func(*web.Options)) (h *house, server 
 // state is all that the API tells, to see that a refused act changed nothing.
 func (h *house) state(c *client) string {
 	var s strings.Builder
-	for _, path := range []string{"/resources", "/agents", "/servers", "/projects", "/workdirs", "/leases", "/runs"} {
+	for _, path := range []string{"/resources", "/agents", "/servers", "/projects", "/workdirs", "/keys", "/leases", "/runs"} {
 		s.WriteString(c.ok("GET", path, "").body)
 	}
 	return s.String()
