@@ -78,10 +78,15 @@ func (w *identified) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !w.at.IsZero() && ag.ID != w.agent.ID {
+	switch {
+	case ag.Unknown && w.agent.ID == "": // asked again with the next message
+		w.agent = ag
+	case ag.Unknown: // who was known before the vault was locked stays who they are, and is refused with everybody
+	case w.agent.ID != "" && ag.ID != w.agent.ID:
 		return errUnknownToken
+	default:
+		w.agent, w.at = ag, now
 	}
-	w.agent, w.at = ag, now
 	return nil
 }
 

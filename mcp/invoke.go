@@ -25,7 +25,7 @@ func (s *Server) call(ctx context.Context, rq *request, t *Tool, arguments json.
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	started := s.clock()
-	res, err := s.guarded(ctx, t, &Call{Caller: rq.caller, Arguments: arguments, Progress: rq.progress})
+	res, err := s.known(ctx, t, &Call{Caller: rq.caller, Arguments: arguments, Progress: rq.progress})
 	rq.finish()
 	var out outcome
 	if err == nil {
@@ -37,6 +37,14 @@ func (s *Server) call(ctx context.Context, rq *request, t *Tool, arguments json.
 	}
 	s.logCall(rq, t.Name, err, s.clock().Sub(started))
 	return out
+}
+
+// known refuses a caller of whom nobody can tell who it is: the vault is locked. What such a one may ask answers for itself (Tool.Locked).
+func (s *Server) known(ctx context.Context, t *Tool, c *Call) (Result, error) {
+	if c.Caller.AgentID == "" && !t.Locked {
+		return Result{}, fault.New(fault.VaultLocked, "the vault is locked", "a person unlocks it: `zavhoz unlock`")
+	}
+	return s.guarded(ctx, t, c)
 }
 
 // guarded runs the handler and turns a panic into an error that holds nothing of it: the panic's value may be a secret, or hold one.

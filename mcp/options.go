@@ -12,8 +12,9 @@ type Agent struct {
 	ID         string // agt_…
 	Name       string
 	Attended   bool
-	PerMinute  int // requests a minute; 0 means Limits.PerMinute
-	Concurrent int // requests at once; 0 means Limits.Concurrent
+	Unknown    bool // the vault is locked: who comes cannot be told yet, and is served nothing but what everybody may know
+	PerMinute  int  // requests a minute; 0 means Limits.PerMinute
+	Concurrent int  // requests at once; 0 means Limits.Concurrent
 }
 
 // Identity resolves agents. It is asked again and again, so a removed agent loses its open doors too.

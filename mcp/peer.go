@@ -59,7 +59,9 @@ func (p *peer) request(ag Agent, m wire.Message, raw []byte) {
 		p.send(wire.Refuse(&m, e))
 		return
 	}
-	rq := &request{srv: p.srv, caller: p.caller, msg: m, notify: p.offer}
+	caller := p.caller
+	caller.AgentID, caller.Agent, caller.Attended = ag.ID, ag.Name, ag.Attended
+	rq := &request{srv: p.srv, caller: caller, msg: m, notify: p.offer}
 	j := job{rq: rq, raw: raw, flight: p.flights.start(p.ctx, m.ID), leave: leave}
 	if m.Method == "initialize" { // a client that does not wait for it still has its reply first
 		p.run(j)

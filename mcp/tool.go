@@ -46,6 +46,7 @@ type Tool struct {
 	Input, Output            json.RawMessage // JSON Schema objects with additionalProperties false; Output may be nil
 	Annotations              Annotations
 	Timeout                  time.Duration // of one call; 0 means Limits.CallTimeout
+	Locked                   bool          // it answers also while the vault is locked, when nobody can tell who calls: Caller.AgentID may be ""
 	// Handle does the work. A *fault.Error it returns is shown to the model; any other error becomes "internal" with none of its
 	// text, and so does a panic.
 	Handle func(ctx context.Context, c *Call) (Result, error)

@@ -207,8 +207,8 @@ func (e *Engine) beginAttended(ctx context.Context, r AttendRequest) (*live, *pl
 	l.mask.budget *= sessionBudget
 	p, err = e.againAttended(ctx, p, r, uses)
 	e.mu.Lock()
-	if e.shut && err == nil {
-		err = shuttingDown()
+	if err == nil {
+		err = e.refused()
 	}
 	if err == nil {
 		e.live[record.ID] = l
@@ -315,6 +315,8 @@ func (l *live) ended(x exit, err error) Ended {
 		out.ExitCode, out.Fault = fault.ExitRunTimeout, fault.New(fault.TimedOut, "the time of the run was over", "give it more: --timeout")
 	case errors.Is(err, errStopped):
 		out.Fault = fault.New(fault.Canceled, "the run was stopped", "")
+	case errors.Is(err, errLocked):
+		out.ExitCode, out.Fault = fault.ExitRunRefused, fault.New(fault.VaultLocked, "the vault was locked, and the run ended", "unlock it: `zavhoz unlock`, then start it again")
 	case errors.Is(err, errShutdown):
 		out.ExitCode, out.Fault = fault.ExitRunRefused, fault.New(fault.DaemonUnavailable, "the daemon ended, and the run with it", "start it again")
 	default:

@@ -28,6 +28,9 @@ type Engine struct {
 
 	misses misses // captures that failed
 	shut   bool
+	asleep bool          // the vault is locked, or about to be
+	quiet  chan struct{} // closed when what Sleep ended has ended; nil: Sleep was not called
+	late   []vault.Run   // ends of a person's own runs, told while the vault was locked
 	wait   sync.WaitGroup
 }
 
@@ -47,7 +50,9 @@ func New(o Options) *Engine {
 	if o.Secrets != nil {
 		e.masks = &masks{secrets: o.Secrets, idle: o.MatcherIdle}
 	}
-	e.loadShelf()
+	if e.asleep = o.Asleep; !e.asleep {
+		e.loadShelf()
+	}
 	return e
 }
 
@@ -110,8 +115,8 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 		err = e.prepareCapture(ctx, &r, uses)
 	}
 	e.mu.Lock()
-	if e.shut && err == nil {
-		err = shuttingDown()
+	if err == nil {
+		err = e.refused()
 	}
 	if err == nil {
 		e.live[record.ID] = l
@@ -186,9 +191,10 @@ func (e *Engine) enter(a vault.Actor) (leave func(), err error) {
 	who := string(a.Type) + " " + a.ID
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err := e.refused(); err != nil {
+		return nil, err
+	}
 	switch {
-	case e.shut:
-		return nil, shuttingDown()
 	case e.busy[who] >= limit:
 		return nil, fault.Newf(fault.Busy, "%d runs of yours are under way, which is the limit", limit).WithNext("wait for one to end, or stop one: stop_run")
 	case e.total >= e.o.Total:

@@ -104,6 +104,11 @@ func (e *Engine) Holding(actor vault.Actor) ([]Held, error) {
 	if actor.Type != audit.Operator {
 		return nil, noOperator()
 	}
+	done, err := e.busied()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	e.reseal()
 	e.shelf.mu.Lock()
 	defer e.shelf.mu.Unlock()

@@ -49,6 +49,11 @@ func (e *Engine) Diff(ctx context.Context, actor vault.Actor, runID string) ([]F
 	if actor.Type != audit.Operator {
 		return nil, noOperator()
 	}
+	done, err := e.busied()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	h := e.take(runID) // nobody settles it meanwhile
 	if h == nil {
 		return nil, e.notHeld(runID)

@@ -25,6 +25,11 @@ func (e *Engine) Settle(ctx context.Context, actor vault.Actor, runID string, s 
 	if actor.Type != audit.Operator {
 		return noOperator()
 	}
+	done, err := e.busied()
+	if err != nil {
+		return err
+	}
+	defer done()
 	h := e.take(runID)
 	if h == nil {
 		return e.notHeld(runID)

@@ -28,6 +28,13 @@ type shelf struct {
 // way is one agent and one folder that it writes beside.
 type way struct{ actor, folder string }
 
+// loaded tells whether the shelf of the daemon before was read.
+func (s *shelf) loaded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dir != ""
+}
+
 // path is where a run's layers are.
 func (s *shelf) path(h *Held) string { return filepath.Join(s.dir, h.name) }
 

@@ -128,7 +128,7 @@ func (e *Engine) Report(ctx context.Context, actor vault.Actor, end Ending) erro
 	if end.Failed {
 		record.State = vault.RunFailed
 	}
-	return e.o.Authority.EndRun(ctx, record)
+	return e.reported(ctx, record)
 }
 
 // Bounds of a recorded command.

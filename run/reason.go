@@ -23,7 +23,7 @@ func ended(err error) (vault.RunState, error) {
 		return vault.RunExited, nil
 	case errors.Is(err, errTimeout):
 		return vault.RunTimedOut, nil
-	case errors.Is(err, errStopped), errors.Is(err, errShutdown):
+	case errors.Is(err, errStopped), errors.Is(err, errShutdown), errors.Is(err, errLocked):
 		return vault.RunStopped, nil
 	case errors.Is(err, errRevoked):
 		return vault.RunStopped, fault.New(fault.NotPermitted, "the run was stopped: its lease, its resource or its agent was taken away", "call list_resources to see what you may use")
@@ -42,6 +42,8 @@ func (l *live) explain(err error) {
 		why = fault.New(fault.TimedOut, "the run took longer than its timeout and was stopped", "give a longer timeout_s, or background:true for up to a day")
 	case errors.Is(err, errShutdown):
 		why = fault.New(fault.DaemonUnavailable, "zavhoz was shut down while the run went on", "look at what it did before you run it again")
+	case errors.Is(err, errLocked):
+		why = fault.New(fault.VaultLocked, "the vault was locked while the run went on", "look at what it did before you run it again, once a person has unlocked it: `zavhoz unlock`")
 	case why == nil:
 		return
 	}

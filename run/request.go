@@ -141,8 +141,8 @@ func (e *Engine) beginRequest(ctx context.Context, r HTTPRequest) (*live, *erran
 	l := e.newLive(record, Request{Background: true}) // what it keeps is for Get
 	q, err = e.errand(ctx, r, uses)
 	e.mu.Lock()
-	if e.shut && err == nil {
-		err = shuttingDown()
+	if err == nil {
+		err = e.refused()
 	}
 	if err == nil {
 		e.live[record.ID] = l

@@ -172,6 +172,7 @@ type Options struct {
 	RedactionBudget int
 	MatcherIdle     time.Duration // how long the unused matcher of all secrets stays in memory; default 5 min
 	ProgressEvery   time.Duration // default 5 s
+	Asleep          bool          // the vault is locked: nothing runs, and nothing is read from Shelf, until Wake
 	Clock           func() time.Time
 	Log             *slog.Logger
 }

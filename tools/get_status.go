@@ -63,13 +63,28 @@ func getStatus(d Deps) mcp.Tool {
 			`"runs":{"type":"array","items":{"type":"object","properties":{"run_id":{"type":"string"},"started_at":{"type":"string"}},"required":["run_id","started_at"],"additionalProperties":false}}`,
 			"agent", "locked", "isolation", "isolation_lost", "commands", "operator_presence", "sync_age_s", "sync_ok", "leases", "runs"),
 		Annotations: mcp.Annotations{ReadOnly: true, Idempotent: true},
+		Locked:      true,
 		Handle: func(ctx context.Context, c *mcp.Call) (mcp.Result, error) {
 			if _, err := input[statusIn](c); err != nil {
 				return mcp.Result{}, err
 			}
+			if d.Locked != nil && d.Locked() {
+				return lockedStatus(ctx, d, c.Caller.Agent), nil
+			}
+			if c.Caller.AgentID == "" { // unlocked at this moment: the next call is somebody's
+				return mcp.Result{}, vault.ErrLocked()
+			}
 			return status(ctx, d, actor(c, ""))
 		},
 	}
+}
+
+// lockedStatus is all that a locked vault tells: that it is, and what runs would get. Nothing of it is on record, for nothing of it is the vault's.
+func lockedStatus(ctx context.Context, d Deps, name string) mcp.Result {
+	out := statusOut{Agent: name, Locked: true, Lost: []string{}, Leases: []leaseOut{}, Runs: []runBrief{}, Commands: []string{}}
+	out.isolated(d.Isolation(ctx))
+	out.Commands = []string{}
+	return mcp.Result{Text: "The vault is locked: every other tool is refused until a person unlocks it (`zavhoz unlock`). Ask for that; it needs no new session.", Structured: out}
 }
 
 func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {

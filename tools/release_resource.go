@@ -36,6 +36,9 @@ func releaseResource(d Deps) mcp.Tool {
 			if err != nil {
 				return mcp.Result{}, err
 			}
+			if l.Handle == "" {
+				return mcp.Result{Text: "The vault is locked: it gives nothing now, and this lease is released when it is unlocked.", Structured: releaseOut{LeaseID: l.ID, Released: true}}, nil
+			}
 			return mcp.Result{Text: "Released " + l.Handle + ".", Structured: releaseOut{LeaseID: l.ID, Handle: l.Handle, Released: true}}, nil
 		},
 	}

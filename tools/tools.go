@@ -47,6 +47,7 @@ type Deps struct {
 	Sync      func(context.Context) (api.SyncInfo, error)
 	Isolation func(context.Context) api.Isolation // what runs get here
 	Presence  func(context.Context) (bool, error)
+	Locked    func() bool      // whether the vault is; nil: it never is
 	Clock     func() time.Time // nil: time.Now
 }
 

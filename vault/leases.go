@@ -95,6 +95,9 @@ func (v *Vault) Release(ctx context.Context, actor Actor, leaseID string) (l Lea
 		}
 		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.LeaseRelease, Outcome: audit.Allowed, Subject: l.ID, Handle: l.Handle})
 	})
+	if locked(err) && id.Is(leaseID, id.Lease) { // it gives nothing while the vault is locked, and nothing after
+		return Lease{ID: leaseID}, v.releaseLater(actor, leaseID)
+	}
 	if err != nil {
 		subject := ""
 		if id.Is(leaseID, id.Lease) {

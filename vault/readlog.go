@@ -27,6 +27,7 @@ type readLog struct {
 	quit chan struct{}
 	done chan struct{}
 
+	kept   atomic.Int64          // noted while the vault was locked, and not written yet
 	broken atomic.Pointer[error] // of the last commit; not under mu: who waits in a full queue holds that, and run empties the queue
 	mu     sync.RWMutex
 	closed bool
@@ -44,6 +45,9 @@ func newReadLog(v *Vault) *readLog {
 func (l *readLog) note(ctx context.Context, e audit.Event) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if l.v.k.Closed() && l.kept.Add(1) > readQueue/4 {
+		return errForgetful
+	}
 	if err := l.failure(); err != nil {
 		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so nothing is answered", "run `zavhoz doctor`; free disk space").Because(err)
 	}
@@ -118,10 +122,10 @@ func (l *readLog) take(batch []audit.Folded, e audit.Event) []audit.Folded {
 
 // flush commits the batch and gives what is left of it: all, where the commit failed.
 func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
-	if len(batch) == 0 {
+	if len(batch) == 0 || l.v.k.Closed() { // a locked vault takes no records: they wait for the keys
 		return batch
 	}
-	err := l.v.st.Update(context.Background(), func(tx store.Tx) error {
+	err := l.v.st.Update(waking(context.Background()), func(tx store.Tx) error {
 		for _, e := range batch {
 			if err := l.v.audit.AppendCount(tx, e.Event, e.Count); err != nil {
 				return err
@@ -129,11 +133,15 @@ func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case locked(err): // at this moment
+		return batch
+	case err != nil:
 		l.broken.Store(&err)
 		return batch
 	}
 	l.broken.Store(nil)
+	l.kept.Store(0)
 	return batch[:0]
 }
 
@@ -163,7 +171,7 @@ func (l *readLog) noted(ctx context.Context) error {
 func (v *Vault) deny(ctx context.Context, actor Actor, action audit.Action, subject, handle string, err error) error {
 	f := fault.Of(err)
 	e := audit.Event{Actor: actor, Action: action, Outcome: audit.Denied, Subject: subject, Handle: handle, Code: string(f.Code)}
-	if nerr := v.reads.note(ctx, e); nerr != nil {
+	if nerr := v.reads.note(ctx, e); nerr != nil && !locked(err) { // what is locked is refused, recorded or not
 		return nerr
 	}
 	return err

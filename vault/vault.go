@@ -44,6 +44,7 @@ const (
 	cSync       store.Collection = "sync_state"
 	cServerOf   store.Collection = "server_of"
 	cWorkdirs   store.Collection = "workdirs"
+	cRotations  store.Collection = "rotations"
 )
 
 // The collections that are watched: by whoever caches opened values, and by whoever must end what is no longer allowed.
@@ -52,6 +53,7 @@ const (
 	ServerCollection   = cServers
 	AgentCollection    = cAgents
 	LeaseCollection    = cLeases
+	RotationCollection = cRotations
 )
 
 // Opener opens sealed fields (vault/open.Opener). The vault needs it where an edit must check new fields against kept ones and where
@@ -83,7 +85,7 @@ type counter struct {
 	Uses uint64 `json:"uses"`
 }
 
-// Vault is an unlocked vault. Its methods may be called by many goroutines.
+// Vault is a vault, unlocked or, over a keyring without keys and a Gate that is shut, locked. Its methods may be called by many goroutines.
 type Vault struct {
 	st     store.Store
 	k      *keyring.Keyring
@@ -112,13 +114,15 @@ type Vault struct {
 	presence   *record.Set[keyring.Presence]
 	syncState  *record.Set[SyncState]
 	workdirs   *record.Set[Workdir]
+	rotations  *record.Set[Rotation]
 
 	serverLinks *record.Set[link] // res_… → srv_…
 
 	closing sync.Once
+	later   pending // asked of the vault while it was locked
 }
 
-// Open makes a Vault over an unlocked keyring. Errors: fault record_tampered or vault_corrupt from the check, store errors.
+// Open makes a Vault over a keyring; over a locked one not with Verify, and then Awaken does what Verify does. Errors: fault record_tampered or vault_corrupt from the check, store errors.
 func Open(ctx context.Context, o Options) (*Vault, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -154,6 +158,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		presence:   record.NewSet[keyring.Presence](b, cSettings),
 		syncState:  record.NewSet[SyncState](b, cSync),
 		workdirs:   record.NewSet[Workdir](b, cWorkdirs),
+		rotations:  record.NewSet[Rotation](b, cRotations),
 
 		serverLinks: record.NewSet[link](b, cServerOf),
 	}

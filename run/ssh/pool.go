@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -173,6 +174,16 @@ func (p *Pool) open(ctx context.Context, t Target, l *link) (*Session, error) {
 		}
 	}()
 	return nil, errNoSession
+}
+
+// ForgetAll is Forget for every target.
+func (p *Pool) ForgetAll() {
+	p.mu.Lock()
+	ids := slices.Collect(maps.Keys(p.links))
+	p.mu.Unlock()
+	for _, id := range ids {
+		p.Forget(id)
+	}
 }
 
 // release gives a place back.

@@ -37,6 +37,8 @@ type Action string
 const (
 	VaultInit        Action = "vault.init"
 	VaultOpen        Action = "vault.open"
+	VaultLock        Action = "vault.lock"
+	VaultUnlock      Action = "vault.unlock"
 	VaultBackup      Action = "vault.backup"
 	VaultRestore     Action = "vault.restore"
 	VaultMigrate     Action = "vault.migrate"

@@ -18,6 +18,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
@@ -54,7 +55,19 @@ func (r Ref) AD(b []byte) []byte {
 type Keyring struct {
 	vault string
 	ring  *keys.Ring
-	slot  string // id of the slot that opened it; "" where it was not opened by one
+	slot  slotID
+}
+
+// slotID is the id of the slot that opened a keyring, which changes when it is unlocked anew; "" where it was not opened by one.
+type slotID struct{ p atomic.Pointer[string] }
+
+func (s *slotID) set(id string) { s.p.Store(&id) }
+
+func (s *slotID) get() string {
+	if p := s.p.Load(); p != nil {
+		return *p
+	}
+	return ""
 }
 
 // FromRing makes a Keyring of a ring: for tests below vault/ that need fixed keys.
@@ -64,12 +77,12 @@ func FromRing(vault string, r *keys.Ring) *Keyring { return &Keyring{vault: vaul
 func (k *Keyring) Ring(keys.Warrant) *keys.Ring { return k.ring }
 
 // Slot is the id of the slot that this keyring was unlocked by; "" where it was not.
-func (k *Keyring) Slot() string { return k.slot }
+func (k *Keyring) Slot() string { return k.slot.get() }
 
 // VaultID is the vault's id (vlt_…).
 func (k *Keyring) VaultID() string { return k.vault }
 
-// Closed tells whether the vault was locked again.
+// Closed tells whether the vault is locked.
 func (k *Keyring) Closed() bool { return k.ring.Closed() }
 
 // Close wipes the keys: the vault is locked.
@@ -131,7 +144,7 @@ func Fault(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, keys.ErrClosed):
-		return fault.New(fault.VaultLocked, "the vault is locked", "unlock it with `zavhoz unlock`").Because(err)
+		return fault.New(fault.VaultLocked, "the vault is locked", "a person unlocks it: `zavhoz unlock`").Because(err)
 	case errors.Is(err, keys.ErrUnknownKey), errors.Is(err, keys.ErrOpen):
 		return fault.New(fault.RecordTampered, "a sealed value does not open: it was changed, moved or sealed by another vault", "run `zavhoz doctor`; restore from a backup").Because(err)
 	}

@@ -43,7 +43,7 @@ func create(r *keys.Ring, now time.Time, recipients []age.Recipient) (*Keyring, 
 			return nil, nil, fmt.Errorf("keyring: wrap the data key: %w", err)
 		}
 		if n == 0 {
-			k.slot = h.Keys[0].Slots[0].ID
+			k.slot.set(h.Keys[0].Slots[0].ID)
 		}
 	}
 	b, err := h.seal(r)
@@ -78,7 +78,9 @@ func unlock(r *keys.Ring, b []byte, ids []age.Identity) (*Keyring, error) {
 		r.Close()
 		return nil, corrupt("its authentication fails")
 	}
-	return &Keyring{vault: h.VaultID, ring: r, slot: h.upgraded().Keys[0].Slots[slot].ID}, nil
+	k := &Keyring{vault: h.VaultID, ring: r}
+	k.slot.set(h.upgraded().Keys[0].Slots[slot].ID)
+	return k, nil
 }
 
 // addKeys unwraps every key of the header. The slot that opens the first opens the others too: who holds a passphrase or a token is asked once a key, not once a

@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"slices"
@@ -26,6 +27,9 @@ func TestAttack25_KeysLieInLockedMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"dd", "wf"} // no dump, wiped on fork
+	if secretMemory() {
+		want = []string{"dd", "dc"} // no dump, not copied on fork
+	}
 	if mayLock(t) {
 		want = append(want, "lo")
 	}
@@ -33,6 +37,41 @@ func TestAttack25_KeysLieInLockedMemory(t *testing.T) {
 		if !slices.Contains(flags, f) {
 			t.Errorf("the page of the key lacks %q: %v", f, flags)
 		}
+	}
+}
+
+// secretMemory tells whether the kernel has it.
+func secretMemory() bool {
+	fd, err := unix.MemfdSecret(0)
+	if err == nil {
+		_ = unix.Close(fd)
+	}
+	return err == nil
+}
+
+// Nobody reads a key by /proc/PID/mem, not even who may read all other memory of the process, where the kernel has secret memory: there this reads it in vain, of
+// itself, and finds what lies beside it.
+func TestAttack21_KeysAreReadThroughTheKernelByNobody(t *testing.T) {
+	mem, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	look := func(b []byte) bool {
+		got := make([]byte, len(b))
+		n, err := mem.ReadAt(got, int64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))))
+		return err == nil && n == len(b) && bytes.Equal(got, b)
+	}
+	if !look([]byte("what lies in ordinary memory")) {
+		t.Fatal("this test reads nothing at all")
+	}
+	r := keystest.Ring(t)
+	var found bool
+	if err := r.Wrap(keystest.ID, func(raw []byte) error { found = look(raw); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if found && secretMemory() {
+		t.Error("the key was read by /proc/self/mem")
 	}
 }
 

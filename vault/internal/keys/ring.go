@@ -2,7 +2,8 @@
 //
 // Promise: a data key's bytes never leave this package except to be wrapped for a recipient (Wrap). Each purpose has a key of its own,
 // derived by HKDF-SHA256, so that no output of one can be used as another. Keys lie in memory that is locked and kept out of core files where
-// the system allows it, and are overwritten on Close; after Close nothing opens, seals or verifies.
+// the system allows it (on Linux out of the kernel's own map, too), and are overwritten on Close; after Close nothing opens, seals or verifies until the ring
+// takes over keys again.
 //
 // Attacks stopped: keys in swap and core files (threat-model.md 25, 66), best effort: the ciphers of x/crypto and crypto/hmac keep copies of
 // derived keys in ordinary memory, which Close can drop but not overwrite. Ciphertexts opened out of sight: Open has one caller,
@@ -72,6 +73,13 @@ type Ring struct {
 	keys   map[ID]*key
 	now    *key // the current key
 	closed atomic.Bool
+}
+
+// NewClosed makes a Ring that is closed, until it takes over keys.
+func NewClosed() *Ring {
+	r := New(Options{})
+	r.Close()
+	return r
 }
 
 // New makes an empty Ring.
@@ -183,6 +191,27 @@ func (r *Ring) Close() {
 		k.wipe()
 	}
 	r.keys, r.now = map[ID]*key{}, nil
+}
+
+// TakeOver takes the keys of from, which holds none afterwards: a ring that Close emptied works again, and whoever holds it goes on with it. A ring that has keys
+// keeps them, and those of from are wiped: ErrKey.
+func (r *Ring) TakeOver(from *Ring) error {
+	from.mu.Lock()
+	keys, now := from.keys, from.now
+	from.keys, from.now = map[ID]*key{}, nil
+	from.closed.Store(true)
+	from.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.keys) > 0 || now == nil {
+		for _, k := range keys {
+			k.wipe()
+		}
+		return ErrKey
+	}
+	r.keys, r.now = keys, now
+	r.closed.Store(false)
+	return nil
 }
 
 // Wrap lends the bytes of key i to fn, which encrypts them for a recipient and keeps no copy.

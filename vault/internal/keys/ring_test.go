@@ -220,3 +220,32 @@ func BenchmarkMAC(b *testing.B) {
 		r.MAC(keys.Auth, "record 1 resources", key, body)
 	}
 }
+
+// A ring that was closed works again with the keys of another, for whoever holds it; the other is closed then. A ring that has keys takes none.
+func TestTakeOver(t *testing.T) {
+	r, other := keystest.Ring(t), keystest.Ring(t)
+	box, err := r.Seal(nil, []byte("ad"), []byte("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.TakeOver(keystest.Ring(t)); !errors.Is(err, keys.ErrKey) {
+		t.Fatalf("an open ring: %v", err)
+	}
+	r.Close()
+	if _, err := r.Open([]byte("ad"), box); !errors.Is(err, keys.ErrClosed) {
+		t.Fatalf("closed: %v", err)
+	}
+	if err := r.TakeOver(other); err != nil || r.Closed() || !other.Closed() {
+		t.Fatalf("%v, closed %v, the other %v", err, r.Closed(), other.Closed())
+	}
+	if plain, err := r.Open([]byte("ad"), box); err != nil || string(plain) != "plain" || r.Current() != keystest.ID {
+		t.Fatalf("%q %v", plain, err)
+	}
+	if _, err := other.Seal(nil, nil, nil); !errors.Is(err, keys.ErrClosed) {
+		t.Fatalf("the other seals still: %v", err)
+	}
+	r.Close()
+	if err := r.TakeOver(other); !errors.Is(err, keys.ErrKey) || !r.Closed() {
+		t.Fatalf("of a closed one: %v", err)
+	}
+}

@@ -1,0 +1,83 @@
+package vault
+
+import (
+	"context"
+	"sync"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/record"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// maxPending bounds what is asked of a locked vault and done when it is unlocked.
+const maxPending = 1024
+
+// pending is what a locked vault was asked to take back: leases that their agents released.
+type pending struct {
+	mu       sync.Mutex
+	releases []release
+}
+
+type release struct {
+	actor Actor
+	lease string
+}
+
+// releaseLater keeps a release for the unlocking. It gives nothing away: whose lease it is, and whether there is one, is seen then.
+func (v *Vault) releaseLater(actor Actor, leaseID string) error {
+	v.later.mu.Lock()
+	defer v.later.mu.Unlock()
+	if len(v.later.releases) >= maxPending {
+		return ErrLocked()
+	}
+	v.later.releases = append(v.later.releases, release{actor, leaseID})
+	return nil
+}
+
+// Awaken makes a vault that was unlocked fit to answer: it checks every record, count and digest, records how it came to be open, and does what was asked of it while
+// it was locked. It passes a Gate that lets through this alone. Errors: record_tampered or vault_corrupt, and what recording gives; then lock it again.
+func (v *Vault) Awaken(ctx context.Context, e audit.Event) error {
+	ctx = waking(ctx)
+	if err := v.Verify(ctx); err != nil {
+		return err
+	}
+	if err := v.Note(ctx, e); err != nil {
+		return err
+	}
+	if err := v.Noted(ctx); err != nil {
+		return err
+	}
+	if _, err := v.MarkLost(ctx); err != nil {
+		return err
+	}
+	v.later.mu.Lock()
+	all := v.later.releases
+	v.later.releases = nil
+	v.later.mu.Unlock()
+	for _, r := range all {
+		_, _ = v.Release(ctx, r.actor, r.lease) // a refusal is on record
+	}
+	return nil
+}
+
+// PresenceUnder tells whether an operator's proof of presence is set, by a candidate's keys: those of an unlocking that is not allowed yet. given, where it is not
+// zero, is tried against it; right tells whether it is the passphrase.
+func PresenceUnder(ctx context.Context, st store.Store, k *keyring.Keyring, given secret.Secret) (set, right bool, err error) {
+	var p keyring.Presence
+	rows := record.NewSet[keyring.Presence](record.NewBook(k), cSettings)
+	err = StoreFault(st.View(ctx, func(tx store.Tx) (err error) {
+		p, err = rows.Get(tx, presenceKey)
+		set = err == nil
+		return ignoreNotFound(err)
+	}))
+	if err != nil || !set || given.IsZero() {
+		return set, false, err
+	}
+	return set, p.Check(given), nil
+}
+
+// errForgetful says that what happened while the vault was locked is more than is kept of it.
+var errForgetful = fault.New(fault.AuditUnavailable, "too much was refused while the vault was locked to keep a record of it", "unlock the vault")

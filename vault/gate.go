@@ -1,0 +1,136 @@
+package vault
+
+import (
+	"context"
+	"sync"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/keys"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+)
+
+// Gate is a store that can be shut: a locked vault's. While it is shut every transaction is refused with vault_locked before it begins. Shutting waits for those under
+// way, so that the keys are never wiped under one of them: a record written without them would bear a mark that no key makes.
+type Gate struct {
+	st store.Store
+
+	mu    sync.Mutex
+	state gateState
+	under int           // transactions under way
+	empty chan struct{} // closed when the last of them ends; nil: nobody waits
+}
+
+var _ store.Store = (*Gate)(nil)
+
+// gateState is who may pass.
+type gateState int
+
+const (
+	gateOpen   gateState = iota
+	gateWaking           // only what makes the vault fit to answer
+	gateShut
+)
+
+type wakingKey struct{}
+
+// waking marks what belongs to the unlocking itself.
+func waking(ctx context.Context) context.Context { return context.WithValue(ctx, wakingKey{}, true) }
+
+// NewGate puts a gate before a store.
+func NewGate(st store.Store, shut bool) *Gate {
+	g := &Gate{st: st}
+	if shut {
+		g.state = gateShut
+	}
+	return g
+}
+
+// Shut refuses what comes and waits for what is under way, or for ctx.
+func (g *Gate) Shut(ctx context.Context) error {
+	g.mu.Lock()
+	g.state = gateShut
+	if g.under == 0 {
+		g.mu.Unlock()
+		return nil
+	}
+	if g.empty == nil {
+		g.empty = make(chan struct{})
+	}
+	empty := g.empty
+	g.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return StoreFault(ctx.Err())
+	}
+}
+
+// Wake lets through what Vault.Awaken does, and the audit records, once the keys are there. Everybody else waits for Open.
+func (g *Gate) Wake() { g.become(gateWaking) }
+
+// Open lets every transaction through.
+func (g *Gate) Open() { g.become(gateOpen) }
+
+func (g *Gate) become(s gateState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state = s
+}
+
+// IsShut tells whether the vault is locked, as far as anybody who comes is concerned.
+func (g *Gate) IsShut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state != gateOpen
+}
+
+func (g *Gate) enter(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == gateShut || g.state == gateWaking && ctx.Value(wakingKey{}) == nil {
+		return ErrLocked()
+	}
+	g.under++
+	return nil
+}
+
+func (g *Gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.under--; g.under == 0 && g.empty != nil {
+		close(g.empty)
+		g.empty = nil
+	}
+}
+
+// View implements store.Store.
+func (g *Gate) View(ctx context.Context, fn func(store.Tx) error) error {
+	if err := g.enter(ctx); err != nil {
+		return err
+	}
+	defer g.leave()
+	return g.st.View(ctx, fn)
+}
+
+// Update implements store.Store.
+func (g *Gate) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if err := g.enter(ctx); err != nil {
+		return err
+	}
+	defer g.leave()
+	return g.st.Update(ctx, fn)
+}
+
+// Watch implements store.Store: what is watched for is no secret.
+func (g *Gate) Watch(ctx context.Context) <-chan store.Change { return g.st.Watch(ctx) }
+
+// Close implements store.Store.
+func (g *Gate) Close() error { return g.st.Close() }
+
+// ErrLocked is the one answer of a locked vault.
+func ErrLocked() error { return keyring.Fault(keys.ErrClosed) }
+
+// locked tells whether an error is that answer.
+func locked(err error) bool { return fault.CodeOf(err) == fault.VaultLocked }
