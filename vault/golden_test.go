@@ -53,6 +53,10 @@ func goldenRows() []goldenRow {
 	}
 	project := Project{Format: 1, ID: fixed(id.Project), Slug: "default", Title: "All", CreatedAt: at(0)}
 	workdir := Workdir{Format: 1, ID: fixed(id.Workdir), Path: "/srv/app", Mode: WorkdirOverlay, Agents: []string{"claude"}, Project: "default", CreatedAt: at(0), CreatedBy: "operator"}
+	rotation := Rotation{
+		Format: 1, Resource: res, Method: "ssh_key", Step: RotationSwitched, Base: 2, From: map[string]uint64{"host": 2}, Sealed: map[string]Sealed{"ssh_key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "long"}},
+		Notes: map[string]string{"old": "ssh-ed25519 AAAA"}, OverlapS: 3600, Switched: 3, Until: at(60), Code: "connection_failed", Message: "the server is not reached", Next: "try again", BegunAt: at(0), BegunBy: "operator", At: at(1),
+	}
 	to := func(target string) link { return link{target} }
 	return []goldenRow{
 		{string(cResources), res, resource, &Resource{}}, {string(cVersions), versionKey(res, 1), resource, &Resource{}}, {string(cHandles), "prod_vps_1", to(res), &link{}},
@@ -62,6 +66,7 @@ func goldenRows() []goldenRow {
 		{string(cProjects), "default", project, &Project{}}, {string(cServers), srv, server, &Server{}}, {string(cServerOf), res, to(srv), &link{}},
 		{string(cSync), "time4vps", SyncState{Body: json.RawMessage(`{"last_success":"2026-08-01T12:00:00Z"}`)}, &SyncState{}},
 		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}}, {string(cWorkdirs), workdirKey("/srv/app"), workdir, &Workdir{}},
+		{string(cRotations), res, rotation, &Rotation{}},
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 func versionKey(rid string, version uint64) string { return fmt.Sprintf("%s/%016x", rid, version) }
 
 // EditResource changes a resource and keeps the version before. Fields that the edit does not name stay as they are, sealed.
-// Errors: as AddResource, and version_conflict.
+// Errors: as AddResource, and version_conflict; resource_busy for attributes and secrets while a rotation is under way.
 func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edit) (r Resource, err error) {
 	defer wipeAll(e.Secrets)
 	if err := errors.Join(checkLabels(e.Labels), checkWhy(e.Why)); err != nil {
@@ -40,6 +40,11 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 		}
 		if e.IfVersion != 0 && e.IfVersion != old.Version {
 			return fault.Newf(fault.VersionConflict, "the resource is at version %d, not %d", old.Version, e.IfVersion).WithNext("read it again with `zavhoz resource show %s`", old.Handle)
+		}
+		if len(e.Attrs)+len(e.Secrets) > 0 {
+			if err := v.refuseCrossed(tx, old); err != nil {
+				return err
+			}
 		}
 		if r, err = v.edited(old, e); err != nil {
 			return err
@@ -169,7 +174,14 @@ func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why
 	if err := v.versions.Put(tx, versionKey(old.ID, old.Version), old); err != nil {
 		return err
 	}
-	if _, err := v.drop(tx, old.ID, func(x Resource, _ time.Time) bool { return x.Version+v.keeps <= old.Version }); err != nil {
+	rotation, err := v.rotationOf(tx, old.ID)
+	if err != nil {
+		return err
+	}
+	goes := func(x Resource, _ time.Time) bool {
+		return x.Version+v.keeps <= old.Version && (rotation == nil || x.Version < rotation.Base) // the old credential of a rotation stays as long as that
+	}
+	if _, err := v.drop(tx, old.ID, goes); err != nil {
 		return err
 	}
 	return v.resources.Put(tx, next.ID, *next)

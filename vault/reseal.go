@@ -34,6 +34,15 @@ func (s Resealer) Body(c store.Collection, body []byte) ([]byte, error) {
 			return nil, err
 		}
 		return json.Marshal(r)
+	case cRotations:
+		var x Rotation
+		if err := whole(body, &x); err != nil {
+			return nil, err
+		}
+		if err := s.fields(&x.Sealed, x.FieldRef, nil); err != nil {
+			return nil, err
+		}
+		return json.Marshal(x)
 	case cServers:
 		var v Server
 		if err := whole(body, &v); err != nil {

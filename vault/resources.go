@@ -263,7 +263,7 @@ func (v *Vault) RemoveResource(ctx context.Context, actor Actor, ref string) (r 
 		if r, err = v.byHandle(tx, ref); err != nil {
 			return err
 		}
-		if err := v.dropHistory(tx, r.ID); err != nil {
+		if err := errors.Join(v.dropHistory(tx, r.ID), v.rotations.Delete(tx, r.ID)); err != nil {
 			return err
 		}
 		if err := v.endLeasesOf(tx, r.ID, "resource_removed"); err != nil {
@@ -326,7 +326,7 @@ func wipeAll(m map[string]secret.Secret) {
 	}
 }
 
-// EachSealed gives every secret field of every resource, and of its earlier versions that are kept, with a public label (handle.field): what a redactor must know in
+// EachSealed gives every secret field of every resource, of its earlier versions that are kept and of its rotation, with a public label (handle.field): what a redactor must know in
 // every run. Hidden fields (addresses) are the business of runs that use them: there are few enough of them to guess, and a redactor that knew them everywhere would
 // tell who guesses right (threat-model.md 60). A value that was changed here may still work, and still stand where it was delivered. The values stay
 // sealed; the caller has an opener.
@@ -346,6 +346,9 @@ func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyrin
 			return true, nil
 		})
 		if err != nil {
+			return err
+		}
+		if err := v.eachRotated(tx, func(rid string) string { return now[rid].Handle }, fn); err != nil {
 			return err
 		}
 		return v.eachFormer(tx, now, fn)

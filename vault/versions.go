@@ -46,6 +46,9 @@ func (v *Vault) RollbackResource(ctx context.Context, actor Actor, ref string, v
 		if err != nil {
 			return err
 		}
+		if err := v.refuseCrossed(tx, now); err != nil {
+			return err
+		}
 		old, err := v.versions.Get(tx, versionKey(now.ID, version))
 		if err != nil {
 			return found(err, fault.Newf(fault.UnknownVersion, "version %d is not kept", version).WithNext("`zavhoz resource history %s` lists the versions", now.Handle))
