@@ -22,7 +22,7 @@ func (b *Book) wrap(label, key string, body []byte) ([]byte, error) {
 	raw := make([]byte, atBody, atBody+len(body))
 	raw = append(raw, body...)
 	i, mac := b.ring.MAC(keys.Auth, label, []byte(key), body)
-	if b.ring.Closed() { // the MAC is rubbish
+	if i == (keys.ID{}) { // closed at that moment: the MAC is rubbish
 		return nil, keyring.Fault(keys.ErrClosed)
 	}
 	raw[0] = format
