@@ -11,6 +11,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/kind"
 )
 
 // putAgent stores an agent with its name and, where it has one, its token's hash as ways to it.
@@ -29,7 +30,8 @@ func (v *Vault) putAgent(tx store.Tx, a Agent) error {
 	return errors.Join(v.agentNames.Put(tx, a.Name, link{a.ID}), v.agents.Put(tx, a.ID, a))
 }
 
-// AddAgent makes an agent and its token. The token is returned once and kept as a hash only.
+// AddAgent makes an agent and its token. The token is returned once and kept as a hash only. Its grants name kinds and projects that exist: unknown_kind,
+// unknown_project.
 func (v *Vault) AddAgent(ctx context.Context, actor Actor, n NewAgent) (a Agent, token string, err error) {
 	if err := CheckHandle(n.Name); err != nil {
 		return a, "", fault.New(fault.InvalidArgument, "an agent's name has the shape of a handle", "use lower-case letters, digits, `_`, `-` or `.`")
@@ -52,12 +54,22 @@ func (v *Vault) AddAgent(ctx context.Context, actor Actor, n NewAgent) (a Agent,
 	if len(n.Grants.Kinds) == 0 {
 		n.Grants.Kinds = []string{"*"}
 	}
+	for _, k := range n.Grants.Kinds {
+		if _, err := kind.Get(k); err != nil && k != "*" {
+			return a, "", err
+		}
+	}
 	token = id.NewToken(tk)
 	a = Agent{
 		Format: 1, ID: id.New(id.Agent), Name: n.Name, Role: n.Role, TokenHash: id.HashToken(token), Grants: n.Grants, Rate: n.Rate,
 		Attended: n.Attended, CreatedAt: v.now(),
 	}
 	err = v.update(ctx, func(tx store.Tx) error {
+		for _, p := range a.Grants.Projects { // a name given ahead would open whatever project gets it later
+			if err := v.projectExists(tx, p); err != nil && p != "*" {
+				return err
+			}
+		}
 		if err := v.putAgent(tx, a); err != nil {
 			return err
 		}

@@ -102,6 +102,8 @@ func TestPolicyNamesAgents(t *testing.T) {
 	p.Agents = []string{"ci"}
 	_, err := h.EditResource(ctx, operator, "b", vault.Edit{Policy: &p})
 	must(t, err)
+	_, err = h.AddProject(ctx, operator, "nothing", "")
+	must(t, err)
 	ci, _ := h.addAgent(vault.NewAgent{Name: "ci", Grants: vault.Grants{Projects: []string{"nothing"}}})
 	_, err = h.Authorise(ctx, ci, []string{"b"})
 	must(t, err) // named: a grant of its own

@@ -297,6 +297,12 @@ func TestAgentsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	for want, g := range map[fault.Code]vault.Grants{fault.UnknownKind: {Kinds: []string{"server", "bot"}}, fault.UnknownProject: {Projects: []string{"default", "wbe"}}} {
+		_, token, err := h.AddAgent(ctx, operator, vault.NewAgent{Name: "typo", Grants: g})
+		if fault.CodeOf(err) != want || token != "" {
+			t.Errorf("%+v: %v", g, err)
+		}
+	}
 	h.addAgent(vault.NewAgent{Name: "a"})
 	_, _, err := h.AddAgent(ctx, operator, vault.NewAgent{Name: "a"})
 	wantCode(t, err, fault.NameTaken)
