@@ -179,7 +179,7 @@ func (l *layout) entry(kindName string, path []string, n wire.Node) {
 	e := Entry{Kind: kindName, Handle: path[1], Project: defaultProject, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}, Keys: map[string]string{}, File: l.file, Path: path}
 	if err := l.fill(&e, n); err != nil {
 		wipe(e.Secrets)
-		e.Secrets, e.Attrs, e.Problem = nil, nil, fault.Of(err)
+		e.Secrets, e.Attrs, e.Labels, e.Problem = nil, nil, nil, fault.Of(err)
 		l.problem(err, path...)
 	}
 	l.set.Entries = append(l.set.Entries, e)
@@ -189,17 +189,19 @@ func (l *layout) fill(e *Entry, n wire.Node) error {
 	if !handleShape.MatchString(e.Handle) || id.Is(e.Handle, id.Lease) || id.Is(e.Handle, id.Resource) {
 		return fault.New(fault.InvalidArgument, "a handle has 1–64 lower-case letters, digits, `_`, `-` or `.`, and begins with a letter or digit", "rename the entry")
 	}
-	if e.Kind == "" {
+	name := e.Kind
+	if name == "" {
 		k, ok := n.Get("kind")
 		if !ok || k.Kind != wire.String {
-			return fault.New(fault.UnknownKind, "an entry of resources says its kind", "add `kind: generic`, or another of `zavhoz kinds`")
+			return fault.New(fault.UnknownKind, "an entry of resources says its kind", "add `kind: generic`, or another kind")
 		}
-		e.Kind = text(k)
+		name = text(k)
 	}
-	k, err := kind.Get(e.Kind)
+	k, err := kind.Get(name)
 	if err != nil {
 		return err
 	}
+	e.Kind = k.Name // what is no kind is not repeated: it stood where a value may stand
 	raw := Entry{Kind: e.Kind, Handle: e.Handle, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}}
 	defer wipe(raw.Secrets)
 	if n.Kind.Scalar() {
@@ -291,9 +293,14 @@ func house(e *Entry, i wire.Item) (done bool, err error) {
 		}
 		e.Labels = map[string]string{}
 		for _, l := range i.Value.Items {
-			if l.Value.Kind.Scalar() {
-				e.Labels[strings.TrimSuffix(l.Key, clearSuffix)] = text(l.Value)
+			if !l.Value.Kind.Scalar() {
+				continue
 			}
+			label := text(l.Value)
+			if what, yes := kind.LooksSecret(label); yes {
+				return true, fault.New(fault.SecretInvalid, "a label is not valid: it looks like "+what+", and a model may read it", "keep it as a field of the entry")
+			}
+			e.Labels[strings.TrimSuffix(l.Key, clearSuffix)] = label
 		}
 		return true, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/sops/wire"
 )
 
@@ -23,7 +24,9 @@ func (l *layout) ofProject(slug string, n wire.Node) {
 		l.secret(slug, i, []string{projectsSection, slug, "secrets"}, strings.TrimSuffix(i.Key, clearSuffix))
 		if h, ok := hints.Get(i.Key); ok && h.Kind.Scalar() && len(l.set.Secrets) > 0 {
 			if last := &l.set.Secrets[len(l.set.Secrets)-1]; last.Project == slug && last.Path[len(last.Path)-1] == i.Key {
-				last.Hint = text(h)
+				if _, secret := kind.LooksSecret(text(h)); !secret { // people and models read it
+					last.Hint = text(h)
+				}
 			}
 		}
 	}

@@ -118,7 +118,7 @@ func TestLayoutBecomesResources(t *testing.T) {
 		if e := entry(t, set, "weather"); e.Keys["username"] != "name" {
 			t.Errorf("keys: %v", e.Keys)
 		}
-		if e := entry(t, set, "odd"); e.Problem == nil || e.Secrets != nil {
+		if e := entry(t, set, "odd"); e.Problem == nil || e.Secrets != nil || e.Kind != "" {
 			t.Errorf("odd: %v", e.Problem)
 		}
 		if len(set.Secrets) != 2 || set.Secrets[0].Hint != "from the dashboard" || string(set.Secrets[1].Value.Reveal()) != "false" {
