@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/internal/keys"
 	"github.com/zavhoz/zavhoz/vault/internal/keys/keystest"
 	"github.com/zavhoz/zavhoz/vault/record"
 )
@@ -54,5 +56,56 @@ func TestGoldenExport(t *testing.T) {
 	}
 	if !strings.Contains(string(want), `"host":"api.example <&>"`) {
 		t.Error("a text is escaped that JSON need not escape")
+	}
+}
+
+// The committed export of a vault whose data key was replaced is of format 2: it holds the handover, verifies by the present key and by the former one, and the same
+// events give the same bytes.
+func TestGoldenExportAfterARotation(t *testing.T) {
+	made := func() []byte {
+		st, err := bolt.Create(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		k := keystest.Keyring(t)
+		ring := k.Ring(keys.Warrant{})
+		l := audit.New(record.NewBook(k), k, audit.Options{Clock: func() time.Time { return time.Date(2026, 8, 1, 12, 0, 0, 5000, time.UTC) }})
+		next, err := ring.Fresh()
+		if err == nil {
+			err = st.Update(t.Context(), func(tx store.Tx) error {
+				return errors.Join(l.Append(tx, event(0)), l.HandOver(tx, next.String()))
+			})
+		}
+		if err == nil {
+			err = ring.Use(next)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if _, err := l.Export(t.Context(), st, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	want := keystest.Golden(t, "audit_export2.golden", made)
+	if got := made(); !bytes.Equal(got, want) {
+		t.Errorf("written again:\n%s", got)
+	}
+	former, err := keystest.Keyring(t).PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rep, err := audit.VerifyExport(bytes.NewReader(want), former); err != nil || rep.Records != 1 || !rep.FormerKey {
+		t.Errorf("%+v %v", rep, err)
+	}
+	if !bytes.HasPrefix(want, []byte(`{"format":2,`)) {
+		t.Error("it is of another format")
+	}
+	for _, bad := range []string{`"format":1,`, `"format":3,`} {
+		if _, err := audit.VerifyExport(bytes.NewReader(bytes.Replace(want, []byte(`"format":2,`), []byte(bad), 1)), former); err == nil {
+			t.Errorf("%s is read", bad)
+		}
 	}
 }
