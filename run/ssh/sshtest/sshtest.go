@@ -208,6 +208,9 @@ func (s *Server) Authorize(key ssh.PublicKey) error {
 	return errors.Join(err, f.Close())
 }
 
+// AuthorizedKeys is the path of the file of the keys that are let in.
+func (s *Server) AuthorizedKeys() string { return filepath.Join(s.dir, "authorized") }
+
 // Await blocks until the server's log holds text.
 func (s *Server) Await(t testing.TB, text string) {
 	t.Helper()
