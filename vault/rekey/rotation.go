@@ -102,10 +102,7 @@ func (k *Keeper) Rotate(ctx context.Context, actor vault.Actor, passphrases []se
 		return Progress{}, err
 	}
 	k.say(nil)
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
+	k.Wake()
 	return Progress{Running: true, From: s.From, To: s.To, BegunAt: s.BegunAt, Total: s.Total}, nil
 }
 

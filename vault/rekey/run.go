@@ -38,6 +38,8 @@ func (k *Keeper) Run(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil:
 			return
+		case fault.CodeOf(err) == fault.VaultLocked: // Wake tells when it is unlocked
+			wait = retryFirst
 		case err != nil:
 			k.say(err)
 			k.o.Log.Error("the rotation of the data key does not get on", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
@@ -58,6 +60,14 @@ func (k *Keeper) Run(ctx context.Context) {
 				former = former[1:]
 			}
 		}
+	}
+}
+
+// Wake tells that the vault was unlocked: a rotation goes on.
+func (k *Keeper) Wake() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
 	}
 }
 
