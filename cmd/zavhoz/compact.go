@@ -58,7 +58,7 @@ func (a *app) compact(ctx context.Context, passphrase string) (out compacted, er
 	if err != nil {
 		return out, err
 	}
-	keys, err := loadKeys([]string{dir.Identity()})
+	keys, err := a.loadKeys(ctx, []string{dir.Identity()})
 	if err != nil {
 		return out, err
 	}

@@ -91,7 +91,7 @@ func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report
 	if err != nil {
 		return rep, err
 	}
-	keys, err := loadKeys(o.identities)
+	keys, err := a.loadKeys(ctx, o.identities)
 	if err != nil {
 		return rep, err
 	}

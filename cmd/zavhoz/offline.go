@@ -9,7 +9,6 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -25,9 +24,10 @@ type identityFile struct {
 	ids  []age.Identity
 }
 
-func loadKeys(names []string) (out identities, err error) {
+// loadKeys reads identity files of every kind; a person is asked where one wants a passphrase.
+func (a *app) loadKeys(ctx context.Context, names []string) (out identities, err error) {
 	for _, name := range names {
-		ids, err := home.LoadIdentities(name)
+		ids, err := a.identities(ctx, name)
 		if err != nil {
 			return out, err
 		}

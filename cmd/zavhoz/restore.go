@@ -97,7 +97,7 @@ func (a *app) restore(ctx context.Context, file string, o restoreOptions) (out r
 	if o.verify && len(o.identities) == 0 {
 		o.identities = []string{dir.Identity()}
 	}
-	keys, err := loadKeys(o.identities)
+	keys, err := a.loadKeys(ctx, o.identities)
 	if err != nil {
 		return out, err
 	}
