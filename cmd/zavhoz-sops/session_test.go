@@ -215,3 +215,21 @@ func FuzzSession(f *testing.F) {
 		}
 	})
 }
+
+// A value in clear that was changed, and a key that was taken away, are found by the MAC alone.
+func TestTheMACIsCompared(t *testing.T) {
+	file := made(t, "yaml", doc(wire.Item{Key: "a", Value: node("value")}, wire.Item{Key: "b_unencrypted", Value: node("clear-text")}))
+	for _, changed := range [][]byte{
+		bytes.Replace(file, []byte("clear-text"), []byte("other-text"), 1),
+		bytes.Replace(file, []byte("b_unencrypted: clear-text\n"), nil, 1),
+	} {
+		s := &session{}
+		if op, _ := request(s, wire.OpInspect, wire.InspectRequest{Name: "a.yaml", File: changed}.Encode()); op != wire.OpInspect || bytes.Equal(changed, file) {
+			t.Fatal("inspect")
+		}
+		op, body := request(s, wire.OpOpen, wire.EncodeKey(testKey()))
+		wantFail(t, "changed", op, body, wire.FailMAC)
+		op, body = request(s, wire.OpEdit, wire.EditRequest{Key: testKey()}.Encode())
+		wantFail(t, "an edit after it", op, body, wire.FailProtocol)
+	}
+}
