@@ -66,7 +66,7 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 			return err
 		}
 		if e.Policy != nil && usedUp(r) {
-			r.Remarks = append(r.Remarks, "it has been used "+utoa(r.Uses)+" times, and the policy allows "+utoa(r.Policy.MaxUses)+": it is exhausted")
+			r.Remarks = append(slices.Clip(r.Remarks), "it has been used "+utoa(r.Uses)+" times, and the policy allows "+utoa(r.Policy.MaxUses)+": it is exhausted")
 		}
 		return nil
 	})
