@@ -181,3 +181,33 @@ func TestWorkGoesOnWhileItRotates(t *testing.T) {
 	h.restart()
 	h.values()
 }
+
+// A commit whose word is lost may have happened. Where it can be seen, the new key seals; where it cannot, nothing seals under a key that may not be there, until it is
+// seen.
+func TestACommitThatIsNotHeardOf(t *testing.T) {
+	for name, dark := range map[string]int64{"it is seen": 0, "it is not seen at once": 1} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			h.furnish(5)
+			before, old := h.values(), h.k.Current()
+			h.disk.deaf.Store(1)
+			h.disk.dark.Store(dark)
+			_, err := h.Rotate(ctx, operator, nil)
+			if seen := dark == 0; (err == nil) != seen || (h.k.Current() != old) != seen {
+				t.Fatalf("%v, it seals under %s", err, h.k.Current())
+			}
+			h.add("between", "the two")
+			defer h.runs()()
+			h.settle()
+			if h.k.Current() == old || len(h.traces(old)) > 0 {
+				t.Errorf("%s seals, the former is in %v", h.k.Current(), h.traces(old))
+			}
+			after := h.values()
+			for ref, v := range before {
+				if after[ref] != v {
+					t.Errorf("%+v changed", ref)
+				}
+			}
+		})
+	}
+}

@@ -48,6 +48,8 @@ type disk struct {
 	store.Store
 	left atomic.Int64 // commits that succeed yet; negative: all
 	full atomic.Bool
+	deaf atomic.Int64 // commits whose word is lost: they happen and give an error
+	dark atomic.Int64 // views that fail
 }
 
 func (d *disk) Update(ctx context.Context, fn func(store.Tx) error) error {
@@ -58,7 +60,18 @@ func (d *disk) Update(ctx context.Context, fn func(store.Tx) error) error {
 		d.left.Store(0)
 		return store.ErrFull
 	}
-	return d.Store.Update(ctx, fn)
+	err := d.Store.Update(ctx, fn)
+	if d.deaf.Add(-1) >= 0 && err == nil {
+		err = context.Canceled
+	}
+	return err
+}
+
+func (d *disk) View(ctx context.Context, fn func(store.Tx) error) error {
+	if d.dark.Load() > 0 && d.deaf.Load() <= 0 && d.dark.Add(-1) >= 0 {
+		return store.ErrClosed
+	}
+	return d.Store.View(ctx, fn)
 }
 
 // house is a vault in a file, and who keeps its keys.
