@@ -76,6 +76,25 @@ func (e *Engine) Wake(ctx context.Context) error {
 	return nil
 }
 
+// Busy tells whether runs are under way, a person's own included.
+func (e *Engine) Busy() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live)+len(e.open) > 0
+}
+
+// Fleeting tells whether changes are held that would go with the engine.
+func (e *Engine) Fleeting() bool {
+	e.shelf.mu.Lock()
+	defer e.shelf.mu.Unlock()
+	for _, h := range e.shelf.held {
+		if !h.told().Lasting {
+			return true
+		}
+	}
+	return false
+}
+
 // refused runs under mu: nothing begins while the engine sleeps or ends.
 func (e *Engine) refused() error {
 	switch {

@@ -19,6 +19,7 @@ const maxPending = 1024
 type pending struct {
 	mu       sync.Mutex
 	releases []release
+	woke     bool // Awaken was called
 }
 
 type release struct {
@@ -37,7 +38,7 @@ func (v *Vault) releaseLater(actor Actor, leaseID string) error {
 	return nil
 }
 
-// Awaken makes a vault that was unlocked fit to answer: it checks every record, count and digest, records how it came to be open, and does what was asked of it while
+// Awaken makes a vault that was unlocked fit to answer: it checks every record, count and digest, records how it came to be open, marks what runs a daemon before left, and does what was asked of it while
 // it was locked. It passes a Gate that lets through this alone. Errors: record_tampered or vault_corrupt, and what recording gives; then lock it again.
 func (v *Vault) Awaken(ctx context.Context, e audit.Event) error {
 	ctx = waking(ctx)
@@ -50,13 +51,17 @@ func (v *Vault) Awaken(ctx context.Context, e audit.Event) error {
 	if err := v.Noted(ctx); err != nil {
 		return err
 	}
-	if _, err := v.MarkLost(ctx); err != nil {
-		return err
-	}
 	v.later.mu.Lock()
+	first := !v.later.woke
+	v.later.woke = true
 	all := v.later.releases
 	v.later.releases = nil
 	v.later.mu.Unlock()
+	if first { // later no run is under way but a person's own, which is told of
+		if _, err := v.MarkLost(ctx); err != nil {
+			return err
+		}
+	}
 	for _, r := range all {
 		_, _ = v.Release(ctx, r.actor, r.lease) // a refusal is on record
 	}

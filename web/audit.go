@@ -12,7 +12,7 @@ import (
 func (s *Server) auditRoutes() {
 	s.handle("GET /api/v1/audit", http.StatusOK, s.listAudit)
 	s.handle("POST /api/v1/audit/verify", http.StatusOK, func(r *http.Request) (any, error) { return s.o.Audit.Verify(r.Context()) })
-	s.mux.HandleFunc("GET /api/v1/audit/export", s.exportAudit)
+	s.raw("GET /api/v1/audit/export", s.exportAudit)
 }
 
 func (s *Server) listAudit(r *http.Request) (any, error) {

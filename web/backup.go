@@ -20,7 +20,7 @@ type Backups interface {
 }
 
 func (s *Server) backupRoutes() {
-	s.mux.HandleFunc("POST /api/v1/backup", s.backup)
+	s.raw("POST /api/v1/backup", s.backup)
 }
 
 // backup streams a backup. One for the vault's own recipients gives nobody anything new, so a timer may take it; another recipient will read every name, policy

@@ -69,7 +69,7 @@ func writeJSON(w http.ResponseWriter, status int, reply any) {
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.Of(err)
 	status := f.Code.Of().HTTP
-	if status >= 500 {
+	if status >= 500 && f.Code != fault.VaultLocked {
 		s.o.Log.Error("request failed", "method", r.Method, "route", r.Pattern, "code", string(f.Code), "cause", fault.Cause(err))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")

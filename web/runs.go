@@ -10,8 +10,8 @@ import (
 func (s *Server) runRoutes() {
 	s.handle("GET /api/v1/leases", http.StatusOK, s.listLeases)
 	s.handle("GET /api/v1/runs", http.StatusOK, s.listRuns)
-	s.mux.HandleFunc("POST /api/v1/runs/open", s.openRun)
-	s.mux.HandleFunc("POST /api/v1/runs/attend", s.attendRun)
+	s.raw("POST /api/v1/runs/open", s.openRun)
+	s.raw("POST /api/v1/runs/attend", s.attendRun)
 	s.handle("POST /api/v1/runs/{id}/end", http.StatusOK, s.endRun)
 }
 

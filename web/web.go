@@ -4,7 +4,7 @@
 // or widen ask for proof of presence where one is set (docs/design.md §9). Every failure is a problem (RFC 9457) with a code of ours.
 //
 // Attacks stopped: the agent's own shell doing what only the operator may (threat-model.md 70): the operator's socket checks the peer's uid,
-// and the acts of wall 4 ask for the passphrase; bodies that exhaust the daemon (67): limits and strict decoding; errors that echo (65).
+// and the acts of wall 4 ask for a proof of presence, by one table of all routes (acts.go); bodies that exhaust the daemon (67): limits and strict decoding; errors that echo (65).
 package web
 
 import (
@@ -94,6 +94,7 @@ type Options struct {
 	Audit    Auditor
 	Keys     Keys // nil: they cannot be changed here
 	Backup   Backups
+	Lock     Lock // nil: the vault is not locked and unlocked here
 	// Folder tells whether a path is a folder of this machine that may be opened to runs; force lets through what is dangerous and still possible. nil: none may.
 	Folder func(path string, force bool) error
 	// StopRun ends a run of anybody's, waits for it and gives its state. nil: none can be ended from here.
@@ -109,6 +110,7 @@ type Server struct {
 	o       Options
 	tickets *tickets
 	mux     *http.ServeMux
+	served  map[string]bool
 	backing sync.Mutex // held while a backup is taken: each keeps a moment of the store alive
 }
 
@@ -120,8 +122,8 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux()}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.daemonRoutes} {
+	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux(), served: map[string]bool{}}
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -154,6 +156,17 @@ func (errPanic) Error() string { return "panic" }
 
 // handle wraps a function that gives a reply or an error.
 func (s *Server) handle(pattern string, status int, fn func(r *http.Request) (any, error)) {
+	s.judge(pattern, false)
+	s.reply(pattern, status, fn)
+}
+
+// raw is handle for what writes its reply itself.
+func (s *Server) raw(pattern string, fn http.HandlerFunc) {
+	s.judge(pattern, false)
+	s.mux.HandleFunc(pattern, fn)
+}
+
+func (s *Server) reply(pattern string, status int, fn func(r *http.Request) (any, error)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		reply, err := fn(r)
 		if err != nil {
@@ -166,7 +179,8 @@ func (s *Server) handle(pattern string, status int, fn func(r *http.Request) (an
 
 // guarded is handle for the acts of wall 4: they ask for presence where it is set, before anything is read.
 func (s *Server) guarded(pattern string, status int, act audit.Action, fn func(r *http.Request) (any, error)) {
-	s.handle(pattern, status, func(r *http.Request) (any, error) {
+	s.judge(pattern, true)
+	s.reply(pattern, status, func(r *http.Request) (any, error) {
 		if err := s.present(r, act); err != nil {
 			return nil, err
 		}

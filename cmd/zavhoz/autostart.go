@@ -30,6 +30,7 @@ type dialer struct {
 	dir     home.Dir
 	sock    string
 	program string // to start as the daemon; "": this one
+	locked  bool   // start it locked
 }
 
 func (d dialer) dial(ctx context.Context) (net.Conn, error) {
@@ -50,7 +51,7 @@ func (d dialer) dial(ctx context.Context) (net.Conn, error) {
 		if c, err := dialSocket(ctx, d.sock); err == nil {
 			return c, nil // another door started it while we waited for the lock
 		}
-		err := startDaemon(ctx, d.dir, d.program)
+		err := startDaemon(ctx, d.dir, d.program, d.locked)
 		// vault_busy: a daemon whose starter died holds the vault and is about to listen
 		if err != nil && fault.CodeOf(err) != fault.VaultBusy || time.Now().After(deadline) {
 			return nil, err
@@ -82,7 +83,7 @@ func dialSocket(ctx context.Context, sock string) (net.Conn, error) {
 var errStranger = fault.New(fault.KeyFileExposed, "the daemon's socket belongs to another user", "run zavhoz as the user who ran `zavhoz init`, or remove the folder of the socket")
 
 // startDaemon starts `zavhoz serve` detached from this terminal and session, and waits until it is ready or says why not.
-func startDaemon(ctx context.Context, dir home.Dir, program string) error {
+func startDaemon(ctx context.Context, dir home.Dir, program string, locked bool) error {
 	self, err := program, error(nil)
 	if self == "" {
 		self, err = os.Executable()
@@ -102,6 +103,9 @@ func startDaemon(ctx context.Context, dir home.Dir, program string) error {
 	}
 	defer log.Close()
 	cmd := exec.Command(self, "serve", "--autostarted", "--home", dir.Path()) // by name, so that ps tells daemons apart
+	if locked {
+		cmd.Args = append(cmd.Args, "--locked")
+	}
 	cmd.Env = daemonEnv(dir)
 	cmd.Dir = string(os.PathSeparator)
 	cmd.Stderr = log
@@ -139,7 +143,7 @@ func awaitReady(ctx context.Context, r *os.File) error {
 // daemonEnv is all that a started daemon inherits: where things are, never a token or whatever else the caller's environment holds.
 func daemonEnv(dir home.Dir) []string {
 	env := []string{home.EnvHome + "=" + dir.Path()}
-	for _, name := range []string{"PATH", "HOME", "USER", "LOGNAME", "TZ", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_DATA_HOME", "GHOST_SERVERS", "SSL_CERT_FILE", "SSL_CERT_DIR", "SystemRoot", "LOCALAPPDATA"} {
+	for _, name := range []string{"PATH", "HOME", "USER", "LOGNAME", "TZ", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "XDG_DATA_HOME", "GHOST_SERVERS", "SSL_CERT_FILE", "SSL_CERT_DIR", "SystemRoot", "LOCALAPPDATA"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/rekey"
+	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/web"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -34,9 +35,12 @@ const (
 
 // serveOptions are what the command line says beyond the configuration.
 type serveOptions struct {
-	listen      string // "" for none
-	autostarted bool   // ends when idle; reports on the ready pipe
-	system      bool   // a service of the system: no agent has its user
+	listen      string                                   // "" for none
+	autostarted bool                                     // ends when idle; reports on the ready pipe
+	system      bool                                     // a service of the system: no agent has its user
+	locked      bool                                     // stays locked until a person unlocks it
+	credentials string                                   // systemd's folder of credentials; "": none
+	ask         func(what string) (secret.Secret, error) // asks who started it at a terminal; nil: nobody is there
 }
 
 // daemon is the one process that holds the vault.
@@ -47,7 +51,8 @@ type daemon struct {
 	log     *slog.Logger
 	started time.Time
 
-	store   store.Store
+	store   store.Store // with the gate before it
+	lock    lock
 	ring    *keyring.Keyring
 	vault   *vault.Vault
 	engine  *run.Engine
@@ -63,30 +68,26 @@ type daemon struct {
 	tasks sync.WaitGroup
 }
 
-// openVault opens the vault file and unlocks it with the identity file. It closes what it opened when it fails.
-func openVault(ctx context.Context, dir home.Dir) (store.Store, *keyring.Keyring, error) {
-	ids, err := home.LoadIdentitiesWith(dir.Identity(), keyring.IdentityOptions{Plugins: plugins{ctx: ctx}})
+// openVault opens the vault file, locked.
+func (d *daemon) openVault(ctx context.Context) error {
+	st, err := bolt.Open(ctx, bolt.Options{Path: d.dir.Vault(), LockTimeout: busyTimeout})
 	if err != nil {
-		return nil, nil, err
-	}
-	st, err := bolt.Open(ctx, bolt.Options{Path: dir.Vault(), LockTimeout: busyTimeout})
-	if err != nil {
-		return nil, nil, vault.StoreFault(err)
+		return vault.StoreFault(err)
 	}
 	header, err := vault.Header(ctx, st)
+	if err == nil {
+		d.ring, err = keyring.Locked(header)
+	}
 	if err != nil {
 		st.Close()
-		return nil, nil, err
+		return err
 	}
-	ring, err := keyring.Unlock(header, ids)
-	if err != nil {
-		st.Close()
-		return nil, nil, err
-	}
-	return st, ring, nil
+	d.lock.raw, d.lock.gate = st, vault.NewGate(st, true)
+	d.store = d.lock.gate
+	return nil
 }
 
-// newDaemon opens the vault and wires every part. Nothing listens yet.
+// newDaemon wires every part over the locked vault, and unlocks it where it may. Nothing listens yet.
 func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logger) (*daemon, error) {
 	d := &daemon{dir: dir, o: o, log: log, started: time.Now()}
 	var err error
@@ -96,10 +97,13 @@ func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logg
 	if d.cfg, err = home.LoadConfig(dir.Config()); err != nil {
 		return nil, err
 	}
-	if d.store, d.ring, err = openVault(ctx, dir); err != nil {
+	if err = d.openVault(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.wire(ctx); err != nil {
+	if err = d.wire(ctx); err == nil {
+		err = d.start(ctx)
+	}
+	if err != nil {
 		d.close()
 		return nil, err
 	}
@@ -108,11 +112,8 @@ func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logg
 
 func (d *daemon) wire(ctx context.Context) (err error) {
 	opener := open.New(d.ring)
-	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, KeepVersions: d.cfg.Versions.Keep, Verify: true})
+	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, KeepVersions: d.cfg.Versions.Keep})
 	if err != nil {
-		return err
-	}
-	if _, err := d.vault.MarkLost(ctx); err != nil {
 		return err
 	}
 	if d.sandbox, err = sandbox.New(sandbox.Options{System: d.o.system, Protected: d.protected(), Log: d.log}); err != nil {
@@ -124,9 +125,9 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	d.idle = newIdleness(d.cfg.IdleExit())
 	d.keys = rekey.New(rekey.Options{Vault: d.vault, Keyring: d.ring, Opener: opener, Plugins: plugins{ctx: ctx}, Log: d.log, Busy: d.idle.enter})
-	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence}
+	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut}
 	d.mcp, err = mcp.New(mcp.Options{
-		Tools: tools.All(deps), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: identity{d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
+		Tools: d.lock.used.watched(tools.All(deps)), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: &identity{v: d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
 		Limits: mcp.Limits{MessageBytes: int(d.cfg.Limits.Request)},
 		HTTP:   mcp.HTTP{Hosts: d.cfg.HTTP.AllowedHosts, Origins: d.cfg.HTTP.AllowedOrigins, TrustedProxy: d.cfg.TrustedProxies()},
 	})
@@ -135,7 +136,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Backup: backups{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Backup: backups{d}, Lock: vaultLock{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }
@@ -157,6 +158,9 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	d.tasks.Go(func() { d.keys.Run(ctx) })
 	d.tasks.Go(func() { d.sweep(ctx) })
 	d.tasks.Go(func() { d.watch(ctx, changes) })
+	if after := d.cfg.LockAfter(); after > 0 {
+		d.tasks.Go(func() { d.lockWhenIdle(ctx, after) })
+	}
 	if d.o.autostarted {
 		d.tasks.Go(func() { d.endWhenIdle(ctx) })
 	}
@@ -208,7 +212,7 @@ func (d *daemon) sweep(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			if err := d.vault.Sweep(ctx); err != nil && ctx.Err() == nil {
+			if err := d.vault.Sweep(ctx); err != nil && ctx.Err() == nil && fault.CodeOf(err) != fault.VaultLocked {
 				d.log.Error("sweep", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 			}
 		case <-ctx.Done():
@@ -235,6 +239,9 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	s := api.Status{Version: version(), VaultID: d.ring.VaultID(), PID: os.Getpid(), StartedAt: d.started.UTC(), Listen: d.listen}
 	i := d.isolation(ctx)
 	s.Isolation, s.Features = i.Level, i.Features
+	if s.Locked = d.lock.gate.IsShut(); s.Locked {
+		return s, nil // nothing else can be told
+	}
 	var err error
 	if s.Presence, err = d.vault.HasPresence(ctx); err != nil {
 		return s, err

@@ -147,7 +147,7 @@ func (d *daemon) operatorDoor(l net.Listener) door {
 	var cs callers
 	ctx, runs := context.Background(), openRuns{d.engine}
 	srv := &http.Server{
-		Handler: d.idle.wrap(d.web), ConnContext: cs.connContext,
+		Handler: d.idle.wrap(d.lock.used.wrap(d.web)), ConnContext: cs.connContext,
 		ConnState: func(c net.Conn, s http.ConnState) {
 			if (s == http.StateClosed || s == http.StateHijacked) && ctx.Err() == nil { // at the daemon's own end the next one records them as lost
 				runs.abandon(context.WithoutCancel(ctx), cs.closed(c))

@@ -60,6 +60,17 @@ func (d *daemon) endWhenIdle(ctx context.Context) {
 		if !d.idle.long() {
 			continue
 		}
+		if d.lock.gate.IsShut() {
+			if !d.engine.Fleeting() {
+				d.log.Info("idle: ending", "locked", true)
+				d.stop()
+				return
+			}
+			continue
+		}
+		if d.byPerson() {
+			continue // the next daemon could not unlock the vault; lock_after_s says how long it stays so
+		}
 		runs, err := d.vault.Runs(ctx, vault.OperatorActor())
 		leases, err2 := d.vault.Leases(ctx, vault.OperatorActor())
 		held, err3 := d.engine.Holding(vault.OperatorActor())

@@ -27,15 +27,19 @@ type made struct {
 }
 
 func newInit(a *app) *cobra.Command {
-	var how string
+	var how, from string
+	var fd int
 	c := &cobra.Command{
 		Use: "init", Short: "Make the home folder, the identity and the vault", Args: cobra.NoArgs,
 		Long: `Make the home folder ($ZAVHOZ_HOME, or the platform's data folder), an age identity, the vault, a commented configuration and the agent "local".
 A second init refuses and changes nothing. On a terminal it asks for an operator passphrase, and whether to make a recovery identity; without one it asks nothing.
 
 --recovery makes a second slot, for the day on which identity.txt is lost: for a recipient of yours, for a fresh identity that is written to file:PATH, or for
-one that is printed, once. The vault keeps the recipient only.`,
-		Example: "  zavhoz init\n  zavhoz init --recovery file:recovery.txt\n  ZAVHOZ_HOME=/srv/zavhoz zavhoz init --json",
+one that is printed, once. The vault keeps the recipient only.
+
+--unlock says where the key lies that opens the vault: in identity.txt (file, the default), in the system's keyring, or in a passphrase of yours alone, which is
+asked for here and by zavhoz unlock: with it the vault starts locked, and no program of yours opens it without you (docs/unlocking.md).`,
+		Example: "  zavhoz init\n  zavhoz init --recovery file:recovery.txt\n  zavhoz init --unlock passphrase\n  ZAVHOZ_HOME=/srv/zavhoz zavhoz init --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := a.dir()
 			if err != nil {
@@ -44,6 +48,11 @@ one that is printed, once. The vault keeps the recipient only.`,
 			if err := dir.CheckFresh(); err != nil {
 				return err // before anybody is asked for a passphrase
 			}
+			source, err := a.keySource(cmd.Context(), from, fd)
+			if err != nil {
+				return err
+			}
+			defer source.passphrase.Wipe()
 			var pass secret.Secret
 			if a.person() {
 				a.hint("The operator's passphrase guards the acts that reveal, approve or widen.")
@@ -62,28 +71,30 @@ one that is printed, once. The vault keeps the recipient only.`,
 			if err != nil {
 				return err
 			}
-			m, err := makeHome(cmd.Context(), dir, pass, second)
+			m, err := makeHome(cmd.Context(), dir, source, pass, second)
 			if err != nil {
 				second.undo()
 				return err
 			}
 			return a.show(m, func(w io.Writer) {
 				fmt.Fprintf(w, "Made %s\n", m.Home)
-				fmt.Fprintf(w, "Its key is identity.txt there: whoever reads that file and vault.db reads every secret. Keep a copy of identity.txt in a safe place.\n")
+				fmt.Fprintln(w, source.tells())
 				m.tellRecovery(w)
 				fmt.Fprintln(w, presenceLine(m.Presence))
 				fmt.Fprintln(w, "\nNext: zavhoz resource add api_key openai_main --set service=openai")
 			})
 		},
 	}
+	c.Flags().StringVar(&from, "unlock", home.FromFile, "where the key lies: file, passphrase or keyring")
+	c.Flags().IntVar(&fd, "passphrase-fd", -1, "with --unlock passphrase: read it from this descriptor, up to a line's end")
 	c.Flags().StringVar(&how, "recovery", "", "a second slot: RECIPIENT (age1…, ssh-…, @FILE), file:PATH, or print")
 	return c
 }
 
 // makeHome makes everything, or leaves nothing behind.
-func makeHome(ctx context.Context, dir home.Dir, pass secret.Secret, second recovery) (made, error) {
+func makeHome(ctx context.Context, dir home.Dir, source keySource, pass secret.Secret, second recovery) (made, error) {
 	m := made{Home: dir.Path(), Presence: !pass.IsZero(), RecoveryFile: second.file, RecoveryIdentity: second.text, Recovery: second.recipient()}
-	out, err := home.Init(ctx, home.InitOptions{Dir: dir, Extra: second.extra(), MakeVault: func(ctx context.Context, file string, k *keyring.Keyring, header []byte) error {
+	out, err := home.Init(ctx, home.InitOptions{Dir: dir, Extra: second.extra(), Source: source.name, Passphrase: source.passphrase, Keep: source.keep, MakeVault: func(ctx context.Context, file string, k *keyring.Keyring, header []byte) error {
 		m.VaultID = k.VaultID()
 		return makeVault(ctx, file, k, header, pass)
 	}})

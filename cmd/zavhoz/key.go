@@ -14,7 +14,7 @@ import (
 
 func newKey(a *app) *cobra.Command {
 	c := group(&cobra.Command{Use: "key", Short: "Who can open the vault: recipients, and the data key itself", Aliases: []string{"keys"}})
-	c.AddCommand(newKeyList(a), newKeyAdd(a), newKeyRemove(a), newKeyRotate(a), newKeyCheck(a), newKeyPlugin(a))
+	c.AddCommand(newKeyList(a), newKeyAdd(a), newKeyRemove(a), newKeyRotate(a), newKeyCheck(a), newKeyPlugin(a), newKeyKeychain(a))
 	return c
 }
 

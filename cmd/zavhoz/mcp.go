@@ -20,6 +20,8 @@ by $ZAVHOZ_AGENT_TOKEN, else it is "local". Closing it ends nothing but the door
 With --socket the daemon is another user's: a service of the system, which is never started from here and demands a token.`,
 		Example: "  claude mcp add zavhoz -- zavhoz mcp\n  codex mcp add zavhoz -- zavhoz mcp\n  zavhoz mcp --socket /run/zavhoz/agent.sock",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			token := os.Getenv("ZAVHOZ_AGENT_TOKEN")
+			forget(func(name string) bool { return name != "ZAVHOZ_AGENT_TOKEN" })
 			dial := func(ctx context.Context) (net.Conn, error) { return dialService(ctx, socket) }
 			if socket == "" {
 				dir, err := a.dir()
@@ -28,7 +30,7 @@ With --socket the daemon is another user's: a service of the system, which is ne
 				}
 				dial = dialer{dir: dir, sock: dir.AgentSock()}.dial
 			}
-			err := relay.Run(cmd.Context(), relay.Options{In: a.stdin, Out: a.stdout, Token: os.Getenv("ZAVHOZ_AGENT_TOKEN"), Dial: dial})
+			err := relay.Run(cmd.Context(), relay.Options{In: a.stdin, Out: a.stdout, Token: token, Dial: dial})
 			if cmd.Context().Err() != nil {
 				return nil // told to end: that is how a client closes a door
 			}

@@ -70,7 +70,7 @@ Start here:
 		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newWorkdir(a), newKey(a), newPresence(a)},
 		"use":   {newRun(a), newRuns(a)},
 		"watch": {newStatus(a), newStop(a), newAudit(a), newDoctor(a)},
-		"keep":  {newBackup(a), newRestore(a), newMigrate(a), newCompact(a)},
+		"keep":  {newLock(a), newUnlock(a), newBackup(a), newRestore(a), newMigrate(a), newCompact(a)},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group
@@ -92,12 +92,15 @@ func (a *app) dir() (home.Dir, error) {
 }
 
 // client speaks to the daemon by the operator's socket, starting one where none runs.
-func (a *app) client() (*client, error) {
+func (a *app) client() (*client, error) { return a.clientOf(false) }
+
+// clientOf is client; locked starts a daemon that does not unlock its vault by itself.
+func (a *app) clientOf(locked bool) (*client, error) {
 	dir, err := a.dir()
 	if err != nil {
 		return nil, err
 	}
-	d := dialer{dir: dir, sock: dir.OperatorSock()}
+	d := dialer{dir: dir, sock: dir.OperatorSock(), locked: locked}
 	c := newClient(func(ctx context.Context) (net.Conn, error) {
 		defer a.working("Waiting for the daemon")()
 		return d.dial(ctx)
@@ -129,6 +132,7 @@ func (a *app) exit(err error) int {
 
 // operatorWords puts a person's commands where a fault, which an agent may get as well, names a tool. The longer come first.
 var operatorWords = strings.NewReplacer(
+	"a person unlocks it: `zavhoz unlock`", "unlock it: `zavhoz unlock`",
 	"call list_managed_servers to see its state", "check its host and port: `zavhoz resource show HANDLE`",
 	"call list_managed_servers", "run `zavhoz server list`",
 	"call it as list_resources shows it", "call it as `zavhoz resource policy HANDLE` shows it",

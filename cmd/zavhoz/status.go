@@ -23,6 +23,12 @@ func newStatus(a *app) *cobra.Command {
 			}
 			return a.show(s, func(w io.Writer) {
 				fmt.Fprintf(w, "daemon %s, pid %d, up %s\n", s.Version, s.PID, ago(s.StartedAt))
+				if s.Locked {
+					fmt.Fprintf(w, "vault %s, locked: zavhoz unlock\n", s.VaultID)
+					fmt.Fprintf(w, "http: %s\n", dash(s.Listen))
+					fmt.Fprintln(w, plain(isolationLine(s.Isolation, s.Features)))
+					return
+				}
 				fmt.Fprintf(w, "vault %s, %d leases, %d runs\n", s.VaultID, s.Leases, s.Runs)
 				if s.Held > 0 {
 					fmt.Fprintf(w, "held changes: %s (see zavhoz runs changes)\n", count(s.Held, "run"))

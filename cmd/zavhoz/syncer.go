@@ -23,13 +23,14 @@ import (
 // syncer is the provider's sync as the daemon runs it; without a configured provider it says so.
 type syncer struct {
 	clock *sync.Scheduler // nil: no provider
+	wake  chan struct{}
 }
 
 // newSyncer wires the provider that the configuration names.
 func newSyncer(v *vault.Vault, opener *open.Opener, cfg home.Config, log *slog.Logger) (*syncer, error) {
 	c := cfg.Sync.Time4VPS
 	if c.Resource == "" {
-		return &syncer{}, nil
+		return &syncer{wake: make(chan struct{}, 1)}, nil
 	}
 	provider, err := newTime4VPS(v, opener, c)
 	if err != nil {
@@ -43,7 +44,7 @@ func newSyncer(v *vault.Vault, opener *open.Opener, cfg home.Config, log *slog.L
 		},
 	})
 	clock, err := sync.NewScheduler(r, sync.ScheduleOptions{Spec: c.Schedule, Log: log})
-	return &syncer{clock}, err
+	return &syncer{clock: clock, wake: make(chan struct{}, 1)}, err
 }
 
 // Info says how fresh the provider's data is.
@@ -85,6 +86,14 @@ func (s *syncer) Now(ctx context.Context, confirmShrunk bool) (any, error) {
 	return rep, nil
 }
 
+// Wake runs a cycle soon: the vault was unlocked, and what the clock ran meanwhile came to nothing.
+func (s *syncer) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
 // Run runs cycles by the clock until ctx ends, the first at once.
 func (s *syncer) Run(ctx context.Context) {
 	if s.clock == nil {
@@ -92,8 +101,13 @@ func (s *syncer) Run(ctx context.Context) {
 		return
 	}
 	s.clock.Start()
-	_, _ = s.clock.Trigger(ctx) // its report and its failure are in Last and in the log
-	<-ctx.Done()
+	for s.Wake(); ctx.Err() == nil; {
+		select {
+		case <-s.wake:
+			_, _ = s.clock.Trigger(ctx) // its report and its failure are in Last and in the log
+		case <-ctx.Done():
+		}
+	}
 	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
 	defer cancel()
 	_ = s.clock.Stop(grace)

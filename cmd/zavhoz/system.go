@@ -36,6 +36,12 @@ type visitor struct {
 
 type visitorKey struct{}
 
+// bySocket tells whether ctx comes from a socket, whose door has looked at who connects.
+func bySocket(ctx context.Context) bool {
+	_, ok := ctx.Value(visitorKey{}).(visitor)
+	return ok
+}
+
 func (v visitor) into(ctx context.Context) context.Context {
 	return context.WithValue(ctx, visitorKey{}, v)
 }

@@ -25,30 +25,6 @@ import (
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
-// identity lets the doors ask the vault who comes.
-type identity struct{ v *vault.Vault }
-
-// Authenticate finds the agent of a token. An operator's token opens no MCP door: it would carry the operator's rights to a model.
-func (i identity) Authenticate(ctx context.Context, token string) (mcp.Agent, error) {
-	if err := admit(ctx, true); err != nil {
-		return mcp.Agent{}, err
-	}
-	a, err := i.v.Authenticate(ctx, token)
-	if err == nil && a.Role != vault.RoleAgent {
-		err = fault.New(fault.Unauthenticated, "this token is an operator's", "use an agent's token: `zavhoz agent add NAME`")
-	}
-	return mcpAgent(a), err
-}
-
-// Local finds the agent of who comes by the socket without a token.
-func (i identity) Local(ctx context.Context) (mcp.Agent, error) {
-	if err := admit(ctx, false); err != nil {
-		return mcp.Agent{}, err
-	}
-	a, err := i.v.Local(ctx)
-	return mcpAgent(a), err
-}
-
 func mcpAgent(a vault.Agent) mcp.Agent {
 	return mcp.Agent{ID: a.ID, Name: a.Name, Attended: a.Attended, PerMinute: a.Rate.PerMinute}
 }
@@ -67,7 +43,7 @@ func (d *daemon) shelf() string {
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
 func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, shelf string, mac func(string, ...[]byte) [32]byte, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
-		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Shelf: shelf, MAC: mac, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
+		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Shelf: shelf, MAC: mac, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Asleep: true, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
 		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 
 	Versions Versions `yaml:"versions"`
+	Unlock   Unlock   `yaml:"unlock"`
 
 	Log  Log `yaml:"log"`
 	Idle int `yaml:"idle_exit_s"` // seconds; 0: never
@@ -87,6 +89,23 @@ type Versions struct {
 	Keep int `yaml:"keep"` // earlier versions of each resource
 }
 
+// Unlock is how a daemon finds the vault's keys, and when it gives them up.
+type Unlock struct {
+	Sources   []string `yaml:"sources"`      // of unlock.Sources, in the order in which they are tried
+	LockAfter int      `yaml:"lock_after_s"` // seconds without use; 0: never
+}
+
+// The sources of identities.
+const (
+	FromFile       = "file"       // identity.txt in the home folder
+	FromKeyring    = "keyring"    // the system's keyring
+	FromCredential = "credential" // systemd's: LoadCredential=, LoadCredentialEncrypted=
+	FromPassphrase = "passphrase" // a person is asked; a daemon starts locked where nobody is there
+)
+
+// Sources are all of them.
+var Sources = []string{FromFile, FromKeyring, FromCredential, FromPassphrase}
+
 // Log is the daemon's log.
 type Log struct {
 	Level string `yaml:"level"` // debug, info, warn, error
@@ -102,6 +121,7 @@ func Defaults() Config {
 		Idle:   900,
 
 		Versions: Versions{Keep: 10},
+		Unlock:   Unlock{Sources: []string{FromFile}},
 	}
 }
 
@@ -177,6 +197,8 @@ var rules = []rule{
 	{"limits.output_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Output, 1<<10, 64<<20) }},
 	{"limits.request_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Request, 1<<10, 64<<20) }},
 	{"versions.keep", "between 1 and 1000", func(c Config) bool { return within(c.Versions.Keep, 1, 1000) }},
+	{"unlock.sources", "between one and four of file, keyring, credential and passphrase, each once", func(c Config) bool { return eachOnce(c.Unlock.Sources, Sources) }},
+	{"unlock.lock_after_s", "between 0 (never) and 604800", func(c Config) bool { return within(c.Unlock.LockAfter, 0, 7*24*3600) }},
 	{"log.level", "a level is debug, info, warn or error", func(c Config) bool { _, ok := levels[c.Log.Level]; return ok }},
 	{"agent_socket.path", "a socket is an absolute path without dots, of at most 100 bytes", func(c Config) bool { return c.Agents.Path == "" || socketPath(c.Agents.Path) }},
 	{"agent_socket.path", "path and group go together", func(c Config) bool { return (c.Agents.Path == "") == (c.Agents.Group == "") }},
@@ -191,6 +213,9 @@ func (c Config) LogLevel() slog.Level { return levels[c.Log.Level] }
 
 // IdleExit is how long a daemon that a door started stays without work; 0: for ever.
 func (c Config) IdleExit() time.Duration { return time.Duration(c.Idle) * time.Second }
+
+// LockAfter is how long an unlocked vault stays so without use; 0: for ever.
+func (c Config) LockAfter() time.Duration { return time.Duration(c.Unlock.LockAfter) * time.Second }
 
 // TrustedProxies is http.trusted_proxy as prefixes.
 func (c Config) TrustedProxies() []netip.Prefix {
@@ -262,6 +287,17 @@ func all(list []string, ok func(string) bool) bool {
 		}
 	}
 	return true
+}
+
+func eachOnce(list, of []string) bool {
+	seen := map[string]bool{}
+	for _, s := range list {
+		if seen[s] || !slices.Contains(of, s) {
+			return false
+		}
+		seen[s] = true
+	}
+	return len(list) > 0
 }
 
 func within[N int | int64](n, low, high N) bool { return low <= n && n <= high }

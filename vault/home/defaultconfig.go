@@ -1,5 +1,7 @@
 package home
 
+import "strings"
+
 // DefaultConfig is the configuration that Init writes. It says what Defaults says.
 const DefaultConfig = `# The configuration of Zavhoz. Everything here is optional: what is left out has the value shown.
 # No secret belongs here: credentials are resources of the vault, named by handle.
@@ -36,6 +38,13 @@ limits:
 versions:
   keep: 10
 
+# How a daemon finds the key that opens the vault, tried in this order: file (identity.txt here), keyring (the system's), credential (systemd's:
+# LoadCredentialEncrypted=zavhoz-identity:…), passphrase (a person gives it: zavhoz unlock; until then the vault is locked). After so many seconds without use
+# the vault is locked again, and runs end; 0: never. See docs/unlocking.md.
+unlock:
+  sources: [file]
+  lock_after_s: 0
+
 log:
   level: info           # debug, info, warn, error
 
@@ -51,3 +60,8 @@ agent_socket:
   path: ""              # e.g. /run/zavhoz/agent.sock; no other user may be able to write to its folder
   group: ""             # who may connect
 `
+
+// configFrom is DefaultConfig with another source of the key.
+func configFrom(source string) string {
+	return strings.Replace(DefaultConfig, "sources: [file]", "sources: ["+source+"]", 1)
+}

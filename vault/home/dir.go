@@ -71,6 +71,9 @@ func (d Dir) Config() string { return filepath.Join(d.root, "config.yaml") }
 // Lock is the file that a starting daemon locks.
 func (d Dir) Lock() string { return filepath.Join(d.root, "daemon.lock") }
 
+// Locked is the mark that the vault was locked: a daemon that finds it starts locked, for who locked it did not mean until the next start.
+func (d Dir) Locked() string { return filepath.Join(d.root, "locked") }
+
 // Log is the log of a daemon that was started by a door.
 func (d Dir) Log() string { return filepath.Join(d.root, "daemon.log") }
 

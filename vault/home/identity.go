@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"filippo.io/age"
@@ -36,6 +37,44 @@ func LoadIdentitiesWith(path string, o keyring.IdentityOptions) ([]age.Identity,
 	}
 	return ids, err
 }
+
+// maxCredential is the mode that a credential may have at most: systemd gives one to a service's user by an access list, whose mask shows as the group's rights.
+const maxCredential = 0o440
+
+// LoadCredential reads an identity file that systemd passed to this service: root's or this user's, and for nobody else. Errors: fault not_initialized,
+// key_file_exposed, wrong_identity.
+func LoadCredential(path string, o keyring.IdentityOptions) ([]age.Identity, error) {
+	b, err := readCredential(path)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(b)
+	return keyring.ParseIdentities(b, o)
+}
+
+func readCredential(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotInitialized, "systemd passed no credential "+Quote(filepath.Base(path)), "name it in the unit: LoadCredentialEncrypted="+filepath.Base(path)+":FILE").Because(err)
+	}
+	if err != nil {
+		return nil, fault.New(fault.NotPermitted, "the credential cannot be read", "look at the unit's LoadCredential lines").Because(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() || !isOwn(st) || st.Mode().Perm()&^maxCredential != 0 {
+		return nil, exposed("the credential "+Quote(filepath.Base(path))+" is not this service's alone", "let systemd pass it: LoadCredential= or LoadCredentialEncrypted=")
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxIdentity+1))
+	if err != nil || len(b) > maxIdentity {
+		clear(b)
+		return nil, fault.New(fault.WrongIdentity, "the credential is not readable, or too large", "").Because(err)
+	}
+	return b, nil
+}
+
+// ReadIdentity reads an identity file as LoadIdentities does, without looking at what it holds. The caller wipes it.
+func ReadIdentity(path string) ([]byte, error) { return readPrivate(path) }
 
 // readPrivate reads a small file that is its owner's alone. What is checked is what was opened.
 func readPrivate(path string) ([]byte, error) {

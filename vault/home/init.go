@@ -1,6 +1,7 @@
 package home
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // InitOptions say what Init makes.
@@ -24,6 +26,11 @@ type InitOptions struct {
 	MakeVault func(ctx context.Context, path string, k *keyring.Keyring, header []byte) error
 	Clock     func() time.Time // default time.Now
 	Extra     []Extra          // recipients besides the identity that Init makes
+	// Source is where the key will come from: FromFile (default), FromPassphrase or FromKeyring.
+	Source     string
+	Passphrase secret.Secret // with FromPassphrase: the vault's; the caller wipes it
+	// Keep puts an identity (a line AGE-SECRET-KEY-…) where a daemon will find it, with FromKeyring; undo takes it away.
+	Keep func(ctx context.Context, vaultID string, identity secret.Secret) (undo func(), err error)
 }
 
 // Extra is one more recipient of a new vault.
@@ -34,7 +41,7 @@ type Extra struct {
 
 // Made says what Init made.
 type Made struct {
-	Recipient string // public half of the identity (age1…)
+	Recipient string // public half of the identity (age1…); "" of a passphrase
 	VaultID   string
 }
 
@@ -54,50 +61,90 @@ func Init(ctx context.Context, o InitOptions) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	m, err := o.build(ctx, tmp)
+	m, undo, err := o.build(ctx, tmp)
 	if err == nil {
 		err = publish(tmp, root)
 	}
 	if err != nil {
+		undo()
 		return Made{}, errors.Join(err, os.RemoveAll(tmp))
 	}
 	return m, nil
 }
 
-func (o InitOptions) build(ctx context.Context, tmp string) (Made, error) {
+func (o InitOptions) build(ctx context.Context, tmp string) (m Made, undo func(), err error) {
+	undo = func() {}
 	at, err := At(tmp)
 	if err != nil {
-		return Made{}, err
+		return m, undo, err
 	}
-	identity, err := age.GenerateX25519Identity()
+	identity, to, err := o.key()
 	if err != nil {
-		return Made{}, fmt.Errorf("home: make an identity: %w", err)
+		return m, undo, err
 	}
-	k, header, err := keyring.Create([]age.Recipient{identity.Recipient()})
+	k, header, err := keyring.Create([]age.Recipient{to})
 	if err != nil {
-		return Made{}, err
+		return m, undo, err
 	}
 	defer k.Close()
 	for _, x := range o.Extra {
 		if header, _, err = k.AddSlot(header, x.Recipient, x.Label, o.Clock()); err != nil {
-			return Made{}, err
+			return m, undo, err
 		}
 	}
-	text := identityText(identity, o.Clock())
-	defer clear(text)
-	if err := writeNew(at.Identity(), text); err != nil {
-		return Made{}, cannotMake(err)
+	m.VaultID = k.VaultID()
+	if identity != nil {
+		m.Recipient = identity.Recipient().String()
 	}
-	if err := writeNew(at.Config(), []byte(DefaultConfig)); err != nil {
-		return Made{}, cannotMake(err)
+	if undo, err = o.keep(ctx, at, k.VaultID(), identity); err != nil {
+		return m, undo, err
+	}
+	if err := writeNew(at.Config(), []byte(configFrom(cmp.Or(o.Source, FromFile)))); err != nil {
+		return m, undo, cannotMake(err)
 	}
 	if err := o.MakeVault(ctx, at.Vault(), k, header); err != nil {
-		return Made{}, err
+		return m, undo, err
 	}
 	if err := os.Chmod(at.Vault(), 0o600); err != nil {
-		return Made{}, cannotMake(err)
+		return m, undo, cannotMake(err)
 	}
-	return Made{Recipient: identity.Recipient().String(), VaultID: k.VaultID()}, ctx.Err()
+	return m, undo, ctx.Err()
+}
+
+// key makes what the vault is opened by: an identity, or of a passphrase the recipient alone.
+func (o InitOptions) key() (*age.X25519Identity, age.Recipient, error) {
+	if o.Source == FromPassphrase {
+		to, err := keyring.PassphraseRecipient(o.Passphrase)
+		return nil, to, err
+	}
+	i, err := age.GenerateX25519Identity()
+	if err != nil {
+		return nil, nil, fmt.Errorf("home: make an identity: %w", err)
+	}
+	return i, i.Recipient(), nil
+}
+
+// keep puts the identity where a daemon will look for it.
+func (o InitOptions) keep(ctx context.Context, at Dir, vaultID string, i *age.X25519Identity) (undo func(), err error) {
+	undo = func() {}
+	switch {
+	case i == nil:
+		return undo, nil
+	case o.Source == FromKeyring:
+		line := secret.New([]byte(i.String()))
+		defer line.Wipe()
+		taken, err := o.Keep(ctx, vaultID, line)
+		if err != nil {
+			return undo, err
+		}
+		return taken, nil
+	}
+	text := identityText(i, o.Clock())
+	defer clear(text)
+	if err := writeNew(at.Identity(), text); err != nil {
+		return undo, cannotMake(err)
+	}
+	return undo, nil
 }
 
 // writeNew writes a file that must not be there, and makes it durable.

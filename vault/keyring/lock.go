@@ -1,6 +1,10 @@
 package keyring
 
 import (
+	"errors"
+
+	"golang.org/x/crypto/ssh"
+
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
 )
@@ -27,4 +31,14 @@ func (k *Keyring) TakeOver(from *Keyring) error {
 	}
 	k.slot.set(from.Slot())
 	return nil
+}
+
+// Encrypted tells whether an identity file wants a passphrase before it is of use: one that age -p made, or an SSH key with a passphrase.
+func Encrypted(b []byte) bool {
+	if _, ok := encrypted(b); ok {
+		return true
+	}
+	var missing *ssh.PassphraseMissingError
+	_, err := ssh.ParseRawPrivateKey(b)
+	return errors.As(err, &missing)
 }

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+func newLock(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "lock", Short: "Lock the vault: runs end, keys are wiped", Args: cobra.NoArgs,
+		Long: `Lock the vault of the running daemon, and of every later one: runs end, what was opened is dropped, the keys are overwritten. Clients stay connected and
+are told that the vault is locked. Leases live on to their time; a lease that is released meanwhile ends when the vault is unlocked.
+
+Where the key is in a file, the system's keyring or a credential, locking stops every use of the vault by zavhoz. It does not stop another program of the same user
+from reading that key: only a passphrase does (docs/unlocking.md).`,
+		Example: "  zavhoz lock",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, err := a.clientOf(true)
+			if err != nil {
+				return err
+			}
+			var out api.Lock
+			if err := cl.call(cmd.Context(), "POST", path("lock"), nil, &out); err != nil {
+				return err
+			}
+			return a.show(out, func(w io.Writer) {
+				fmt.Fprintln(w, "The vault is locked.")
+				if out.Runs > 0 {
+					fmt.Fprintf(w, "Ended: %s\n", count(out.Runs, "run"))
+				}
+			})
+		},
+	}
+}
+
+func newUnlock(a *app) *cobra.Command {
+	var file string
+	var fd int
+	c := &cobra.Command{
+		Use: "unlock", Short: "Unlock the vault", Args: cobra.NoArgs,
+		Long: `Unlock the vault of the running daemon, or of one that is started for it. The daemon looks where unlock: in config.yaml says; where that takes a person,
+the vault's passphrase is asked for on the terminal, without echo. --identity gives an identity file instead: of age (also one that age -p encrypted), an SSH key, or
+of a plugin, whose program the daemon runs.
+
+Where an operator's passphrase is set, it is asked for, too, unless the vault's own passphrase was given: a key that lies in a file proves nobody's presence. Every
+attempt is on record, and so many wrong ones a minute are the most.`,
+		Example: "  zavhoz unlock\n  zavhoz unlock --identity /media/usb/identity.txt\n  zavhoz unlock --passphrase-fd 3 3< <(secret-tool lookup zavhoz vault)",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cl, err := a.clientOf(true)
+			if err != nil {
+				return err
+			}
+			u := unlocker{a: a, ctx: cmd.Context(), cl: cl}
+			defer u.wipe()
+			if err := u.gather(file, fd); err != nil {
+				return err
+			}
+			out, err := u.unlock()
+			if err != nil {
+				return err
+			}
+			return a.show(out, func(w io.Writer) {
+				if out.By == "" {
+					fmt.Fprintln(w, "The vault was unlocked already.")
+					return
+				}
+				fmt.Fprintf(w, "The vault is unlocked, by the %s.\n", out.By)
+			})
+		},
+	}
+	c.Flags().StringVar(&file, "identity", "", "an identity `FILE`")
+	c.Flags().IntVar(&fd, "passphrase-fd", -1, "read the vault's passphrase from this descriptor, up to a line's end")
+	return c
+}
+
+// unlocker brings what the daemon asks for, a step at a time: what it finds by itself, the vault's passphrase, the operator's.
+type unlocker struct {
+	a   *app
+	ctx context.Context
+	cl  *client
+
+	passphrase, identity, word, presence secret.Secret
+}
+
+func (u *unlocker) wipe() {
+	for _, s := range []secret.Secret{u.passphrase, u.identity, u.word, u.presence} {
+		s.Wipe()
+	}
+}
+
+// gather reads what the command line names.
+func (u *unlocker) gather(file string, fd int) (err error) {
+	if file != "" && fd >= 0 {
+		return fault.New(fault.InvalidArgument, "give --identity or --passphrase-fd", "")
+	}
+	if fd >= 0 {
+		u.passphrase, err = passphraseOf(fd)
+		return err
+	}
+	if file == "" {
+		return nil
+	}
+	b, err := home.ReadIdentity(file)
+	if err != nil {
+		return err
+	}
+	u.identity = secret.New(b)
+	if keyring.Encrypted(b) {
+		u.word, err = u.ask("Passphrase of the identity file: ")
+	}
+	return err
+}
+
+// unlock tries, and asks for what is missing where a person sits. A wrong word may be given three times.
+func (u *unlocker) unlock() (out api.Lock, err error) {
+	for try := 1; ; try++ {
+		out, err = u.send()
+		code := fault.CodeOf(err)
+		switch {
+		case err == nil || try > 4:
+			return out, err
+		case code == fault.VaultLocked && u.identity.IsZero() && u.passphrase.IsZero():
+			u.passphrase, err = u.orElse(err, "Passphrase of the vault: ")
+		case code == fault.WrongIdentity && !u.passphrase.IsZero() && u.a.person():
+			u.passphrase.Wipe()
+			fmt.Fprintln(u.a.stderr, "That is not it.")
+			u.passphrase, err = u.orElse(err, "Passphrase of the vault: ")
+		case code == fault.PresenceRequired:
+			if !u.presence.IsZero() {
+				u.presence.Wipe()
+				fmt.Fprintln(u.a.stderr, "That is not it.")
+			}
+			u.presence, err = u.orElse(err, "Operator passphrase: ")
+		default:
+			return out, err
+		}
+		if err != nil {
+			return out, err
+		}
+	}
+}
+
+// orElse asks, and where nobody can be asked the daemon's refusal stands.
+func (u *unlocker) orElse(refusal error, prompt string) (secret.Secret, error) {
+	s, err := u.ask(prompt)
+	if errors.Is(err, errNobody) {
+		return s, refusal
+	}
+	return s, err
+}
+
+func (u *unlocker) ask(prompt string) (secret.Secret, error) {
+	tty, done, ok := u.a.terminal()
+	if !ok {
+		return secret.Secret{}, errNobody
+	}
+	defer done()
+	return u.a.askSecret(u.ctx, tty, prompt)
+}
+
+func (u *unlocker) send() (out api.Lock, err error) {
+	in := map[string]any{}
+	for name, s := range map[string]secret.Secret{"passphrase": u.passphrase, "identity": u.identity, "word": u.word, "presence": u.presence} {
+		if !s.IsZero() {
+			quoted := api.Quote(s)
+			defer clear(quoted)
+			in[name] = quoted
+		}
+	}
+	return out, u.cl.plain(u.ctx, "POST", path("unlock"), in, &out)
+}
+
+// passphraseOf reads a line from a descriptor that whoever started us opened for it: neither the command line nor the environment holds it.
+func passphraseOf(fd int) (secret.Secret, error) {
+	f := os.NewFile(uintptr(fd), "passphrase")
+	if f == nil {
+		return secret.Secret{}, fault.New(fault.InvalidArgument, "there is no such descriptor", "open it for zavhoz: --passphrase-fd 3 3< FILE")
+	}
+	defer f.Close()
+	b, err := readLine(f, make([]byte, 0, maxTyped))
+	if err != nil || len(b) == 0 {
+		return secret.Secret{}, fault.New(fault.SecretMissing, "the descriptor gave no passphrase", "open it for zavhoz: --passphrase-fd 3 3< FILE").Because(err)
+	}
+	return secret.New(b), nil
+}
+
+// asker is how a daemon in the foreground asks who started it: by the descriptor, once, or at the terminal. nil: nobody is there.
+func (a *app) asker(ctx context.Context, fd int, autostarted bool) func(string) (secret.Secret, error) {
+	switch {
+	case fd >= 0:
+		return func(string) (secret.Secret, error) { return passphraseOf(fd) }
+	case !autostarted && a.person():
+		return func(what string) (secret.Secret, error) { return a.askSecret(ctx, a.stdin, "Passphrase of "+what+": ") }
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package web
+
+import "fmt"
+
+// rule says whether a route asks for the operator's presence.
+type rule int
+
+const (
+	free   rule = iota // never; why says why that is safe
+	always             // before anything is read
+	judged             // where the request reveals, approves or widens; why says when
+)
+
+// act is one row of the table of all that may be done over the operator's socket.
+type act struct {
+	rule rule
+	why  string
+}
+
+// acts is that table: what is not in it is not served, for New panics. Whoever adds a route decides here, in sight of the others, what an agent's own shell under
+// the operator's uid may do with it (threat-model.md 70). What only reads shows no value and no address: that is every reply type's promise.
+var acts = map[string]act{
+	"GET /api/v1/status":  {free, "reads"},
+	"GET /api/v1/leases":  {free, "reads"},
+	"GET /api/v1/runs":    {free, "reads; commands are masked"},
+	"GET /api/v1/servers": {free, "reads"},
+	"GET /api/v1/agents":  {free, "reads; tokens are kept as hashes"},
+
+	"GET /api/v1/projects":                   {free, "reads"},
+	"POST /api/v1/projects":                  {free, "an empty project grants nothing"},
+	"GET /api/v1/workdirs":                   {free, "reads"},
+	"GET /api/v1/resources":                  {free, "reads"},
+	"GET /api/v1/resources/{handle}":         {free, "reads"},
+	"GET /api/v1/resources/{handle}/history": {free, "reads"},
+	"GET /api/v1/audit":                      {free, "reads"},
+	"POST /api/v1/audit/verify":              {free, "reads"},
+	"GET /api/v1/audit/export":               {free, "reads; it is on record"},
+	"GET /api/v1/keys":                       {free, "reads: recipients and labels, no wrapped key"},
+	"GET /api/v1/changes":                    {free, "reads: names of files"},
+	"GET /api/v1/changes/{run}/diff":         {free, "reads what the run wrote, masked"},
+
+	"GET /api/v1/resources/{handle}/host-key": {free, "tells a server's public key; the address stays hidden"},
+	"POST /api/v1/servers/sync":               {free, "does what the clock does anyway"},
+
+	"POST /api/v1/daemon/stop":           {free, "takes away"},
+	"POST /api/v1/lock":                  {free, "takes away"},
+	"POST /api/v1/runs/{id}/stop":        {free, "takes away"},
+	"POST /api/v1/changes/{run}/discard": {free, "takes away what a run wrote; the folder stays as it is"},
+	"DELETE /api/v1/agents/{name}":       {free, "takes away"},
+	"POST /api/v1/runs/{id}/end":         {free, "tells how a person's run ended; it must be under way"},
+	"POST /api/v1/presence":              {free, "is the proof itself"},
+
+	"GET /api/v1/resources/{handle}/rotation":       {free, "reads: how far it is"},
+	"POST /api/v1/resources/{handle}/rotation/plan": {free, "tells what would be done, and does nothing"},
+
+	"POST /api/v1/unlock":                   {judged, "unless it brings a slot's passphrase: the proof can be read only with the keys"},
+	"PUT /api/v1/presence":                  {judged, "once a proof is set"},
+	"POST /api/v1/resources":                {judged, "where the policy is wider than none"},
+	"PATCH /api/v1/resources/{handle}":      {judged, "where it steers, gives a value, moves or enables"},
+	"PUT /api/v1/resources/{handle}/policy": {judged, "where it widens"},
+	"POST /api/v1/servers/{id}/manage":      {judged, "unless it says no"},
+	"DELETE /api/v1/workdirs/{workdir}":     {judged, "where it lies within another"},
+	"POST /api/v1/backup":                   {judged, "for recipients that the vault has not"},
+	"POST /api/v1/runs/open":                {judged, "always, once the request is read: it reveals"},
+	"POST /api/v1/runs/attend":              {judged, "always, once the request is read: it acts as the operator"},
+
+	"POST /api/v1/agents":                             {always, ""},
+	"POST /api/v1/workdirs":                           {always, ""},
+	"POST /api/v1/servers/{id}/adopt":                 {always, ""},
+	"DELETE /api/v1/resources/{handle}":               {always, ""},
+	"POST /api/v1/resources/{handle}/rename":          {always, ""},
+	"POST /api/v1/resources/{handle}/rollback":        {always, ""},
+	"POST /api/v1/resources/{handle}/purge":           {always, ""},
+	"POST /api/v1/resources/{handle}/rotation":        {always, ""},
+	"POST /api/v1/resources/{handle}/rotation/resume": {always, ""},
+	"POST /api/v1/resources/{handle}/rotation/abort":  {always, ""},
+
+	"POST /api/v1/changes/{run}/keep": {always, ""},
+	"GET /api/v1/keys/header":         {always, ""},
+	"POST /api/v1/keys":               {always, ""},
+	"DELETE /api/v1/keys/{slot}":      {always, ""},
+	"POST /api/v1/keys/rotate":        {always, ""},
+}
+
+// judge holds a route to the table. A disagreement is a defect of the program, and stops it before it serves.
+func (s *Server) judge(pattern string, guarded bool) {
+	a, there := acts[pattern]
+	if !there || guarded != (a.rule == always) || !guarded && a.why == "" {
+		panic(fmt.Sprintf("web: the route %q is not in the table of acts (web/acts.go), or is there under another rule", pattern))
+	}
+	s.served[pattern] = true
+}

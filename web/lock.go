@@ -1,0 +1,67 @@
+package web
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// Lock is the vault's lock. Unlock checks presence itself, for what it is checked against opens only with the keys: presence_required, with the keys wiped again.
+type Lock interface {
+	Lock(context.Context, vault.Actor) (api.Lock, error)
+	Unlock(context.Context, vault.Actor, api.Unlock) (api.Lock, error)
+}
+
+func (s *Server) lockRoutes() {
+	s.handle("POST /api/v1/lock", http.StatusOK, s.lock)
+	s.handle("POST /api/v1/unlock", http.StatusOK, s.unlock)
+}
+
+func (s *Server) lockOf() (Lock, error) {
+	if s.o.Lock == nil {
+		return nil, fault.New(fault.NotSupported, "this daemon does not lock its vault", "")
+	}
+	return s.o.Lock, nil
+}
+
+// lock takes away, and needs no proof of presence.
+func (s *Server) lock(r *http.Request) (any, error) {
+	l, err := s.lockOf()
+	if err != nil {
+		return nil, err
+	}
+	out, err := l.Lock(r.Context(), operator(r))
+	s.tickets.drop()
+	return out, err
+}
+
+// unlock counts as a guess until it is right: what it brings may be tried by anybody of this user.
+func (s *Server) unlock(r *http.Request) (any, error) {
+	l, err := s.lockOf()
+	if err != nil {
+		return nil, err
+	}
+	var in api.Unlock
+	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	defer in.Wipe()
+	if err := s.tickets.try(); err != nil {
+		return nil, s.deny(r, audit.VaultUnlock, fault.Of(err))
+	}
+	s.tickets.alone.Lock()
+	defer s.tickets.alone.Unlock()
+	out, err := l.Unlock(r.Context(), operator(r), in)
+	guessed := !in.Passphrase.IsZero() || !in.Word.IsZero() || !in.Presence.IsZero()
+	if err == nil || !guessed {
+		s.tickets.right()
+	}
+	if err == nil && !in.Presence.IsZero() {
+		s.tickets.give(placeOf(r))
+	}
+	return out, err
+}
