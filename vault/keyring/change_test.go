@@ -238,5 +238,22 @@ func TestAttack67_AHeaderThatCosts(t *testing.T) {
 		if _, err := Unlock(edit(fn), []age.Identity{id}); fault.CodeOf(err) != fault.VaultCorrupt {
 			t.Errorf("%s: %v", name, err)
 		}
+		if _, err := parseHeader(edit(fn)); fault.CodeOf(err) != fault.VaultCorrupt && name != "no passphrase" { // which no more than fails
+			t.Errorf("%s: it is read before it is refused: %v", name, err)
+		}
+	}
+	var e header
+	if err := json.Unmarshal(h, &e); err != nil {
+		t.Fatal(err)
+	}
+	more := e.Keys[0].Slots[1]
+	more.ID, more.Label = "00000000", ""
+	e.Keys[0].Slots = append(e.Keys[0].Slots, more)
+	b, err := e.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseHeader(b); fault.CodeOf(err) != fault.VaultCorrupt {
+		t.Errorf("one passphrase too many is read: %v", err)
 	}
 }
