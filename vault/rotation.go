@@ -176,14 +176,16 @@ func (v *Vault) takeNew(r Resource, x *Rotation, secrets map[string]secret.Secre
 	if err != nil {
 		return err
 	}
-	if _, err := v.edited(r, Edit{Secrets: secrets}); err != nil {
+	fresh, err := v.canonicalNew(r, secrets)
+	if err != nil {
 		return err
 	}
-	if err := v.refuseSame(r, secrets); err != nil {
+	defer wipeAll(fresh)
+	if err := v.refuseSame(r, fresh); err != nil {
 		return err
 	}
 	x.Sealed = map[string]Sealed{}
-	for field, s := range secrets {
+	for field, s := range fresh {
 		text, err := v.k.Seal(keyring.Ref{Type: "rotation", ID: r.ID, Field: field, Version: x.Base}, s)
 		if err != nil {
 			return err
@@ -192,6 +194,26 @@ func (v *Vault) takeNew(r Resource, x *Rotation, secrets map[string]secret.Secre
 	}
 	x.Step = RotationMade
 	return nil
+}
+
+// canonicalNew gives the values in the form that the kind keeps them in: what is proven and masked is what the resource will have.
+func (v *Vault) canonicalNew(r Resource, secrets map[string]secret.Secret) (map[string]secret.Secret, error) {
+	next, err := v.edited(r, Edit{Secrets: secrets})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]secret.Secret{}
+	for field := range secrets {
+		s, ok := next.Sealed[field]
+		if !ok {
+			continue
+		}
+		if out[field], err = v.opener.Open(next.FieldRef(field), s.Value); err != nil {
+			wipeAll(out)
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // asEdited gives the fields under their own names, and refuses what is no secret field: what steers a resource is not exchanged with its credential.

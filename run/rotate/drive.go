@@ -75,12 +75,13 @@ func (t *Rotator) take(ctx context.Context, ref string) (m Method, j *Job, leave
 	if err != nil {
 		return m, nil, nil, err
 	}
-	if leave, err = t.enter(r); err != nil {
+	out, err := t.enter(r)
+	if err != nil {
 		return m, nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			leave()
+			out()
 		}
 	}()
 	r, x, err := t.o.Vault.Rotation(ctx, r.ID)
@@ -99,7 +100,7 @@ func (t *Rotator) take(ctx context.Context, ref string) (m Method, j *Job, leave
 	if fault.CodeOf(err) == fault.UnknownVersion && x.Step == vault.RotationSwitched {
 		err = nil // a person purged it: there is nothing left to go back to, and the end needs it not
 	}
-	return m, j, leave, err
+	return m, j, out, err
 }
 
 // drive does step after step. now ends an overlap that has not.
