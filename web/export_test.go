@@ -1,8 +1,41 @@
 package web
 
-import "context"
+import (
+	"context"
+	"net/http"
+)
 
 // SitAt puts a connection at a made-up seat: the real ones need terminals, and the command line's tests have them.
 func SitAt(ctx context.Context, n int) context.Context {
 	return context.WithValue(ctx, placeKey{}, place{seat: seat{tty: n, session: n, parent: n, parentStart: uint64(n)}})
+}
+
+// Rules of the table of acts.
+const (
+	Free   = free
+	Always = always
+	Judged = judged
+)
+
+// Act is a row of that table.
+type Act struct {
+	Rule rule
+	Why  string
+}
+
+// Acts is the table.
+func Acts() map[string]Act {
+	out := map[string]Act{}
+	for pattern, a := range acts {
+		out[pattern] = Act{a.rule, a.why}
+	}
+	return out
+}
+
+// Served are the routes of a Server.
+func Served(s *Server) map[string]bool { return s.served }
+
+// Handle serves one route more.
+func Handle(s *Server, pattern string, status int) {
+	s.handle(pattern, status, func(*http.Request) (any, error) { return nil, nil })
 }

@@ -55,7 +55,7 @@ of a plugin, whose program the daemon runs.
 
 Where an operator's passphrase is set, it is asked for, too, unless the vault's own passphrase was given: a key that lies in a file proves nobody's presence. Every
 attempt is on record, and so many wrong ones a minute are the most.`,
-		Example: "  zavhoz unlock\n  zavhoz unlock --identity /media/usb/identity.txt\n  zavhoz unlock --passphrase-fd 3 3< <(secret-tool lookup zavhoz vault)",
+		Example: "  zavhoz unlock\n  zavhoz unlock --identity /media/usb/identity.txt\n  zavhoz unlock --passphrase-fd 0 < passphrase-file",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := a.clientOf(true)
 			if err != nil {
