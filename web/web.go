@@ -87,14 +87,15 @@ type Auditor interface {
 
 // Options wire a Server.
 type Options struct {
-	Vault    Vault
-	Runs     Runs
-	Sync     Syncer
-	HostKeys HostKeys
-	Audit    Auditor
-	Keys     Keys // nil: they cannot be changed here
-	Backup   Backups
-	Lock     Lock // nil: the vault is not locked and unlocked here
+	Vault     Vault
+	Runs      Runs
+	Sync      Syncer
+	HostKeys  HostKeys
+	Audit     Auditor
+	Keys      Keys // nil: they cannot be changed here
+	Backup    Backups
+	Rotations Rotations // nil: it exchanges no credentials
+	Lock      Lock      // nil: the vault is not locked and unlocked here
 	// Folder tells whether a path is a folder of this machine that may be opened to runs; force lets through what is dangerous and still possible. nil: none may.
 	Folder func(path string, force bool) error
 	// StopRun ends a run of anybody's, waits for it and gives its state. nil: none can be ended from here.
@@ -123,7 +124,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux(), served: map[string]bool{}}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
+	rotating "github.com/zavhoz/zavhoz/run/rotate"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/bolt"
@@ -61,6 +62,7 @@ type daemon struct {
 	web     *web.Server
 	sync    *syncer
 	keys    *rekey.Keeper
+	rotate  *rotating.Rotator
 	idle    *idleness
 	listen  string // the address really bound
 
@@ -125,6 +127,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	d.idle = newIdleness(d.cfg.IdleExit())
 	d.keys = rekey.New(rekey.Options{Vault: d.vault, Keyring: d.ring, Opener: opener, Plugins: plugins{ctx: ctx}, Log: d.log, Busy: d.idle.enter})
+	d.rotate = rotating.New(rotating.Options{Vault: d.vault, Opener: opener, Log: d.log, Busy: d.idle.enter})
 	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut}
 	d.mcp, err = mcp.New(mcp.Options{
 		Tools: d.lock.used.watched(tools.All(deps)), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: &identity{v: d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
@@ -136,7 +139,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Backup: backups{d}, Lock: vaultLock{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Backup: backups{d}, Lock: vaultLock{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }
@@ -156,6 +159,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	}
 	d.tasks.Go(func() { d.sync.Run(ctx) })
 	d.tasks.Go(func() { d.keys.Run(ctx) })
+	d.tasks.Go(func() { d.rotate.Run(ctx) })
 	d.tasks.Go(func() { d.sweep(ctx) })
 	d.tasks.Go(func() { d.watch(ctx, changes) })
 	if after := d.cfg.LockAfter(); after > 0 {

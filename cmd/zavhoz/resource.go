@@ -19,7 +19,7 @@ import (
 func newResource(a *app) *cobra.Command {
 	c := group(&cobra.Command{Use: "resource", Short: "Credentials and machines: add, list, edit, policy", Aliases: []string{"resources", "res"}})
 	c.AddCommand(newResourceAdd(a), newResourceList(a), newResourceShow(a), newResourceEdit(a), newResourceRename(a), newResourceRemove(a),
-		newResourceHistory(a), newResourceRollback(a), newResourcePurge(a), newResourcePolicy(a), newKinds(a))
+		newResourceHistory(a), newResourceRollback(a), newResourcePurge(a), newResourceRotate(a), newResourcePolicy(a), newKinds(a))
 	return c
 }
 

@@ -98,6 +98,8 @@ func (d *daemon) watch(ctx context.Context, changes <-chan store.Change) {
 		switch c.Collection {
 		case vault.AgentCollection, vault.LeaseCollection:
 			d.engine.Recheck(ctx)
+		case vault.RotationCollection: // a new credential is sealed: it is masked before anything has it
+			d.engine.Changed()
 		case vault.ResourceCollection, vault.ServerCollection:
 			if c.Key == "" {
 				d.engine.Changed()
