@@ -1,6 +1,10 @@
 package web
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // rule says whether a route asks for the operator's presence.
 type rule int
@@ -80,6 +84,22 @@ var acts = map[string]act{
 	"POST /api/v1/keys":               {always, ""},
 	"DELETE /api/v1/keys/{slot}":      {always, ""},
 	"POST /api/v1/keys/rotate":        {always, ""},
+}
+
+// Act is what the table says of one route.
+type Act struct {
+	Route string // METHOD /api/v1/…, with {names} in place of what is named
+	Asks  bool   // for presence: always, or where the request reveals, approves or widens
+	Why   string // why not, or when
+}
+
+// Acts lists all routes, by name: for tests, and for who wants to know what a program of the operator's uid may do.
+func Acts() []Act {
+	out := make([]Act, 0, len(acts))
+	for _, route := range slices.Sorted(maps.Keys(acts)) {
+		out = append(out, Act{Route: route, Asks: acts[route].rule != free, Why: acts[route].why})
+	}
+	return out
 }
 
 // judge holds a route to the table. A disagreement is a defect of the program, and stops it before it serves.

@@ -14,7 +14,7 @@ import (
 func TestEveryRouteIsInTheTableOfActs(t *testing.T) {
 	h := newHouse(t)
 	served := web.Served(h.web)
-	for pattern, a := range web.Acts() {
+	for pattern, a := range web.Table() {
 		if !served[pattern] {
 			t.Errorf("%s is in the table and not served", pattern)
 		}
@@ -48,7 +48,7 @@ func TestAttack70_EveryGuardedRouteRefuses(t *testing.T) {
 		return false
 	}
 	fill := strings.NewReplacer("{handle}", "bot", "{id}", server, "{slot}", "spare", "{run}", "run_held", "{workdir}", "w", "{name}", "local")
-	for pattern, a := range web.Acts() {
+	for pattern, a := range web.Table() {
 		verb, path, _ := strings.Cut(pattern, " ")
 		switch a.Rule {
 		case web.Always:

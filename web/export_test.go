@@ -17,17 +17,17 @@ const (
 	Judged = judged
 )
 
-// Act is a row of that table.
-type Act struct {
+// Row is a row of that table.
+type Row struct {
 	Rule rule
 	Why  string
 }
 
-// Acts is the table.
-func Acts() map[string]Act {
-	out := map[string]Act{}
+// Table is the table.
+func Table() map[string]Row {
+	out := map[string]Row{}
 	for pattern, a := range acts {
-		out[pattern] = Act{a.rule, a.why}
+		out[pattern] = Row{a.rule, a.why}
 	}
 	return out
 }

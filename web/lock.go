@@ -39,7 +39,7 @@ func (s *Server) lock(r *http.Request) (any, error) {
 	return out, err
 }
 
-// unlock counts as a guess until it is right: what it brings may be tried by anybody of this user.
+// unlock counts as a guess until it is right, where it brings a word: anybody of this user may try some.
 func (s *Server) unlock(r *http.Request) (any, error) {
 	l, err := s.lockOf()
 	if err != nil {
@@ -50,14 +50,16 @@ func (s *Server) unlock(r *http.Request) (any, error) {
 		return nil, err
 	}
 	defer in.Wipe()
-	if err := s.tickets.try(); err != nil {
-		return nil, s.deny(r, audit.VaultUnlock, fault.Of(err))
+	guessed := !in.Passphrase.IsZero() || !in.Word.IsZero() || !in.Presence.IsZero()
+	if guessed {
+		if err := s.tickets.try(); err != nil {
+			return nil, s.deny(r, audit.VaultUnlock, fault.Of(err))
+		}
 	}
 	s.tickets.alone.Lock()
 	defer s.tickets.alone.Unlock()
 	out, err := l.Unlock(r.Context(), operator(r), in)
-	guessed := !in.Passphrase.IsZero() || !in.Word.IsZero() || !in.Presence.IsZero()
-	if err == nil || !guessed {
+	if err == nil && guessed {
 		s.tickets.right()
 	}
 	if err == nil && !in.Presence.IsZero() {
