@@ -54,6 +54,7 @@ type pending struct {
 type heldRow interface {
 	store.Held
 	replaces() []byte // the row that the accounts hold; nil: none
+	replace([]byte)   // sets it, before anybody else sees the row
 }
 
 var _ store.Held = (*accounts)(nil)
@@ -152,7 +153,10 @@ func (b *Book) account(tx store.Tx, c store.Collection, key string, old, now []b
 func (b *Book) hold(tx store.Tx, c store.Collection, key string, row heldRow) error {
 	return b.change(tx, func(a *accounts) error {
 		k := pendingKey(c, key)
-		a.settled(k)
+		// One that is pending here may be durable by now, of the batch before, and so be the row that was found; the accounts hold what that one replaced.
+		if held, ok := a.settled(k); ok {
+			row.replace(held)
+		}
 		a.pending = append(a.pending, pending{k, row})
 		return nil
 	})

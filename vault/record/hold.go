@@ -26,6 +26,8 @@ func (h *held[T]) Encode() ([]byte, error) {
 
 func (h *held[T]) replaces() []byte { return h.old }
 
+func (h *held[T]) replace(old []byte) { h.old = old }
+
 // Hold is Put for a record that transaction after transaction writes anew, as the head of a chain: where the store can hold it, it is encoded and
 // authenticated once for all that become durable together. What v refers to does not change afterwards.
 func (s *Set[T]) Hold(tx store.Tx, key string, v T) error {
