@@ -68,6 +68,7 @@ func (e *Engine) learn(l *live, p *plan) error {
 
 // unseal opens one field. The caller wipes it.
 func (e *Engine) unseal(r vault.Resource, field string) (secret.Secret, error) {
+	r = e.present(r)
 	sealed, ok := r.Sealed[field]
 	if !ok {
 		return secret.Secret{}, nil

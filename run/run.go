@@ -151,6 +151,8 @@ type Options struct {
 	MayGoOn func(ctx context.Context, r vault.Run) error
 	// Mint makes a short-lived credential from a resource (kind.Swap.Minted). nil: none can be made.
 	Mint func(ctx context.Context, r vault.Resource, minted string) (secret.Secret, error)
+	// Present gives a resource as it is now, by its id (vault.Vault.Resource): a run that is under way uses a credential that was exchanged meanwhile. nil: it does not.
+	Present func(ctx context.Context, id string) (vault.Resource, error)
 	// Secrets gives every secret of the vault with its public label (handle.field), one at a time; what it gives is wiped after add. An output may
 	// hold a secret that the run was not given (a server's own .env). nil: only the run's own are masked.
 	Secrets func(ctx context.Context, add func(label string, s secret.Secret)) error

@@ -24,7 +24,7 @@ func plainShape(string) kind.Shape { return kind.Shape{} }
 // gives.
 func (e *Engine) valueOf(ctx context.Context, r vault.Resource, field, minted string) func() (secret.Secret, error) {
 	if minted != "" {
-		return func() (secret.Secret, error) { return e.o.Mint(ctx, r, minted) }
+		return func() (secret.Secret, error) { return e.o.Mint(ctx, e.present(r), minted) }
 	}
 	return func() (secret.Secret, error) {
 		v, err := e.unseal(r, field)

@@ -1,12 +1,15 @@
 package rotate
 
 import (
+	"bytes"
 	"context"
+	"crypto/subtle"
 	"net/http"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // telegramAPI is where bots are asked who they are.
@@ -32,14 +35,13 @@ func sameBot(ctx context.Context, j *Job) error {
 		return err
 	}
 	defer token.Wipe()
-	number, _, _ := strings.Cut(string(token.Reveal()), ":")
 	other := fault.New(fault.SecretInvalid, j.Resource.Handle+": the new token is another bot's", "--abort, and give the token of this bot").With("field", "token")
 	old, err := j.Old("token")
 	if err != nil {
 		return err
 	}
 	defer old.Wipe()
-	if was, _, _ := strings.Cut(string(old.Reveal()), ":"); !old.IsZero() && was != number {
+	if !old.IsZero() && subtle.ConstantTimeCompare(botNumber(old), botNumber(token)) != 1 {
 		return other
 	}
 	var reply struct {
@@ -61,4 +63,10 @@ func sameBot(ctx context.Context, j *Job) error {
 		return other
 	}
 	return nil
+}
+
+// botNumber is what a token begins with, and every token of one bot does.
+func botNumber(token secret.Secret) []byte {
+	number, _, _ := bytes.Cut(token.Reveal(), []byte(":"))
+	return number
 }
