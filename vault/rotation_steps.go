@@ -63,12 +63,13 @@ var ways = map[RotationStep]struct {
 	from   []RotationStep
 	action audit.Action
 }{
-	RotationInstalled: {[]RotationStep{RotationMade}, audit.RotationInstall},
+	RotationInstalled: {[]RotationStep{RotationMade, RotationUndoing}, audit.RotationInstall},
 	RotationProven:    {[]RotationStep{RotationInstalled}, audit.RotationProve},
 	RotationUndoing:   {[]RotationStep{RotationBegun, RotationMade, RotationInstalled, RotationProven}, audit.RotationUndo},
 }
 
-// AdvanceRotation records that a step is done: installed, proven, or undoing (which a person asked for).
+// AdvanceRotation records that a step is done: installed, proven, or undoing (which a person asked for). From undoing it leads to installed again, where the caller has
+// seen that the new credential is there and the old one is not.
 func (v *Vault) AdvanceRotation(ctx context.Context, actor Actor, x Rotation, to RotationStep) (Rotation, error) {
 	w := ways[to]
 	_, now, err := v.step(ctx, actor, x, w.action, func(_ store.Tx, r *Resource, now *Rotation) error {

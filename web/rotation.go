@@ -17,7 +17,8 @@ type Rotations interface {
 	Plan(ctx context.Context, ref string, in api.RotateResource) (api.RotationPlan, error)
 	Start(ctx context.Context, actor vault.Actor, ref string, in api.RotateResource) (api.ResourceRotation, error)
 	Resume(ctx context.Context, actor vault.Actor, ref string) (api.ResourceRotation, error)
-	Abort(ctx context.Context, actor vault.Actor, ref string) (api.ResourceRotation, error)
+	// Abort takes it back; with force without looking at anything outside of the vault.
+	Abort(ctx context.Context, actor vault.Actor, ref string, force bool) (api.ResourceRotation, error)
 }
 
 // rotationRoutes: to exchange a credential is an act of a person, as to give a value anew is. It takes the old one from whoever else has it, a new value may be a
@@ -85,5 +86,5 @@ func (s *Server) abortRotation(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.Abort(context.WithoutCancel(r.Context()), operator(r), r.PathValue("handle"))
+	return x.Abort(context.WithoutCancel(r.Context()), operator(r), r.PathValue("handle"), r.URL.Query().Get("force") == "true")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type rotateFlags struct {
 	alphabet                      string
 	generate                      int
 	dry, resume, abort, onlyState bool
+	force                         bool
 }
 
 func newResourceRotate(a *app) *cobra.Command {
@@ -45,12 +47,14 @@ The new credential is sealed in the vault before it is installed anywhere. Whate
 				return err
 			}
 			switch {
+			case f.force && !f.abort:
+				return fault.New(fault.InvalidArgument, "--force goes with --abort", "")
 			case f.onlyState:
-				return a.rotation(cmd.Context(), cl, "GET", args[0])
+				return a.rotation(cmd.Context(), cl, "GET", args[0], "")
 			case f.resume:
-				return a.rotation(cmd.Context(), cl, "POST", args[0], "resume")
+				return a.rotation(cmd.Context(), cl, "POST", args[0], "/resume")
 			case f.abort:
-				return a.rotation(cmd.Context(), cl, "POST", args[0], "abort")
+				return a.rotation(cmd.Context(), cl, "POST", args[0], map[bool]string{true: "/abort?force=true", false: "/abort"}[f.force])
 			}
 			return a.rotate(cmd.Context(), cl, args[0], f)
 		},
@@ -66,8 +70,14 @@ The new credential is sealed in the vault before it is installed anywhere. Whate
 	fl.BoolVar(&f.dry, "dry-run", false, "tell the steps and do nothing")
 	fl.BoolVar(&f.resume, "resume", false, "bring a rotation that stopped to its end, or end an overlap now")
 	fl.BoolVar(&f.abort, "abort", false, "take a rotation back")
+	fl.BoolVar(&f.force, "force", false, "with --abort: look at nothing outside of the vault, for a server or a service that is gone")
 	fl.BoolVar(&f.onlyState, "status", false, "tell where a rotation stands")
 	c.MarkFlagsMutuallyExclusive("dry-run", "resume", "abort", "status")
+	for _, act := range []string{"resume", "abort", "status"} { // of one that has begun, nothing more is to say
+		for _, other := range []string{"secret", "secrets", "method", "overlap", "generate", "alphabet", "authorized-keys"} {
+			c.MarkFlagsMutuallyExclusive(act, other)
+		}
+	}
 	return c
 }
 
@@ -123,7 +133,7 @@ func (f rotateFlags) body() (map[string]any, error) {
 	}
 	if f.overlap != "" {
 		var s int64
-		if strings.Trim(f.overlap, "0smhd") != "" {
+		if f.overlap != "0" {
 			var err error
 			if s, err = seconds(f.overlap); err != nil {
 				return nil, err
@@ -156,7 +166,7 @@ func (a *app) askNewValue(ctx context.Context, p api.RotationPlan, into *fields)
 
 // rotationCall begins a rotation, and shows on a terminal how far it is.
 func (a *app) rotationCall(ctx context.Context, cl *client, handle string, body map[string]any) error {
-	done := a.working("Rotating " + plain(handle))
+	done := a.watchRotation(ctx, cl, handle)
 	var out api.ResourceRotation
 	err := cl.call(ctx, "POST", path("resources", handle, "rotation"), body, &out)
 	done()
@@ -176,15 +186,48 @@ func (a *app) stopped(ctx context.Context, cl *client, handle string, err error)
 }
 
 // rotation looks at one, brings it on or takes it back.
-func (a *app) rotation(ctx context.Context, cl *client, method, handle string, act ...string) error {
-	done := a.working("Working on the rotation of " + plain(handle))
+func (a *app) rotation(ctx context.Context, cl *client, method, handle, act string) error {
+	done := a.watchRotation(ctx, cl, handle)
 	var out api.ResourceRotation
-	err := cl.call(ctx, method, path(append([]string{"resources", handle, "rotation"}, act...)...), nil, &out)
+	err := cl.call(ctx, method, path("resources", handle, "rotation")+act, nil, &out)
 	done()
 	if err != nil {
 		return err
 	}
 	return a.showRotation(out)
+}
+
+// watchRotation shows on a terminal at which step a rotation is, while the daemon works on it, until done is called. Before that it shows nothing: a passphrase may be
+// asked for there.
+func (a *app) watchRotation(ctx context.Context, cl *client, handle string) (done func()) {
+	if a.json || !isTerminal(a.stderr) {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var shown sync.WaitGroup
+	shown.Go(func() {
+		tick := time.NewTicker(followEvery)
+		defer tick.Stop()
+		for visible := false; ; {
+			select {
+			case <-tick.C:
+				var now api.ResourceRotation
+				if cl.plain(ctx, "GET", path("resources", handle, "rotation"), nil, &now) == nil && now.Working && ctx.Err() == nil {
+					fmt.Fprintf(a.stderr, "\rRotating %s… %s\x1b[K", plain(handle), plain(now.Step))
+					visible = true
+				}
+			case <-ctx.Done():
+				if visible {
+					fmt.Fprint(a.stderr, "\r\x1b[K")
+				}
+				return
+			}
+		}
+	})
+	return sync.OnceFunc(func() {
+		cancel()
+		shown.Wait()
+	})
 }
 
 func (a *app) showRotation(r api.ResourceRotation) error {

@@ -48,8 +48,12 @@ func (d rotations) Resume(ctx context.Context, actor vault.Actor, ref string) (a
 }
 
 // Abort takes one back.
-func (d rotations) Abort(ctx context.Context, actor vault.Actor, ref string) (api.ResourceRotation, error) {
-	s, err := d.r.Abort(ctx, actor, ref)
+func (d rotations) Abort(ctx context.Context, actor vault.Actor, ref string, force bool) (api.ResourceRotation, error) {
+	back := d.r.Abort
+	if force {
+		back = d.r.Abandon
+	}
+	s, err := back(ctx, actor, ref)
 	return rotated(s), err
 }
 

@@ -21,6 +21,21 @@ func (t *Rotator) Abort(ctx context.Context, actor vault.Actor, ref string) (Sta
 	return j.state("aborted"), nil
 }
 
+// Abandon ends a rotation without looking at anything elsewhere: for what is gone, or lets neither end be reached. The resource has the old credential, and the
+// new one stays as its version before. Errors: invalid_argument where none is under way, resource_busy, unknown_version where the old one was purged.
+func (t *Rotator) Abandon(ctx context.Context, actor vault.Actor, ref string) (State, error) {
+	_, j, leave, err := t.take(ctx, ref)
+	if err != nil {
+		return State{}, err
+	}
+	defer leave()
+	if j.Resource, err = t.o.Vault.AbandonRotation(ctx, actor, j.Rotation); err != nil {
+		return State{}, err
+	}
+	j.Remark("nothing was looked at or changed outside of the vault; if the old credential is good no longer, the new one is the version before: zavhoz resource history " + j.Resource.Handle)
+	return j.state("aborted"), nil
+}
+
 func (t *Rotator) abort(ctx context.Context, actor vault.Actor, m Method, j *Job) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()

@@ -110,6 +110,47 @@ func TestAStoppedExchangeOfAPasswordGoesOnAndBack(t *testing.T) {
 	}
 }
 
+// What is being taken back goes forward where the new password is the one that is taken.
+func TestThereIsAWayOutOfTakingBack(t *testing.T) {
+	s, h := postgrestest.Start(t), newHouse(t)
+	h.addDatabase(s, "app_turned")
+	old := h.value("shop", "url")
+	if !h.stopAt("switched", func() error { _, err := h.r.Start(t.Context(), operator, "shop", Request{}); return err }) {
+		t.Fatal("it does not come there")
+	}
+	if !h.stopAt(string(vault.RotationUndoing), func() error { _, err := h.r.Abort(t.Context(), operator, "shop"); return err }) {
+		t.Fatal("taking back does not come there")
+	}
+	if h.value("shop", "url") != old || logsIn(t, old) {
+		t.Fatal("the old password is not the resource's, or is taken")
+	}
+	state, err := h.r.Resume(t.Context(), operator, "shop")
+	must(t, err)
+	if now := h.value("shop", "url"); state.Ended != "done" || now == old || !logsIn(t, now) {
+		t.Errorf("%+v", state)
+	}
+}
+
+// Of a server that is gone for ever neither credential is lost, and the resource is free again.
+func TestARotationIsGivenUp(t *testing.T) {
+	s, h := postgrestest.Start(t), newHouse(t)
+	h.addDatabase(s, "app_gone")
+	old := h.value("shop", "url")
+	if !h.stopAt("install", func() error { _, err := h.r.Start(t.Context(), operator, "shop", Request{}); return err }) {
+		t.Fatal("it does not come there")
+	}
+	state, err := h.r.Abandon(t.Context(), operator, "shop")
+	must(t, err)
+	if state.Ended != "aborted" || len(state.Remarks) != 1 || h.value("shop", "url") != old || h.rotation("shop") != nil {
+		t.Errorf("%+v", state)
+	}
+	r, err := h.v.RollbackResource(t.Context(), operator, "shop", state.Version-1, "")
+	must(t, err)
+	if now := h.value("shop", "url"); now == old || !logsIn(t, now) {
+		t.Errorf("the new password is not version %d", r.Version)
+	}
+}
+
 // A server that is away, and one that lets nobody change a password, leave everything as it was.
 func TestADatabaseThatRefusesTheExchange(t *testing.T) {
 	s, h := postgrestest.Start(t), newHouse(t)

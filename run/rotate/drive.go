@@ -59,7 +59,7 @@ func (t *Rotator) prepare(ctx context.Context, m Method, j *Job, q Request, n *v
 }
 
 // Resume brings a rotation that stopped as far as it gets; in the overlap it ends that. Errors: invalid_argument where none is under way, resource_busy, those of the
-// method, version_conflict where it was being taken back.
+// method, version_conflict where it was being taken back and can be.
 func (t *Rotator) Resume(ctx context.Context, actor vault.Actor, ref string) (State, error) {
 	m, j, leave, err := t.take(ctx, ref)
 	if err != nil {
@@ -157,9 +157,22 @@ func (t *Rotator) step(ctx context.Context, actor vault.Actor, m Method, j *Job,
 		j.Resource, err = v.EndRotation(ctx, actor, j.Rotation, m.Purges)
 		return true, err
 	default:
-		return false, fault.New(fault.VersionConflict, "the rotation of "+j.Resource.Handle+" is being taken back", "`zavhoz resource rotate "+j.Resource.Handle+" --abort` brings that to its end")
+		return false, t.turn(ctx, actor, m, j)
 	}
 	return false, err
+}
+
+// turn leads a rotation that was being taken back forward again, where there is no way back: the new credential works, and the old one does not.
+func (t *Rotator) turn(ctx context.Context, actor vault.Actor, m Method, j *Job) (err error) {
+	back := fault.New(fault.VersionConflict, "the rotation of "+j.Resource.Handle+" is being taken back", "`zavhoz resource rotate "+j.Resource.Handle+" --abort` brings that to its end")
+	if m.Prove == nil || m.Works != nil && fault.CodeOf(m.Works(ctx, j)) != fault.RemoteAuthFailed {
+		return back
+	}
+	if err := m.Prove(ctx, j); err != nil {
+		return back.Because(err)
+	}
+	j.Rotation, err = t.o.Vault.AdvanceRotation(ctx, actor, j.Rotation, vault.RotationInstalled)
+	return err
 }
 
 // create has another service make the new credential.

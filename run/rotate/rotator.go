@@ -25,6 +25,7 @@ type Vault interface {
 	SwitchRotation(ctx context.Context, actor vault.Actor, x vault.Rotation) (vault.Resource, vault.Rotation, error)
 	UnswitchRotation(ctx context.Context, actor vault.Actor, x vault.Rotation) (vault.Resource, vault.Rotation, error)
 	FailRotation(ctx context.Context, actor vault.Actor, x vault.Rotation, f *fault.Error) error
+	AbandonRotation(ctx context.Context, actor vault.Actor, x vault.Rotation) (vault.Resource, error)
 	EndRotation(ctx context.Context, actor vault.Actor, x vault.Rotation, purge bool) (vault.Resource, error)
 }
 
