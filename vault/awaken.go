@@ -9,7 +9,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/record"
-	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // maxPending bounds what is asked of a locked vault and done when it is unlocked.
@@ -68,20 +67,15 @@ func (v *Vault) Awaken(ctx context.Context, e audit.Event) error {
 	return nil
 }
 
-// PresenceUnder tells whether an operator's proof of presence is set, by a candidate's keys: those of an unlocking that is not allowed yet. given, where it is not
-// zero, is tried against it; right tells whether it is the passphrase.
-func PresenceUnder(ctx context.Context, st store.Store, k *keyring.Keyring, given secret.Secret) (set, right bool, err error) {
-	var p keyring.Presence
+// PresenceUnder gives what proves the operator's presence, by a candidate's keys: those of an unlocking that is not allowed yet. set is false where nothing does.
+func PresenceUnder(ctx context.Context, st store.Store, k *keyring.Keyring) (p keyring.Presence, set bool, err error) {
 	rows := record.NewSet[keyring.Presence](record.NewBook(k), cSettings)
 	err = StoreFault(st.View(ctx, func(tx store.Tx) (err error) {
 		p, err = rows.Get(tx, presenceKey)
 		set = err == nil
 		return ignoreNotFound(err)
 	}))
-	if err != nil || !set || given.IsZero() {
-		return set, false, err
-	}
-	return set, p.Check(given), nil
+	return p, set, err
 }
 
 // errForgetful says that what happened while the vault was locked is more than is kept of it.

@@ -37,6 +37,34 @@ func (v *Vault) SetPresence(ctx context.Context, actor Actor, pass secret.Secret
 	})
 }
 
+// SetPresenceKey makes a key the proof of presence. The caller has made sure that a person may, and that the key answers.
+func (v *Vault) SetPresenceKey(ctx context.Context, actor Actor, by, recipient, identity string, pl keyring.Plugins) error {
+	p, err := keyring.PresenceByKey(by, recipient, identity, pl, v.now())
+	if err != nil {
+		return err
+	}
+	return v.update(ctx, func(tx store.Tx) error {
+		if err := v.presence.Put(tx, presenceKey, p); err != nil {
+			return err
+		}
+		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.PresenceSet, Outcome: audit.Allowed, Detail: map[string]string{"by": by}})
+	})
+}
+
+// Presence gives what proves presence; zero: nothing does.
+func (v *Vault) Presence(ctx context.Context) (p keyring.Presence, err error) {
+	err = v.view(ctx, func(tx store.Tx) (err error) {
+		p, err = v.presence.Get(tx, presenceKey)
+		return ignoreNotFound(err)
+	})
+	return p, err
+}
+
+// DenyPresence records a proof that failed, and gives the refusal.
+func (v *Vault) DenyPresence(ctx context.Context, actor Actor) error {
+	return v.deny(ctx, actor, audit.PresenceCheck, "", "", fault.New(fault.PresenceRequired, "that is not what proves the operator's presence", "try again"))
+}
+
 // CheckPresence refuses a passphrase that is not the operator's: presence_required.
 func (v *Vault) CheckPresence(ctx context.Context, actor Actor, pass secret.Secret) error {
 	var p keyring.Presence

@@ -52,6 +52,7 @@ var acts = map[string]act{
 	"POST /api/v1/changes/{run}/discard": {free, "takes away what a run wrote; the folder stays as it is"},
 	"DELETE /api/v1/agents/{name}":       {free, "takes away"},
 	"POST /api/v1/runs/{id}/end":         {free, "tells how a person's run ended; it must be under way"},
+	"POST /api/v1/presence/challenge":    {free, "asks for the proof; nothing of it can be answered without the key"},
 	"POST /api/v1/presence":              {free, "is the proof itself"},
 
 	"GET /api/v1/resources/{handle}/rotation":       {free, "reads: how far it is"},

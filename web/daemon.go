@@ -17,6 +17,7 @@ func (s *Server) daemonRoutes() {
 		return struct{}{}, nil
 	})
 	s.handle("POST /api/v1/presence", http.StatusOK, s.prove)
+	s.handle("POST /api/v1/presence/challenge", http.StatusOK, s.challenge)
 	s.handle("PUT /api/v1/presence", http.StatusOK, s.setPresence)
 }
 

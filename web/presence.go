@@ -134,7 +134,7 @@ func (s *Server) present(r *http.Request, act audit.Action) error {
 	if err != nil || !set || s.tickets.has(placeOf(r)) {
 		return err
 	}
-	return s.deny(r, act, fault.New(fault.PresenceRequired, "this needs the operator's passphrase", "run the command on a terminal of your own, where zavhoz can ask for it"))
+	return s.deny(r, act, fault.New(fault.PresenceRequired, "this needs proof of the operator's presence", "run the command on a terminal of your own, where zavhoz can ask for it"))
 }
 
 // deny records a refusal; where it cannot be recorded, that is the answer.
@@ -149,19 +149,29 @@ func (s *Server) deny(r *http.Request, act audit.Action, f *fault.Error) error {
 	return f
 }
 
+// checked says that presence was proven.
+func checked(who vault.Actor) audit.Event {
+	return audit.Event{Actor: who, Action: audit.PresenceCheck, Outcome: audit.Allowed}
+}
+
 // prove takes the passphrase and gives the place a ticket.
 func (s *Server) prove(r *http.Request) (any, error) {
 	var in api.Presence
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
-	defer in.Passphrase.Wipe()
+	defer in.Wipe()
 	if err := s.tickets.try(); err != nil {
 		return nil, s.deny(r, audit.PresenceCheck, fault.Of(err))
 	}
 	s.tickets.alone.Lock()
 	defer s.tickets.alone.Unlock()
-	err := s.o.Vault.CheckPresence(r.Context(), operator(r), in.Passphrase.Secret)
+	var err error
+	if in.Answer.IsZero() {
+		err = s.o.Vault.CheckPresence(r.Context(), operator(r), in.Passphrase.Secret)
+	} else {
+		err = s.answered(r.Context(), r, in)
+	}
 	switch fault.CodeOf(err) {
 	case "":
 		s.tickets.give(placeOf(r))
@@ -179,13 +189,19 @@ func (s *Server) setPresence(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
-	defer in.Passphrase.Wipe()
+	defer in.Wipe()
 	s.tickets.alone.Lock()
 	defer s.tickets.alone.Unlock()
 	if err := s.present(r, audit.PresenceSet); err != nil {
 		return nil, err
 	}
-	if err := s.o.Vault.SetPresence(r.Context(), operator(r), in.Passphrase.Secret); err != nil {
+	var err error
+	if in.By != "" {
+		err = s.setKey(r, in)
+	} else {
+		err = s.o.Vault.SetPresence(r.Context(), operator(r), in.Passphrase.Secret)
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.tickets.drop()

@@ -20,6 +20,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -50,6 +51,9 @@ type Vault interface {
 	HasPresence(context.Context) (bool, error)
 	CheckPresence(context.Context, vault.Actor, secret.Secret) error
 	SetPresence(ctx context.Context, actor vault.Actor, fresh secret.Secret) error
+	Presence(context.Context) (keyring.Presence, error)
+	SetPresenceKey(ctx context.Context, actor vault.Actor, by, recipient, identity string, p keyring.Plugins) error
+	DenyPresence(context.Context, vault.Actor) error
 	Note(context.Context, audit.Event) error
 	Purger
 }
@@ -94,8 +98,10 @@ type Options struct {
 	Audit     Auditor
 	Keys      Keys // nil: they cannot be changed here
 	Backup    Backups
-	Rotations Rotations // nil: it exchanges no credentials
-	Lock      Lock      // nil: the vault is not locked and unlocked here
+	Rotations Rotations       // nil: it exchanges no credentials
+	VaultID   string          // names the vault's key in the system's keyring
+	Plugins   keyring.Plugins // nil: no plugin's key proves presence
+	Lock      Lock            // nil: the vault is not locked and unlocked here
 	// Folder tells whether a path is a folder of this machine that may be opened to runs; force lets through what is dangerous and still possible. nil: none may.
 	Folder func(path string, force bool) error
 	// StopRun ends a run of anybody's, waits for it and gives its state. nil: none can be ended from here.
@@ -110,6 +116,7 @@ type Options struct {
 type Server struct {
 	o       Options
 	tickets *tickets
+	asked   challenges
 	mux     *http.ServeMux
 	served  map[string]bool
 	backing sync.Mutex // held while a backup is taken: each keeps a moment of the store alive
@@ -123,7 +130,7 @@ func New(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{o: o, tickets: newTickets(o.Clock), mux: http.NewServeMux(), served: map[string]bool{}}
+	s := &Server{o: o, tickets: newTickets(o.Clock), asked: challenges{now: o.Clock, at: map[place]challenge{}}, mux: http.NewServeMux(), served: map[string]bool{}}
 	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -139,7 +140,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Backup: backups{d}, Lock: vaultLock{d}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Backup: backups{d}, Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }
@@ -247,8 +248,12 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 		return s, nil // nothing else can be told
 	}
 	var err error
-	if s.Presence, err = d.vault.HasPresence(ctx); err != nil {
+	p, err := d.vault.Presence(ctx)
+	if err != nil {
 		return s, err
+	}
+	if s.Presence = p.Format != 0; s.Presence {
+		s.PresenceBy = cmp.Or(p.By, "passphrase")
 	}
 	if s.Sync, err = d.sync.Info(ctx); err != nil {
 		return s, err

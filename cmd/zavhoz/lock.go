@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"os"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/vault/unlock"
+	"github.com/zavhoz/zavhoz/web"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -30,6 +32,9 @@ type lock struct {
 	mu       sync.Mutex // held while it is locked or unlocked
 	byPerson bool       // who unlocked it brought what no file holds: the next daemon would not find it
 	used     usage
+
+	want  secret.Secret // the answer to the challenge of an unlocking
+	until time.Time
 }
 
 // usage knows when the vault was used last.
@@ -190,11 +195,7 @@ func (v vaultLock) Unlock(ctx context.Context, actor vault.Actor, in api.Unlock)
 	}
 	defer k.Close() // empty by then, where it was taken over
 	if by != home.FromPassphrase {
-		set, right, err := vault.PresenceUnder(ctx, d.lock.raw, k, in.Presence.Secret)
-		if err == nil && set && !right {
-			err = fault.New(fault.PresenceRequired, "unlocking needs the operator's passphrase", "run `zavhoz unlock` on a terminal of your own, where zavhoz can ask for it")
-		}
-		if err != nil {
+		if err := d.presentUnder(ctx, k, in); err != nil {
 			return api.Lock{}, d.notUnlocked(ctx, actor, by, err)
 		}
 	}
@@ -206,6 +207,34 @@ func (v vaultLock) Unlock(ctx context.Context, actor vault.Actor, in api.Unlock)
 	d.log.Info("unlocked", "by", by)
 	return api.Lock{By: by}, nil
 }
+
+// presentUnder asks for the operator's presence, by what the candidate's keys say proves it.
+func (d *daemon) presentUnder(ctx context.Context, k *keyring.Keyring, in api.Unlock) error {
+	p, set, err := vault.PresenceUnder(ctx, d.lock.raw, k)
+	switch {
+	case err != nil || !set:
+		return err
+	case p.By == "" && !in.Presence.IsZero() && p.Check(in.Presence.Secret):
+		return nil
+	case p.By == "":
+		return fault.New(fault.PresenceRequired, "unlocking needs the operator's passphrase", "run `zavhoz unlock` on a terminal of your own, where zavhoz can ask for it")
+	case !in.Answer.IsZero() && time.Now().Before(d.lock.until) && web.Answers(in.Answer.Secret, d.lock.want):
+		d.lock.want.Wipe()
+		d.lock.want = secret.Secret{}
+		return nil
+	}
+	file, want, err := p.Challenge(plugins{ctx: ctx})
+	if err != nil {
+		return err
+	}
+	d.lock.want.Wipe()
+	d.lock.want, d.lock.until = want, time.Now().Add(challengeLife)
+	return fault.New(fault.PresenceRequired, "unlocking needs the operator's presence, by the "+p.By, "run `zavhoz unlock` on a terminal of your own").
+		With("challenge", base64.StdEncoding.EncodeToString(file)).With("by", p.By).With("identity", p.Identity).With("vault_id", k.VaultID())
+}
+
+// challengeLife is how long an unlocking waits for the operator's key.
+const challengeLife = 3 * time.Minute
 
 // candidate gives the vault's keys, which nothing uses yet.
 func (d *daemon) candidate(ctx context.Context, in api.Unlock) (k *keyring.Keyring, by string, err error) {

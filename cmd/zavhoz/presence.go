@@ -12,13 +12,27 @@ import (
 
 func newPresence(a *app) *cobra.Command {
 	c := group(&cobra.Command{Use: "presence", Short: "The operator's passphrase: proof that a person is there"})
-	var from string
+	var from, by, file, recipient string
 	set := &cobra.Command{
-		Use: "set", Short: "Set or change the operator's passphrase", Args: cobra.NoArgs,
-		Long: `Set or change the passphrase that acts which reveal, approve or widen ask for. A terminal that has proven it is remembered for five minutes.`,
+		Use: "set", Short: "Set or change what proves that a person is there", Args: cobra.NoArgs,
+		Long: `Set or change what acts that reveal, approve or widen ask for. A terminal that has proven it is remembered for five minutes.
+
+passphrase: proves that somebody knows it. No file holds it.
+plugin: proves that somebody has used a key that an age plugin reaches, such as a token in a USB port. How much that is worth is the key's own setting: one that wants
+to be touched each time proves a person; one that does not proves that it is plugged in.
+keyring: proves that your session's keyring is unlocked. On Linux any program of yours reads an unlocked keyring without a prompt, an agent's shell too: it holds off
+programs outside your session only. On macOS and Windows it depends on what you have allowed. Use it where nothing better is there.`,
 		Example: `  zavhoz presence set
+  zavhoz presence set --by plugin --identity yubikey.txt --recipient age1yubikey1qwerty
+  zavhoz presence set --by keyring
   zavhoz presence set --from - < passphrase-file`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if by != "passphrase" {
+				if err := a.setPresenceKey(cmd.Context(), by, file, recipient); err != nil {
+					return err
+				}
+				return a.show(map[string]any{"presence": true, "by": by}, func(w io.Writer) { fmt.Fprintf(w, "The operator's presence is proven by the %s.\n", by) })
+			}
 			var s secret.Secret
 			switch {
 			case from != "":
@@ -53,6 +67,9 @@ func newPresence(a *app) *cobra.Command {
 		},
 	}
 	set.Flags().StringVar(&from, "from", "", "read it from - (standard input) or @FILE")
+	set.Flags().StringVar(&by, "by", "passphrase", "what proves it: passphrase, plugin or keyring")
+	set.Flags().StringVar(&file, "identity", "", "with --by plugin: the identity `FILE` that the plugin made")
+	set.Flags().StringVar(&recipient, "recipient", "", "with --by plugin: its recipient, age1…")
 	c.AddCommand(set)
 	return c
 }

@@ -126,6 +126,17 @@ func (a *app) provePresence(ctx context.Context, c *client) error {
 		return errNobody
 	}
 	defer done()
+	var ch api.Challenge
+	if err := c.plain(ctx, "POST", path("presence", "challenge"), nil, &ch); err != nil {
+		return err
+	}
+	if len(ch.File) > 0 {
+		s, err := a.answer(ctx, ch)
+		if err != nil {
+			return err
+		}
+		return c.sendProof(ctx, "POST", "answer", s)
+	}
 	for try := 1; ; try++ {
 		s, err := a.askSecret(ctx, tty, "Operator passphrase: ")
 		if err != nil {
@@ -144,10 +155,14 @@ var errNobody = errors.New("nobody to ask")
 
 // sendPassphrase proves (POST) or sets (PUT) the passphrase; it wipes s.
 func (c *client) sendPassphrase(ctx context.Context, method string, s secret.Secret) error {
+	return c.sendProof(ctx, method, "passphrase", s)
+}
+
+func (c *client) sendProof(ctx context.Context, method, name string, s secret.Secret) error {
 	defer s.Wipe()
 	quoted := api.Quote(s)
 	defer clear(quoted)
-	in := map[string]any{"passphrase": quoted}
+	in := map[string]any{name: quoted}
 	if method == "POST" {
 		return c.plain(ctx, method, path("presence"), in, nil)
 	}

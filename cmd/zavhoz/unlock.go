@@ -90,11 +90,11 @@ type unlocker struct {
 	ctx context.Context
 	cl  *client
 
-	passphrase, identity, word, presence secret.Secret
+	passphrase, identity, word, presence, answer secret.Secret
 }
 
 func (u *unlocker) wipe() {
-	for _, s := range []secret.Secret{u.passphrase, u.identity, u.word, u.presence} {
+	for _, s := range []secret.Secret{u.passphrase, u.identity, u.word, u.presence, u.answer} {
 		s.Wipe()
 	}
 }
@@ -136,6 +136,8 @@ func (u *unlocker) unlock() (out api.Lock, err error) {
 			u.passphrase.Wipe()
 			fmt.Fprintln(u.a.stderr, "That is not it.")
 			u.passphrase, err = u.orElse(err, "Passphrase of the vault: ")
+		case code == fault.PresenceRequired && u.challenged(err):
+			err = u.answered(err)
 		case code == fault.PresenceRequired:
 			if !u.presence.IsZero() {
 				u.presence.Wipe()
@@ -149,6 +151,18 @@ func (u *unlocker) unlock() (out api.Lock, err error) {
 			return out, err
 		}
 	}
+}
+
+// challenged tells whether the daemon wants a key's answer.
+func (u *unlocker) challenged(err error) bool { _, ok := challengeOf(err); return ok }
+
+func (u *unlocker) answered(refusal error) (err error) {
+	ch, _ := challengeOf(refusal)
+	u.answer.Wipe()
+	if u.answer, err = u.a.answer(u.ctx, ch); errors.Is(err, errNobody) {
+		return refusal
+	}
+	return err
 }
 
 // orElse asks, and where nobody can be asked the daemon's refusal stands.
@@ -171,7 +185,7 @@ func (u *unlocker) ask(prompt string) (secret.Secret, error) {
 
 func (u *unlocker) send() (out api.Lock, err error) {
 	in := map[string]any{}
-	for name, s := range map[string]secret.Secret{"passphrase": u.passphrase, "identity": u.identity, "word": u.word, "presence": u.presence} {
+	for name, s := range map[string]secret.Secret{"passphrase": u.passphrase, "identity": u.identity, "word": u.word, "presence": u.presence, "answer": u.answer} {
 		if !s.IsZero() {
 			quoted := api.Quote(s)
 			defer clear(quoted)

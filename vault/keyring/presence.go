@@ -22,7 +22,18 @@ type Presence struct {
 	Salt     []byte    `json:"salt"`
 	Hash     []byte    `json:"hash"`
 	SetAt    time.Time `json:"set_at"`
+
+	// Of a proof by a key there is nothing above but Format, KDF (age) and SetAt: who can open what is encrypted to Recipient is the person.
+	By        string `json:"by,omitempty"`        // ByPlugin, ByKeyring; "": a passphrase
+	Recipient string `json:"recipient,omitempty"` // age1…
+	Identity  string `json:"identity,omitempty"`  // ByPlugin: what tells the plugin which key it is; it opens nothing without the device
 }
+
+// The proofs of presence besides a passphrase.
+const (
+	ByPlugin  = "plugin"  // a key that an age plugin reaches: a device that wants to be touched
+	ByKeyring = "keyring" // a key in the system's keyring
+)
 
 // Bounds of the parameters: a record of ours never passes them, so a damaged one cannot ask for the machine's whole memory.
 const (

@@ -226,9 +226,19 @@ type StoppedRun struct {
 	State string `json:"state"`
 }
 
-// Presence proves a person.
+// Presence proves a person, by a passphrase or by the answer to a challenge; or it sets what will.
 type Presence struct {
-	Passphrase Value `json:"passphrase"`
+	Passphrase Value  `json:"passphrase,omitempty"`
+	Answer     Value  `json:"answer,omitempty"`    // base64
+	By         string `json:"by,omitempty"`        // to set a key: plugin, keyring
+	Recipient  string `json:"recipient,omitempty"` // of that key
+	Identity   string `json:"identity,omitempty"`  // of a plugin's key: what the plugin is given; no secret
+}
+
+// Wipe erases it.
+func (p Presence) Wipe() {
+	p.Passphrase.Wipe()
+	p.Answer.Wipe()
 }
 
 // Status is the daemon's state.
@@ -241,9 +251,12 @@ type Status struct {
 	Locked    bool      `json:"locked"`
 	Isolation string    `json:"isolation"`          // the level that runs get
 	Features  []Feature `json:"features,omitempty"` // what makes it, and what is lost
-	Presence  bool      `json:"presence"`           // a passphrase is set
-	Runs      int       `json:"runs"`
-	Leases    int       `json:"leases"`
-	Held      int       `json:"held_changes"` // runs whose changes beside folders wait for a person's word
-	Sync      SyncInfo  `json:"sync"`
+	Presence  bool      `json:"presence"`           // something proves it
+
+	PresenceBy string `json:"presence_by,omitempty"` // passphrase, plugin, keyring
+
+	Runs   int      `json:"runs"`
+	Leases int      `json:"leases"`
+	Held   int      `json:"held_changes"` // runs whose changes beside folders wait for a person's word
+	Sync   SyncInfo `json:"sync"`
 }

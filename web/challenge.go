@@ -1,0 +1,117 @@
+package web
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// Limits of challenges.
+const (
+	challengeLife = 3 * time.Minute // a person looks for their key
+	maxChallenges = 64
+)
+
+// challenges are those that wait for an answer, one a place. An answer is good once, and at the place that asked: what another program saw of it is of no use.
+type challenges struct {
+	now func() time.Time
+	mu  sync.Mutex
+	at  map[place]challenge
+}
+
+type challenge struct {
+	want  secret.Secret
+	until time.Time
+}
+
+func (c *challenges) put(at place, want secret.Secret) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	for k, x := range c.at {
+		if k == at || now.After(x.until) || len(c.at) >= maxChallenges {
+			x.want.Wipe()
+			delete(c.at, k)
+		}
+	}
+	c.at[at] = challenge{want, now.Add(challengeLife)}
+}
+
+// take tells whether text answers the challenge of a place, which is over with that.
+func (c *challenges) take(at place, text secret.Secret) bool {
+	c.mu.Lock()
+	x, there := c.at[at]
+	delete(c.at, at)
+	c.mu.Unlock()
+	defer x.want.Wipe()
+	return there && at != (place{}) && c.now().Before(x.until) && Answers(text, x.want)
+}
+
+// Answers tells whether text is want in base64, in constant time.
+func Answers(text, want secret.Secret) bool {
+	if text.Len() != base64.StdEncoding.EncodedLen(want.Len()) || want.IsZero() {
+		return false
+	}
+	coded := secret.New(base64.StdEncoding.AppendEncode(nil, want.Reveal()))
+	defer coded.Wipe()
+	return coded.Equal(text)
+}
+
+// challenge tells what proves presence, and where that is a key gives something for it to open. Whoever asks learns nothing that they could answer with.
+func (s *Server) challenge(r *http.Request) (any, error) {
+	p, err := s.o.Vault.Presence(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	out := api.Challenge{By: p.By, Identity: p.Identity, VaultID: s.o.VaultID}
+	switch {
+	case p.Format == 0:
+		return nil, fault.New(fault.InvalidArgument, "nothing proves the operator's presence yet", "set it: `zavhoz presence set`")
+	case p.By == "":
+		out.By = "passphrase"
+		return out, nil
+	}
+	file, want, err := p.Challenge(s.o.Plugins)
+	if err != nil {
+		return nil, err
+	}
+	s.asked.put(placeOf(r), want)
+	out.File = file
+	return out, nil
+}
+
+// answered checks what a key opened.
+func (s *Server) answered(ctx context.Context, r *http.Request, in api.Presence) error {
+	if !s.asked.take(placeOf(r), in.Answer.Secret) {
+		return s.o.Vault.DenyPresence(ctx, operator(r))
+	}
+	return s.o.Vault.Note(ctx, checked(operator(r)))
+}
+
+// setKey makes a key what proves presence, once it has answered a challenge of that key's own: a key that nobody can use would lock its owner out.
+func (s *Server) setKey(r *http.Request, in api.Presence) error {
+	p, err := keyring.PresenceByKey(in.By, in.Recipient, in.Identity, s.o.Plugins, s.o.Clock())
+	if err != nil {
+		return err
+	}
+	if in.Answer.IsZero() {
+		file, want, err := p.Challenge(s.o.Plugins)
+		if err != nil {
+			return err
+		}
+		s.asked.put(placeOf(r), want)
+		return fault.New(fault.PresenceRequired, "the key is to answer first", "").With("challenge", base64.StdEncoding.EncodeToString(file)).
+			With("by", in.By).With("identity", in.Identity).With("vault_id", s.o.VaultID)
+	}
+	if !s.asked.take(placeOf(r), in.Answer.Secret) {
+		return fault.New(fault.SecretInvalid, "the key's answer is not right", "try again")
+	}
+	return s.o.Vault.SetPresenceKey(r.Context(), operator(r), in.By, in.Recipient, in.Identity, s.o.Plugins)
+}
