@@ -66,9 +66,11 @@ var acts = map[string]act{
 	"POST /api/v1/servers/{id}/manage":      {judged, "unless it says no"},
 	"DELETE /api/v1/workdirs/{workdir}":     {judged, "where it lies within another"},
 	"POST /api/v1/backup":                   {judged, "for recipients that the vault has not"},
+	"POST /api/v1/import":                   {judged, "where it replaces what is there"},
 	"POST /api/v1/runs/open":                {judged, "always, once the request is read: it reveals"},
 	"POST /api/v1/runs/attend":              {judged, "always, once the request is read: it acts as the operator"},
 
+	"POST /api/v1/export":                             {always, ""},
 	"POST /api/v1/agents":                             {always, ""},
 	"POST /api/v1/workdirs":                           {always, ""},
 	"POST /api/v1/servers/{id}/adopt":                 {always, ""},

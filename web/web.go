@@ -56,6 +56,7 @@ type Vault interface {
 	DenyPresence(context.Context, vault.Actor) error
 	Note(context.Context, audit.Event) error
 	Purger
+	Importer
 }
 
 // Runs is a person's own runs (run.Engine). The plan of an open one writes itself: this package never holds what is in it.
@@ -99,6 +100,7 @@ type Options struct {
 	Keys      Keys // nil: they cannot be changed here
 	Backup    Backups
 	Rotations Rotations       // nil: it exchanges no credentials
+	Export    Exporter        // nil: nothing is exported
 	VaultID   string          // names the vault's key in the system's keyring
 	Plugins   keyring.Plugins // nil: no plugin's key proves presence
 	Lock      Lock            // nil: the vault is not locked and unlocked here
@@ -114,12 +116,13 @@ type Options struct {
 
 // Server answers the operator.
 type Server struct {
-	o       Options
-	tickets *tickets
-	asked   challenges
-	mux     *http.ServeMux
-	served  map[string]bool
-	backing sync.Mutex // held while a backup is taken: each keeps a moment of the store alive
+	o         Options
+	tickets   *tickets
+	asked     challenges
+	mux       *http.ServeMux
+	served    map[string]bool
+	backing   sync.Mutex // held while a backup is taken: each keeps a moment of the store alive
+	importing sync.Mutex // held during an import: each has all of its values in memory
 }
 
 // New makes a Server.
@@ -131,7 +134,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), asked: challenges{now: o.Clock, at: map[place]challenge{}}, mux: http.NewServeMux(), served: map[string]bool{}}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.backupRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -152,7 +155,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.fail(w, r, errPanic{})
 		}
 	}()
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, limitOf(r))
 	w.Header().Set("Cache-Control", "no-store")
 	s.mux.ServeHTTP(w, r)
 }

@@ -1,0 +1,84 @@
+package importer
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
+	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/vault/sops"
+	"github.com/zavhoz/zavhoz/vault/sops/wire"
+)
+
+var notInNames = lazyregexp.New(`[^A-Za-z0-9_]+`)
+
+// FromTree gives what a verified SOPS file, or a plain file of the same form, holds: resources by the layout, or where it has none of its sections, names and values.
+// The values are copies; the tree stays the caller's. Errors: not_supported (several documents).
+func FromTree(t wire.Tree, format, project string) ([]Item, error) {
+	if len(t.Documents) == 1 && (format == "yaml" || format == "json") && !sops.IsLayout(t.Documents[0]) {
+		return flatten(t.Documents[0]), nil
+	}
+	set, err := sops.ReadLayout(t, format, "", project)
+	if err != nil {
+		return nil, err
+	}
+	return fromSet(set), nil
+}
+
+func fromSet(set sops.Set) (out []Item) {
+	told := map[string]bool{}
+	for _, e := range set.Entries {
+		i := Item{Kind: e.Kind, Handle: e.Handle, Project: e.Project, Attrs: e.Attrs, Secrets: e.Secrets, Labels: e.Labels, Where: strings.Join(e.Path, "."), Problem: e.Problem}
+		told[i.Where] = e.Problem != nil
+		out = append(out, i)
+	}
+	for _, s := range set.Secrets {
+		i := Item{Name: s.Name, Project: s.Project, Secrets: map[string]secret.Secret{"value": s.Value}, Where: strings.Join(s.Path, ".")}
+		if label(s.Hint) {
+			i.Labels = map[string]string{"hint": s.Hint}
+		}
+		out = append(out, i)
+	}
+	for _, p := range set.Problems {
+		if !told[p.Where] {
+			out = append(out, Item{Name: p.Where, Where: p.Where, Problem: p.Err})
+		}
+	}
+	return out
+}
+
+// label tells whether a text may stand in a label, which a model may read.
+func label(s string) bool {
+	_, looks := kind.LooksSecret(s)
+	return s != "" && len(s) <= 128 && !looks && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xFFFD })
+}
+
+// flatten gives every scalar by its way through maps and lists: {"db": {"password": …}} is DB_PASSWORD; a name at the top stays as it is.
+func flatten(n wire.Node) (out []Item) {
+	walk(n, nil, func(path []string, leaf wire.Node) {
+		name := path[len(path)-1]
+		if len(path) > 1 {
+			name = strings.ToUpper(notInNames.ReplaceAllString(strings.Join(path, "_"), "_"))
+		}
+		out = append(out, Item{Name: name, Secrets: map[string]secret.Secret{"value": leaf.Text.Clone()}, Where: strings.Join(path, ".")})
+	})
+	return out
+}
+
+// walk visits every scalar below n that has a name.
+func walk(n wire.Node, path []string, visit func(path []string, leaf wire.Node)) {
+	if n.Kind.Scalar() && n.Kind != wire.Null && len(path) > 0 {
+		visit(path, n)
+	}
+	for i, item := range n.Items {
+		if item.Value.Kind.IsComment() {
+			continue
+		}
+		key := item.Key
+		if n.Kind == wire.List {
+			key = strconv.Itoa(i)
+		}
+		walk(item.Value, append(path[:len(path):len(path)], key), visit)
+	}
+}
