@@ -17,11 +17,12 @@ func (s *Store) WriteTo(ctx context.Context, w io.Writer) (n int64, err error) {
 		return 0, err
 	}
 	defer s.running.Done()
-	tx, err := s.begin(false)
+	snap, err := s.durable(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer s.end(tx)
+	defer s.release(snap)
+	tx := snap.btx
 	defer s.catch(&err, debug.SetPanicOnFault(true))
 	h := &heads{ctx: ctx, w: w, pageSize: s.pageSize, newestSlot: tx.ID() % 2}
 	n, err = tx.WriteTo(h)

@@ -64,6 +64,7 @@ type Store struct {
 	subs   subscribers
 
 	inject atomic.Pointer[injected] // tests
+	onLook func(slot int)           // tests: runs before probe reads a meta page
 }
 
 var _ store.Store = (*Store)(nil)

@@ -122,10 +122,11 @@ func (s *Store) undoHead(before [2][headSize]byte, cause error) error {
 	return cause
 }
 
-// injected is a test's failure of the next commit: early, before bbolt writes, or late, after its meta page is written.
+// injected is a test's failure of the next commit: early, before bbolt writes, or late, after its meta page is written. Without err, a late one goes well.
 type injected struct {
 	err  error
 	late bool
+	then func() // runs between the two, nil: nothing
 }
 
 // commitRaw commits under the tripwire.
@@ -146,7 +147,10 @@ func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
 	if err := btx.Commit(); err != nil {
 		return 0, 0, commitError(err)
 	}
-	if inject != nil {
+	if inject != nil && inject.then != nil {
+		inject.then()
+	}
+	if inject != nil && inject.err != nil {
 		return 0, 0, commitError(inject.err)
 	}
 	slot := int(id % 2)

@@ -8,6 +8,17 @@ func FailNextCommit(s *Store, err error) { s.inject.Store(&injected{err: err}) }
 // FailNextSync makes the next commit of s fail after its meta page is written, as a failing fdatasync does.
 func FailNextSync(s *Store, err error) { s.inject.Store(&injected{err: err, late: true}) }
 
+// BeforeNextSync runs fn in the next commit of s, between the writing of its meta page and the word that the disk has it: err, nil for a good one.
+func BeforeNextSync(s *Store, fn func(), err error) {
+	s.inject.Store(&injected{err: err, late: true, then: fn})
+}
+
+// OnLook runs fn before each look at a meta page. Nobody may use s meanwhile.
+func OnLook(s *Store, fn func(slot int)) { s.onLook = fn }
+
+// Probe looks at the meta pages, as every begin of a transaction does.
+func Probe(s *Store) error { return s.probe() }
+
 // File gives the handle under s.
 func File(s *Store) *os.File { return s.file }
 

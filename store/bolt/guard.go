@@ -65,14 +65,30 @@ func (s *Store) refuseAll(err error) {
 // was damaged since, for which bbolt would show the transaction before.
 func (s *Store) probe() (err error) {
 	defer s.catch(&err, debug.SetPanicOnFault(true))
-	known := s.lastTx.Load() // read first: a commit in between only makes the meta newer
-	size := uint64(s.pageSize)
-	for slot := range 2 {
-		if m, ok := readMeta(s.head[uint64(slot)*size:], slot); ok && m.txid >= known {
+	for {
+		known := s.lastTx.Load()
+		if s.names(known) {
 			return nil
 		}
+		// Nobody writes to the page of transaction known before known+1 is durable. If that is so by now, known+2 may be writing to the page that was
+		// looked at: what was read is then half of one and half of the other, and says nothing.
+		if s.lastTx.Load() == known {
+			return damaged("the newest meta page was damaged while the file was open")
+		}
 	}
-	return damaged("the newest meta page was damaged while the file was open")
+}
+
+// names tells whether a meta page is whole and of transaction known or later.
+func (s *Store) names(known uint64) bool {
+	for slot := range 2 {
+		if s.onLook != nil {
+			s.onLook(slot)
+		}
+		if m, ok := readMeta(s.head[slot*s.pageSize:], slot); ok && m.txid >= known {
+			return true
+		}
+	}
+	return false
 }
 
 // begin starts a transaction of bbolt.
@@ -91,8 +107,8 @@ func (s *Store) begin(writable bool) (tx *bbolt.Tx, err error) {
 	if writable {
 		id--
 	}
-	if id < known {
-		err = damaged("transaction %d is gone", known)
+	if id < known || writable && id > known {
+		err = damaged("transaction %d is not the newest any more", known)
 		s.refuseWrites(err)
 		s.end(tx)
 		return nil, err

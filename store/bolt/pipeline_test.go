@@ -79,6 +79,104 @@ func TestWhatReadAnUnfinishedCommitSharesItsFate(t *testing.T) {
 	}
 }
 
+// An error of a function that read what never came to be is not told: "is there already" would make its caller believe in a record that is lost.
+func TestAnErrorOfWhatNeverWasIsNotTold(t *testing.T) {
+	errThere := errors.New("is there already")
+	for _, fail := range []error{nil, store.ErrFull} {
+		t.Run(fmt.Sprint(fail), func(t *testing.T) {
+			s := create(t)
+			first := &slow{committing: make(chan struct{}), release: make(chan struct{})}
+			if fail != nil {
+				bolt.FailNextCommit(s, fail)
+			}
+			var errs [3]chan error
+			ran := make(chan struct{})
+			update := func(i int, fn func(store.Tx) error) {
+				errs[i] = make(chan error, 1)
+				go func() {
+					errs[i] <- s.Update(t.Context(), func(tx store.Tx) error {
+						if i > 0 {
+							defer func() { ran <- struct{}{} }()
+						}
+						return fn(tx)
+					})
+				}()
+			}
+			there := func(tx store.Tx) error {
+				if _, err := tx.Get("things", "a"); err != nil {
+					return err
+				}
+				return errThere
+			}
+			update(0, func(tx store.Tx) error {
+				return errors.Join(tx.(store.Holder).Hold("slow", "k", first), tx.Put("things", "a", nil))
+			})
+			<-first.committing
+			update(1, there) // before any other of its batch
+			<-ran
+			update(2, func(tx store.Tx) error { return tx.Put("things", "b", nil) })
+			<-ran
+			more := make(chan error, 1)
+			go func() { more <- s.Update(t.Context(), func(tx store.Tx) error { defer close(ran); return there(tx) }) }()
+			<-ran
+			close(first.release)
+			for i, want := range []error{fail, errThere, fail, errThere} {
+				err := error(nil)
+				if i < len(errs) {
+					err = <-errs[i]
+				} else {
+					err = <-more
+				}
+				if fail != nil {
+					want = fail
+				}
+				if !errors.Is(err, want) || fail != nil && errors.Is(err, errThere) {
+					t.Errorf("call %d: %v, want %v", i, err, want)
+				}
+			}
+		})
+	}
+}
+
+// explosive is a held value that panics when it is encoded.
+type explosive struct{ *slow }
+
+func (e explosive) Encode() ([]byte, error) {
+	_, _ = e.slow.Encode()
+	panic("explosive")
+}
+
+// A leader that falls over a held value takes nobody along but the batches that built on it: all are told, and the store goes on.
+func TestALeaderThatPanics(t *testing.T) {
+	watchdog(t)
+	s := create(t)
+	fuse := explosive{&slow{committing: make(chan struct{}), release: make(chan struct{})}}
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		_ = s.Update(t.Context(), func(tx store.Tx) error {
+			return errors.Join(tx.(store.Holder).Hold("slow", "k", fuse), tx.Put("things", "a", nil))
+		})
+	}()
+	<-fuse.committing
+	ran, second := make(chan struct{}), make(chan error, 1)
+	go func() {
+		second <- s.Update(t.Context(), func(tx store.Tx) error { defer close(ran); return tx.Put("things", "b", nil) })
+	}()
+	<-ran
+	close(fuse.release)
+	if r := <-panicked; r != "explosive" {
+		t.Errorf("the leader's caller: %v", r)
+	}
+	if err := <-second; err == nil {
+		t.Error("what was built on it is acknowledged")
+	}
+	put(t, s, "after", "v")
+	if value(t, s, "a") != nil || value(t, s, "b") != nil || string(value(t, s, "after")) != "v" {
+		t.Error("not as acknowledged")
+	}
+}
+
 // seenBySecond writes over the first call's writes and tells what it reads, by every way of reading.
 func seenBySecond(tx store.Tx) (string, error) {
 	var seen []string

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"context"
 	"runtime/debug"
 	"sync"
 
@@ -10,6 +11,7 @@ import (
 // snapshot is one committed moment of the file, held in place by a read transaction of bbolt: to begin one costs more than a short read.
 type snapshot struct {
 	btx    *bbolt.Tx
+	id     uint64 // of the transaction whose state it is
 	im     image
 	root   tree
 	head   [headSize]byte // the meta page that names this moment
@@ -24,10 +26,51 @@ type snapshot struct {
 type snapshots struct {
 	mu      sync.Mutex
 	now     *snapshot
-	commits int // running, or the store is closing
+	commits int           // running, or the store is closing
+	over    chan struct{} // closes when the commit that runs is durable or has failed
 }
 
-// acquire gives the newest committed moment, held until release.
+// durable gives the newest moment that is on the disk, held until release. bbolt shows a transaction as soon as its meta page is written, before the disk
+// has it: who began then waits for the word of the disk. It has bbolt's transaction meanwhile, which at that point keeps no commit from going on.
+func (s *Store) durable(ctx context.Context) (*snapshot, error) {
+	for range 3 { // such a commit fails once: no other follows it
+		snap, err := s.acquire()
+		if err != nil {
+			return nil, err
+		}
+		if err := s.awaitDisk(ctx, snap); err != nil {
+			s.release(snap)
+			return nil, err
+		}
+		if snap.id <= s.lastTx.Load() {
+			return snap, nil
+		}
+		s.release(snap) // the commit failed, and was undone
+	}
+	err := damaged("the newest transaction was written by somebody else")
+	s.refuseWrites(err)
+	return nil, err
+}
+
+func (s *Store) awaitDisk(ctx context.Context, snap *snapshot) error {
+	if snap.id <= s.lastTx.Load() {
+		return nil
+	}
+	s.snaps.mu.Lock()
+	over := s.snaps.over
+	s.snaps.mu.Unlock()
+	if over == nil {
+		return nil
+	}
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// acquire gives the newest moment that bbolt shows, held until release.
 func (s *Store) acquire() (*snapshot, error) {
 	if d := s.dead.Load(); d != nil {
 		return nil, d.err
@@ -50,7 +93,7 @@ func (s *Store) acquire() (*snapshot, error) {
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ss.now == nil && ss.commits == 0 && uint64(snap.btx.ID()) == s.lastTx.Load() {
+	if ss.now == nil && ss.commits == 0 && snap.id == s.lastTx.Load() {
 		ss.now, snap.shared = snap, true
 	}
 	return snap, nil
@@ -62,7 +105,7 @@ func (s *Store) take() (snap *snapshot, err error) {
 	if err != nil {
 		return nil, err
 	}
-	snap = &snapshot{btx: btx, slot: btx.ID() % 2, users: 1}
+	snap = &snapshot{btx: btx, id: uint64(btx.ID()), slot: btx.ID() % 2, users: 1}
 	if err := s.look(snap); err != nil {
 		s.end(btx)
 		return nil, err
@@ -108,6 +151,7 @@ func (s *Store) retire() {
 	ss := &s.snaps
 	ss.mu.Lock()
 	ss.commits++
+	ss.over = make(chan struct{})
 	snap := ss.now
 	ss.now = nil
 	over := false
@@ -124,6 +168,8 @@ func (s *Store) retire() {
 // resume ends what retire began.
 func (s *Store) resume() {
 	s.snaps.mu.Lock()
+	defer s.snaps.mu.Unlock()
 	s.snaps.commits--
-	s.snaps.mu.Unlock()
+	close(s.snaps.over)
+	s.snaps.over = nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/zavhoz/zavhoz/store"
 )
 
-// View runs fn on the newest committed moment.
+// View runs fn on the newest moment that is durable.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -18,7 +18,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
-	snap, err := s.acquire()
+	snap, err := s.durable(ctx)
 	if err != nil {
 		return err
 	}

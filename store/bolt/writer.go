@@ -2,6 +2,7 @@ package bolt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -35,6 +36,9 @@ func (t turn) wait(ctx context.Context) error {
 func (t turn) take() { t <- struct{}{} }
 
 func (t turn) give() { <-t }
+
+// errAbandoned ends the followers of a leader that did not come to the end of its commit: a held value panicked.
+var errAbandoned = errors.New("bolt: the commit was abandoned before anything was written")
 
 // writer is the write side. Each function runs in the goroutine that called Update, one at a time, against the overlay of the batch that is open.
 // The first call that goes well leads the batch: it waits until the batch before is durable, takes along whoever waits by then, and commits. Meanwhile the
@@ -96,10 +100,13 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	case member == follows:
 		<-b.done
 	case before != nil:
-		<-before.done // err may tell of what that batch wrote
+		<-before.done
+		b = before
+	default:
+		return err
 	}
-	if err == nil {
-		err = b.err
+	if b.err != nil { // counts more than an error of fn's own, which may tell of what never was: "is there already"
+		return b.err
 	}
 	return err
 }
@@ -186,35 +193,37 @@ func (b *batch) lead() {
 	runtime.Gosched()
 	w.run.take() // behind all who wait already: they come along
 	w.open = nil
-	w.last.Store(b)
-	b.ov.base = nil // durable by now, or b is given up
-	close(b.closed)
-	w.run.give()
-	b.finish()
-	w.last.CompareAndSwap(b, nil)
-	close(b.done)
-	w.commit.give()
-}
-
-func (b *batch) finish() {
 	if b.before != nil {
 		b.err = b.before.err // what this batch read never was
-		b.before = nil
 	}
-	damage := b.s.broken.Load()
-	if b.err == nil && damage != nil {
-		b.err = damage.err // a read of this batch, or of a View beside it, met damage
+	if b.err == nil { // nobody builds on one that has failed, or a failure would go from batch to batch for as long as calls come
+		w.last.Store(b)
 	}
-	if b.err != nil {
-		return
+	b.before, b.ov.base = nil, nil // durable by now, or b is given up
+	close(b.closed)
+	w.run.give()
+	defer func() {
+		w.last.CompareAndSwap(b, nil)
+		close(b.done)
+		w.commit.give()
+	}()
+	if b.err == nil {
+		b.err = errAbandoned
+		b.err = b.finish()
+	}
+}
+
+func (b *batch) finish() error {
+	if damage := b.s.broken.Load(); damage != nil {
+		return damage.err // a read of this batch, or of a View beside it, met damage
 	}
 	changes, err := b.ov.changes()
 	if err == nil && len(changes) > 0 {
 		err = b.s.commit(changes)
 	}
 	if err != nil {
-		b.err = fmt.Errorf("bolt: commit: %w", err)
-		return
+		return fmt.Errorf("bolt: commit: %w", err)
 	}
 	b.s.subs.tell(changes)
+	return nil
 }

@@ -53,12 +53,9 @@ func TestGroupCommit(t *testing.T) {
 		close(release)
 		wg.Wait()
 		for i, err := range errs {
-			want := fail
-			if i%4 == 0 {
-				want = context.DeadlineExceeded
-			}
-			if !errors.Is(err, want) {
-				t.Errorf("call %d: %v, want %v", i, err, want)
+			alone := i%4 == 0 && errors.Is(err, context.DeadlineExceeded) // beside a commit that fails: only where it was the first
+			if !alone && (i%4 == 0 && fail == nil || !errors.Is(err, fail)) {
+				t.Errorf("call %d: %v, want %v", i, err, fail)
 			}
 		}
 		if commits := bolt.LastTx(s) - before; fail == nil && commits != 1 || fail != nil && commits != 0 {

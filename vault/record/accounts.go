@@ -149,14 +149,19 @@ func (b *Book) account(tx store.Tx, c store.Collection, key string, old, now []b
 	})
 }
 
-// hold notes a row that is held.
-func (b *Book) hold(tx store.Tx, c store.Collection, key string, row heldRow) error {
+// hold notes a row that is held; found encodes the one that it replaces.
+func (b *Book) hold(tx store.Tx, c store.Collection, key string, row heldRow, found func() ([]byte, error)) error {
 	return b.change(tx, func(a *accounts) error {
 		k := pendingKey(c, key)
 		// One that is pending here may be durable by now, of the batch before, and so be the row that was found; the accounts hold what that one replaced.
-		if held, ok := a.settled(k); ok {
-			row.replace(held)
+		held, ok := a.settled(k)
+		if !ok { // another Book's accounts count what was held
+			var err error
+			if held, err = found(); err != nil {
+				return err
+			}
 		}
+		row.replace(held)
 		a.pending = append(a.pending, pending{k, row})
 		return nil
 	})

@@ -92,7 +92,7 @@ func (b *Book) decodeAccounts(key string, raw []byte) ([]account, error) {
 	}
 	i := keys.ID(raw[1:])
 	mac, err := b.accountsMAC(i, key, raw)
-	if b.ring.Closed() {
+	if closed(b, err) {
 		return nil, keyring.Fault(keys.ErrClosed)
 	}
 	ours := err == nil && subtle.ConstantTimeCompare(mac[:], raw[atAllMAC:atEntries]) == 1

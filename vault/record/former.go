@@ -94,7 +94,7 @@ func (b *Book) decodeFormer(key string, raw []byte) (tally, error) {
 	}
 	i := keys.ID(raw[1:])
 	mac, err := b.ring.MACBy(i, keys.Auth, formerLabel, []byte(key), raw[:atFormerMAC])
-	if b.ring.Closed() {
+	if closed(b, err) {
 		return tally{}, keyring.Fault(keys.ErrClosed)
 	}
 	if err != nil || subtle.ConstantTimeCompare(mac[:], raw[atFormerMAC:]) != 1 {

@@ -36,8 +36,9 @@ func (s *Set[T]) Hold(tx store.Tx, key string, v T) error {
 		return s.Put(tx, key, v)
 	}
 	row := &held[T]{s: s, key: key, v: v}
+	found := func() ([]byte, error) { return row.old, nil }
 	if before := s.heldRow(tx, key); before != nil {
-		row.old = before.old
+		found = before.Encode
 	} else {
 		var err error
 		if row.old, err = s.old(tx, key); err != nil {
@@ -47,7 +48,7 @@ func (s *Set[T]) Hold(tx store.Tx, key string, v T) error {
 	if err := h.Hold(s.c, key, row); err != nil {
 		return err
 	}
-	return s.b.hold(tx, s.c, key, row)
+	return s.b.hold(tx, s.c, key, row, found)
 }
 
 // heldRow gives the row that this set holds under key, nil where there is none.

@@ -28,20 +28,25 @@ func TestHeldRecordsAreAccountedFor(t *testing.T) {
 	another := step{"by another book", func(w *world, tx store.Tx) error {
 		return record.NewSet[grant](record.NewBook(w.k), grants).Hold(tx, "a", grant{"a", []string{"5"}})
 	}}
+	beside := step{"beside it by another book", func(w *world, tx store.Tx) error {
+		return record.NewSet[grant](record.NewBook(w.k), grants).Put(tx, "b", grant{"b", []string{"5"}})
+	}}
 	for name, c := range map[string]struct {
 		steps []step
 		want  string // the host of a; "" where there is none
 	}{
-		"new":                   {[]step{hold("a", "1")}, "1"},
-		"again":                 {[]step{hold("a", "1"), hold("a", "2"), hold("a", "3")}, "3"},
-		"over one put":          {[]step{put("a", "1"), hold("a", "2")}, "2"},
-		"put over":              {[]step{hold("a", "1"), put("a", "2")}, "2"},
-		"put over, held again":  {[]step{hold("a", "1"), put("a", "2"), hold("a", "3")}, "3"},
-		"deleted":               {[]step{hold("a", "1"), drop("a")}, ""},
-		"deleted, held again":   {[]step{hold("a", "1"), drop("a"), hold("a", "2")}, "2"},
-		"verified in between":   {[]step{hold("a", "1"), verify, hold("a", "2"), verify}, "2"},
-		"beside others":         {[]step{put("b", "1"), hold("a", "1"), put("c", "1"), drop("b"), hold("c", "2")}, "1"},
-		"by two books in turns": {[]step{hold("a", "1"), another, hold("a", "6")}, "6"},
+		"new":                    {[]step{hold("a", "1")}, "1"},
+		"again":                  {[]step{hold("a", "1"), hold("a", "2"), hold("a", "3")}, "3"},
+		"over one put":           {[]step{put("a", "1"), hold("a", "2")}, "2"},
+		"put over":               {[]step{hold("a", "1"), put("a", "2")}, "2"},
+		"put over, held again":   {[]step{hold("a", "1"), put("a", "2"), hold("a", "3")}, "3"},
+		"deleted":                {[]step{hold("a", "1"), drop("a")}, ""},
+		"deleted, held again":    {[]step{hold("a", "1"), drop("a"), hold("a", "2")}, "2"},
+		"verified in between":    {[]step{hold("a", "1"), verify, hold("a", "2"), verify}, "2"},
+		"beside others":          {[]step{put("b", "1"), hold("a", "1"), put("c", "1"), drop("b"), hold("c", "2")}, "1"},
+		"another book beside it": {[]step{hold("a", "1"), beside, hold("a", "2")}, "2"},
+		"and deleted":            {[]step{hold("a", "1"), beside, drop("a")}, ""},
+		"by two books in turns":  {[]step{hold("a", "1"), another, hold("a", "6")}, "6"},
 	} {
 		for _, there := range []bool{false, true} {
 			for _, canHold := range []bool{true, false} {

@@ -2,6 +2,7 @@ package record
 
 import (
 	"crypto/subtle"
+	"errors"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -31,6 +32,9 @@ func (b *Book) wrap(label, key string, body []byte) ([]byte, error) {
 	return raw, nil
 }
 
+// closed tells whether the ring has, or had when it gave err, no keys: what could not be authenticated is no damage then.
+func closed(b *Book, err error) bool { return errors.Is(err, keys.ErrClosed) || b.ring.Closed() }
+
 // check authenticates raw and gives its body, which is a part of raw.
 func (b *Book) check(c store.Collection, label, key string, raw []byte) ([]byte, error) {
 	if len(raw) < atBody {
@@ -38,7 +42,7 @@ func (b *Book) check(c store.Collection, label, key string, raw []byte) ([]byte,
 	}
 	body := raw[atBody:]
 	mac, err := b.ring.MACBy(keys.ID(raw[1:]), keys.Auth, label, []byte(key), body)
-	if b.ring.Closed() {
+	if closed(b, err) {
 		return nil, keyring.Fault(keys.ErrClosed)
 	}
 	ours := err == nil && subtle.ConstantTimeCompare(mac[:], raw[atMAC:atBody]) == 1
