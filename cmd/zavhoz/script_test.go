@@ -53,6 +53,11 @@ func setupScript(e *testscript.Env) error {
 	}
 	e.Setenv("ZAVHOZ_HOME", dir.Path())
 	t := e.T().(testing.TB)
+	if strings.HasSuffix(t.Name(), "/export") {
+		if err := sopsForScripts(e, root); err != nil {
+			return err
+		}
+	}
 	e.Defer(func() {
 		c := exec.Command("zavhoz", "stop", "--discard", "--home", dir.Path())
 		c.Env = cleanEnv()
