@@ -47,8 +47,9 @@ type Deps struct {
 	Sync      func(context.Context) (api.SyncInfo, error)
 	Isolation func(context.Context) api.Isolation // what runs get here
 	Presence  func(context.Context) (bool, error)
-	Locked    func() bool      // whether the vault is; nil: it never is
-	Clock     func() time.Time // nil: time.Now
+	Locked    func() bool             // whether the vault is; nil: it never is
+	Files     func() []api.SecretFile // homes of resources; nil: there are none
+	Clock     func() time.Time        // nil: time.Now
 }
 
 // registry is filled by each tool's file.

@@ -179,6 +179,8 @@ func (v *Vault) leaseLives(l Lease) error {
 func (v *Vault) usable(tx store.Tx, r Resource) error {
 	operator := "ask the operator"
 	switch {
+	case r.Status == Gone:
+		return goneFault(r)
 	case r.Status != Active:
 		return fault.New(fault.ResourceDisabled, "the resource "+r.Handle+" is disabled", operator+": `zavhoz resource edit "+r.Handle+" --status active`")
 	case !r.Policy.Expires.IsZero() && !v.now().Before(r.Policy.Expires):

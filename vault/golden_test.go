@@ -24,7 +24,7 @@ func goldenRows() []goldenRow {
 	sealed := map[string]Sealed{"host": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "9-16"}}
 	resource := Resource{
 		Format: 1, ID: res, Handle: "prod_vps_1", Kind: "server", Attrs: map[string]string{"user": "deploy"}, Sealed: sealed, Labels: map[string]string{"env": "prod"},
-		Project: "default", Status: Active, Version: 2, CreatedAt: at(0), UpdatedAt: at(1), UpdatedBy: "operator", Why: "a new address",
+		Project: "default", Status: Active, Version: 2, CreatedAt: at(0), UpdatedAt: at(1), UpdatedBy: "operator", Why: "a new address", Source: "sops:secrets.yaml", MovesTo: "prod_vps_2",
 		Policy: policy.Policy{
 			Agents: []string{"local"}, Deliveries: []policy.Delivery{policy.SSH}, Approval: policy.ApprovalAlways, MinLevel: policy.LevelSealed, MaxUses: 9, MaxTTL: 600,
 			Hosts:   []policy.HostRule{{Host: "api.example.org", Port: 8443, Methods: []string{"GET"}, Paths: []string{"/v1/*"}, Deny: []string{"POST:/keys"}, KeyEndpoints: true}},

@@ -91,6 +91,9 @@ func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
 		if *e.Status != Active && *e.Status != Disabled {
 			return r, fault.New(fault.InvalidArgument, "a status is active or disabled", "")
 		}
+		if *e.Status == Active && old.Status == Gone {
+			return r, goneFault(old)
+		}
 		r.Status = *e.Status
 	}
 	if e.Policy != nil {

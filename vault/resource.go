@@ -14,6 +14,7 @@ type Status string
 const (
 	Active   Status = "active"
 	Disabled Status = "disabled"
+	Gone     Status = "gone" // not in the file that is its home; what it was is kept for when it comes back
 )
 
 // Sealed is one secret or hidden field as it is kept.
@@ -42,6 +43,8 @@ type Resource struct {
 	UpdatedAt time.Time         `json:"updated_at"`
 	UpdatedBy string            `json:"updated_by"`
 	Why       string            `json:"why,omitempty"`
+	Source    string            `json:"source,omitempty"`   // the file that is its home: sops:NAME; "" for the vault alone
+	MovesTo   string            `json:"moves_to,omitempty"` // the handle that its file is being given; see BeginMove
 }
 
 // NewResource is what AddResource takes. Secrets are wiped by it, whatever happens.
@@ -54,6 +57,7 @@ type NewResource struct {
 	Project string // "" for "default"
 	Policy  policy.Policy
 	Why     string
+	Source  string // the file that is its home; "" for the vault alone
 	// From is what a captured resource takes its rules from, as they were read: id → version. Keep refuses it where one has changed since.
 	From map[string]uint64
 }

@@ -108,7 +108,7 @@ func (v *Vault) draft(actor Actor, n NewResource) (Resource, map[string]secret.S
 	now := v.now()
 	return Resource{
 		Format: 1, ID: id.New(id.Resource), Handle: n.Handle, Kind: n.Kind, Attrs: ok.Attrs, Labels: n.Labels, Project: n.Project,
-		Policy: n.Policy, Status: Active, Version: 1, CreatedAt: now, UpdatedAt: now, UpdatedBy: actor.Name, Why: n.Why,
+		Policy: n.Policy, Status: Active, Version: 1, CreatedAt: now, UpdatedAt: now, UpdatedBy: actor.Name, Why: n.Why, Source: n.Source,
 		Remarks: append(ok.Warnings, ok.Notes...),
 	}, ok.Secrets, nil
 }
@@ -248,7 +248,7 @@ func (v *Vault) RenameResource(ctx context.Context, actor Actor, ref, handle str
 		if err := v.handles.Delete(tx, old.Handle); err != nil {
 			return err
 		}
-		r.Handle = handle
+		r.Handle, r.MovesTo = handle, ""
 		if err := v.keep(tx, actor, old, &r, "renamed from "+old.Handle); err != nil {
 			return err
 		}

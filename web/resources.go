@@ -34,7 +34,7 @@ func resourceView(r vault.Resource) api.Resource {
 	}
 	return api.Resource{
 		ID: r.ID, Handle: r.Handle, Kind: r.Kind, Attrs: r.Attrs, Secrets: fields, Labels: r.Labels, Project: r.Project, Policy: r.Policy,
-		Status: string(r.Status), Version: r.Version, Uses: r.Uses, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, UpdatedBy: r.UpdatedBy, Why: r.Why, Remarks: r.Remarks,
+		Status: string(r.Status), Version: r.Version, Uses: r.Uses, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, UpdatedBy: r.UpdatedBy, Why: r.Why, Source: r.Source, Remarks: r.Remarks,
 	}
 }
 
@@ -70,6 +70,12 @@ func (s *Server) addResource(r *http.Request) (any, error) {
 	}
 	defer wipe(in.Secrets)
 	n := vault.NewResource{Kind: in.Kind, Handle: in.Handle, Attrs: in.Attrs, Secrets: api.Secrets(in.Secrets), Labels: in.Labels, Project: in.Project, Why: in.Why}
+	switch in.ToFile {
+	case "", "vault":
+		n.Source = in.ToFile
+	default:
+		n.Source = "sops:" + in.ToFile
+	}
 	if in.Policy != nil {
 		n.Policy = *in.Policy
 		if err := s.presentFor(r, audit.ResourceAdd, policy.Policy{}, n.Policy); err != nil {

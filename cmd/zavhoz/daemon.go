@@ -16,6 +16,7 @@ import (
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/bolt"
+	"github.com/zavhoz/zavhoz/sync/sopshome"
 	"github.com/zavhoz/zavhoz/tools"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -64,6 +65,7 @@ type daemon struct {
 	sync    *syncer
 	keys    *rekey.Keeper
 	rotate  *rotating.Rotator
+	files   *sopshome.Home // the vault, with the files of secrets that it is kept in step with
 	idle    *idleness
 	listen  string // the address really bound
 
@@ -126,10 +128,11 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.log); err != nil {
 		return err
 	}
+	d.files = d.secretFiles(opener)
 	d.idle = newIdleness(d.cfg.IdleExit())
 	d.keys = rekey.New(rekey.Options{Vault: d.vault, Keyring: d.ring, Opener: opener, Plugins: plugins{ctx: ctx}, Log: d.log, Busy: d.idle.enter})
-	d.rotate = rotating.New(rotating.Options{Vault: d.vault, Opener: opener, Log: d.log, Busy: d.idle.enter})
-	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut}
+	d.rotate = rotating.New(rotating.Options{Vault: d.files, Opener: opener, Log: d.log, Busy: d.idle.enter})
+	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut, Files: d.fileStates}
 	d.mcp, err = mcp.New(mcp.Options{
 		Tools: d.lock.used.watched(tools.All(deps)), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: &identity{v: d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
 		Limits: mcp.Limits{MessageBytes: int(d.cfg.Limits.Request)},
@@ -140,7 +143,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.vault, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }
@@ -151,6 +154,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	defer d.stop()
 	defer d.close()
 	changes := d.vault.Changes(ctx) // before the first call: the matcher of all secrets misses none
+	d.firstFiles(ctx)
 	doors, err := d.openDoors()
 	if err != nil {
 		return err
@@ -160,6 +164,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	}
 	d.tasks.Go(func() { d.sync.Run(ctx) })
 	d.tasks.Go(func() { d.keys.Run(ctx) })
+	d.tasks.Go(func() { d.files.Run(ctx) })
 	d.tasks.Go(func() { d.rotate.Run(ctx) })
 	d.tasks.Go(func() { d.sweep(ctx) })
 	d.tasks.Go(func() { d.watch(ctx, changes) })
@@ -244,6 +249,7 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	s := api.Status{Version: version(), VaultID: d.ring.VaultID(), PID: os.Getpid(), StartedAt: d.started.UTC(), Listen: d.listen}
 	i := d.isolation(ctx)
 	s.Isolation, s.Features = i.Level, i.Features
+	s.Files = d.fileStates()
 	if s.Locked = d.lock.gate.IsShut(); s.Locked {
 		return s, nil // nothing else can be told
 	}

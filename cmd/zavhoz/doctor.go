@@ -135,6 +135,7 @@ func (a *app) examineDaemon(ctx context.Context, f *findings) *api.Status {
 	f.Checks[len(f.Checks)-1].Warning = !s.Presence
 	a.examineKeys(ctx, f)
 	a.examinePolicies(ctx, f)
+	f.examineSecrets(s.Files)
 	var syncErr error
 	if s.Sync.Failing {
 		syncErr = fault.New(fault.SyncIncomplete, syncLine(s.Sync), "see `zavhoz server sync`")

@@ -123,6 +123,7 @@ func (d *daemon) awaken(ctx context.Context, k *keyring.Keyring, by string, e au
 		return err
 	}
 	d.keys.Wake()
+	d.files.Wake()
 	d.sync.Wake()
 	return nil
 }
@@ -138,6 +139,7 @@ func (d *daemon) forget() {
 		d.log.Error("a transaction did not end in time", "cause", fault.Cause(err))
 	}
 	d.ring.Close()
+	d.files.Forget()
 	d.engine.Forget()
 }
 

@@ -33,6 +33,7 @@ func (f *fieldFlags) register(a *app, c *cobra.Command) {
 
 func newResourceAdd(a *app) *cobra.Command {
 	var f fieldFlags
+	var toFile string
 	c := &cobra.Command{
 		Use: "add KIND [HANDLE]", Short: "Add a credential or a machine", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: completeKinds,
 		Long: `Add a credential or a machine. Secret values come on standard input or from files, never in arguments; on a terminal, missing ones are asked
@@ -57,6 +58,9 @@ for without echo. ` + "`zavhoz resource kinds`" + ` lists the kinds, their field
 			body := in.body()
 			defer wipeBody(body)
 			body["kind"] = k.Name
+			if toFile != "" {
+				body["to_file"] = toFile
+			}
 			if len(args) > 1 {
 				body["handle"] = args[1]
 			}
@@ -64,6 +68,7 @@ for without echo. ` + "`zavhoz resource kinds`" + ` lists the kinds, their field
 		},
 	}
 	f.register(a, c)
+	c.Flags().StringVar(&toFile, "to-file", "", "the file of secrets that it goes to, by its `NAME` (vault.files in config.yaml); vault for none")
 	return c
 }
 

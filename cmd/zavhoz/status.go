@@ -37,6 +37,7 @@ func newStatus(a *app) *cobra.Command {
 				fmt.Fprintln(w, plain(isolationLine(s.Isolation, s.Features)))
 				fmt.Fprintln(w, presenceLine(s.Presence))
 				fmt.Fprintln(w, syncLine(s.Sync))
+				printFiles(w, s.Files)
 			})
 		},
 	}

@@ -85,6 +85,8 @@ const (
 	KeyCheck         Action = "key.check"
 	AuditExport      Action = "audit.export"
 	StatusRead       Action = "status.read"
+	FileRead         Action = "file.read"  // a file that is a home of secrets was taken into force, or was refused
+	FileWrite        Action = "file.write" // such a file is about to be written, and was
 )
 
 // Outcome is how it ended.

@@ -33,6 +33,7 @@ type Config struct {
 	Sync   Sync   `yaml:"sync"`
 	Limits Limits `yaml:"limits"`
 
+	Vault    Secrets  `yaml:"vault"`
 	Versions Versions `yaml:"versions"`
 	Unlock   Unlock   `yaml:"unlock"`
 
@@ -120,6 +121,7 @@ func Defaults() Config {
 		Log:    Log{Level: "info"},
 		Idle:   900,
 
+		Vault:    Secrets{Source: SourceVault},
 		Versions: Versions{Keep: 10},
 		Unlock:   Unlock{Sources: []string{FromFile}},
 	}
@@ -196,6 +198,9 @@ var rules = []rule{
 	{"limits.run_timeout_s", "between 1 and 3600", func(c Config) bool { return within(c.Limits.RunTimeout, 1, 3600) }},
 	{"limits.output_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Output, 1<<10, 64<<20) }},
 	{"limits.request_bytes", "between 1024 and 67108864", func(c Config) bool { return within(c.Limits.Request, 1<<10, 64<<20) }},
+	{"vault.source", "vault, or sops with at least one of vault.files", func(c Config) bool { return c.Vault.source() }},
+	{"vault.files", "each has a path that ends in .yaml, .yml, .json, .env or .ini, a name that no other has, and a project's slug or none", func(c Config) bool { return c.Vault.files() }},
+	{"vault.add_to", "the name of one of vault.files that is YAML or JSON", func(c Config) bool { return c.Vault.addTo() }},
 	{"versions.keep", "between 1 and 1000", func(c Config) bool { return within(c.Versions.Keep, 1, 1000) }},
 	{"unlock.sources", "between one and four of file, keyring, credential and passphrase, each once", func(c Config) bool { return eachOnce(c.Unlock.Sources, Sources) }},
 	{"unlock.lock_after_s", "between 0 (never) and 604800", func(c Config) bool { return within(c.Unlock.LockAfter, 0, 7*24*3600) }},

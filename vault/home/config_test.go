@@ -27,6 +27,9 @@ func TestTheCommentedDefaultSaysTheDefaults(t *testing.T) {
 
 // normal makes empty lists nil.
 func normal(c home.Config) home.Config {
+	if len(c.Vault.Files) == 0 {
+		c.Vault.Files = nil
+	}
 	for _, l := range []*[]string{&c.HTTP.TrustedProxy, &c.HTTP.AllowedOrigins, &c.HTTP.AllowedHosts, &c.Sync.Time4VPS.GhostServers} {
 		if len(*l) == 0 {
 			*l = nil

@@ -34,6 +34,13 @@ limits:
   output_bytes: 1048576 # kept of a background run's output; the tail is kept
   request_bytes: 4194304
 
+# Where resources live: vault (vault.db alone), or sops: these SOPS files as well, in the layout of docs/sops.md. They are read live, and what is changed here is
+# written to them first. The vault's own key opens them: encrypt them to its recipient (zavhoz key list).
+vault:
+  source: vault
+  files: []             # e.g. [{path: /srv/secrets.yaml}, {path: shop.env, project: shop}]; dotenv and INI: one project's secrets
+  add_to: ""            # the file (secrets.yaml) that new resources go to; empty: the vault alone
+
 # Of each resource so many earlier versions stay, for history and rollback: 1 to 1000. What a smaller number drops goes with the resource's next change.
 versions:
   keep: 10

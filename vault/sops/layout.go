@@ -52,6 +52,7 @@ type Entry struct {
 	File    string
 	Path    []string          // of the entry in the file
 	Keys    map[string]string // field → the key under which the file has it; "" for an entry that is its one value
+	House   map[string]string // "project", "labels", "labels.NAME" → the key under which the file has it
 	Remarks []string          // warnings and notes of the kind
 	Problem *fault.Error
 }
@@ -176,7 +177,7 @@ func value(n wire.Node) secret.Secret {
 
 // entry reads one resource. Every field goes where its kind puts it: what is public into Attrs, what is sealed into Secrets.
 func (l *layout) entry(kindName string, path []string, n wire.Node) {
-	e := Entry{Kind: kindName, Handle: path[1], Project: defaultProject, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}, Keys: map[string]string{}, File: l.file, Path: path}
+	e := Entry{Kind: kindName, Handle: path[1], Project: defaultProject, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}, Keys: map[string]string{}, House: map[string]string{}, File: l.file, Path: path}
 	if err := l.fill(&e, n); err != nil {
 		wipe(e.Secrets)
 		e.Secrets, e.Attrs, e.Labels, e.Problem = nil, nil, nil, fault.Of(err)
@@ -282,6 +283,7 @@ func house(e *Entry, i wire.Item) (done bool, err error) {
 	case "kind":
 		return e.Path[0] == generalSection, nil
 	case "project":
+		e.House["project"] = i.Key
 		if e.Project = text(i.Value); !i.Value.Kind.Scalar() || !slugShape.MatchString(e.Project) {
 			e.Project = defaultProject
 			return true, fault.New(fault.InvalidArgument, "project is a project's slug", "")
@@ -291,7 +293,7 @@ func house(e *Entry, i wire.Item) (done bool, err error) {
 		if i.Value.Kind != wire.Map {
 			return true, fault.New(fault.InvalidArgument, "labels are names, and a text for each", "")
 		}
-		e.Labels = map[string]string{}
+		e.Labels, e.House["labels"] = map[string]string{}, i.Key
 		for _, l := range i.Value.Items {
 			if !l.Value.Kind.Scalar() {
 				continue
@@ -300,7 +302,8 @@ func house(e *Entry, i wire.Item) (done bool, err error) {
 			if what, yes := kind.LooksSecret(label); yes {
 				return true, fault.New(fault.SecretInvalid, "a label is not valid: it looks like "+what+", and a model may read it", "keep it as a field of the entry")
 			}
-			e.Labels[strings.TrimSuffix(l.Key, clearSuffix)] = label
+			name := strings.TrimSuffix(l.Key, clearSuffix)
+			e.Labels[name], e.House["labels."+name] = label, l.Key
 		}
 		return true, nil
 	}

@@ -3,6 +3,7 @@ package sops
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -47,13 +48,25 @@ func (s *Source) Edit(ctx context.Context, path string, changes []wire.Change) e
 		if err != nil {
 			return err
 		}
-		err = Rewrite(ctx, path, func(before []byte) ([]byte, error) { return s.o.Codec.Edit(ctx, path, before, ids, changes) })
+		err = Rewrite(ctx, path, func(before []byte) ([]byte, error) {
+			if !s.inForce(l, before) {
+				return nil, fault.New(fault.VersionConflict, home.Quote(path)+" is another than the one that was read; nothing was written", "try again")
+			}
+			return s.o.Codec.Edit(ctx, path, before, ids, changes)
+		})
 		if s.refresh(ctx, l, true) && s.o.Changed != nil {
 			s.o.Changed()
 		}
 		return err
 	}
 	return fault.New(fault.InvalidArgument, "the file is none of this source", "")
+}
+
+// inForce tells whether content is what the set in force was read from: a change that was decided on another one would undo what it says.
+func (s *Source) inForce(l *live, content []byte) bool {
+	l.busy.Lock()
+	defer l.busy.Unlock()
+	return l.loaded && sha256.Sum256(content) == l.sum
 }
 
 // Rewrite replaces a SOPS file by what change makes of it, under a lock that other writers of ours heed: a new file in the same folder, with ciphertext alone, takes

@@ -46,6 +46,7 @@ type Resource struct {
 	UpdatedAt time.Time              `json:"updated_at"`
 	UpdatedBy string                 `json:"updated_by"`
 	Why       string                 `json:"why,omitempty"`
+	Source    string                 `json:"source,omitempty"`  // the file that is its home: sops:NAME
 	Remarks   []string               `json:"remarks,omitempty"` // of a change just made: likely mistakes, fingerprints to compare
 }
 
@@ -65,6 +66,7 @@ type NewResource struct {
 	Project string            `json:"project,omitempty"`
 	Policy  *policy.Policy    `json:"policy,omitempty"`
 	Why     string            `json:"why,omitempty"`
+	ToFile  string            `json:"to_file,omitempty"` // name of a file of secrets, "vault" for none; "": as configured
 }
 
 // EditResource changes a resource: what is absent stays, an empty attribute or label goes.
@@ -243,6 +245,8 @@ func (p Presence) Wipe() {
 
 // Status is the daemon's state.
 type Status struct {
+	Files []SecretFile `json:"secret_files,omitempty"`
+
 	Version   string    `json:"version"`
 	VaultID   string    `json:"vault_id"`
 	PID       int       `json:"pid"`

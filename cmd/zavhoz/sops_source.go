@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/zavhoz/zavhoz/sync/sopshome"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/sops"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+const (
+	firstLook    = 5 * time.Second // for files of secrets at the start; a helper that takes longer goes on while the daemon answers
+	shownOfFiles = 20              // entries of a file that are not used
+)
+
+// secretFiles makes the files that the configuration names a home of resources, beside the vault.
+func (d *daemon) secretFiles(opener *open.Opener) *sopshome.Home {
+	var files []sops.FileSpec
+	for _, f := range d.cfg.Vault.Files {
+		files = append(files, sops.FileSpec{Path: f.Within(d.dir), Project: f.Project})
+	}
+	return sopshome.New(sopshome.Options{
+		Vault: d.vault, Files: files, AddTo: d.cfg.Vault.AddTo, Codec: sops.New(sops.Options{}), Opener: opener, Locked: d.lock.gate.IsShut, Log: d.log,
+		Identities: func(ctx context.Context) ([]age.Identity, error) {
+			return d.sources(ctx, nil).Identities(ctx, d.ring.VaultID())
+		},
+	})
+}
+
+// firstFiles looks at the files before anybody asks, for as long as that may take.
+func (d *daemon) firstFiles(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, firstLook)
+	defer stop()
+	d.files.Settle(ctx)
+}
+
+// fileStates tells how the files stand.
+func (d *daemon) fileStates() (out []api.SecretFile) {
+	for _, s := range d.files.States() {
+		f := api.SecretFile{Name: s.Name, Path: s.Path, OK: s.Err == nil, LoadedAt: s.LoadedAt, Entries: s.Entries}
+		if s.Err != nil {
+			f.Code, f.Message, f.Next, f.Since = string(s.Err.Code), s.Err.Message, s.Err.Next, s.Since
+		}
+		for i, p := range s.Problems {
+			if i == shownOfFiles {
+				f.More = len(s.Problems) - i
+				break
+			}
+			f.Problems = append(f.Problems, api.FileProblem{Where: p.Where, Code: string(p.Err.Code), Message: p.Err.Message, Next: p.Err.Next})
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// fileLine says in a line how a file stands.
+func fileLine(f api.SecretFile) string {
+	line := fmt.Sprintf("%s: %d entries in force", f.Name, f.Entries)
+	if n := len(f.Problems) + f.More; n > 0 {
+		line += fmt.Sprintf(", %d not used", n)
+	}
+	if !f.OK {
+		line += fmt.Sprintf("; as it is since %s it is not: %s [%s]", f.Since.UTC().Format(time.RFC3339), f.Message, f.Code)
+	}
+	return line
+}
+
+// printFiles prints how the files stand.
+func printFiles(w io.Writer, files []api.SecretFile) {
+	for _, f := range files {
+		fmt.Fprintf(w, "secrets: %s\n", plain(fileLine(f)))
+		for _, p := range f.Problems {
+			fmt.Fprintf(w, "  %s: %s [%s]\n", plain(p.Where), plain(p.Message), p.Code)
+		}
+	}
+}
+
+// examineSecrets tells which file of secrets is not in force, and what of it is not used.
+func (f *findings) examineSecrets(files []api.SecretFile) {
+	for _, s := range files {
+		var err error
+		if !s.OK {
+			err = fault.New(fault.Code(s.Code), fileLine(s), s.Next)
+		}
+		if f.add("secrets", fileLine(s), err) && len(s.Problems) > 0 {
+			c := &f.Checks[len(f.Checks)-1]
+			c.Warning, c.Next = true, s.Problems[0].Where+": "+s.Problems[0].Message
+		}
+	}
+}

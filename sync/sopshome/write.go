@@ -1,0 +1,303 @@
+package sopshome
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/vault/sops"
+	"github.com/zavhoz/zavhoz/vault/sops/wire"
+)
+
+// VaultAlone is what NewResource.Source says for a resource that shall go to no file.
+const VaultAlone = "vault"
+
+// act is a person's act on a resource of a file. The lock is held until end.
+type act struct {
+	h     *Home
+	actor vault.Actor
+	r     vault.Resource
+	path  string
+}
+
+// begin finds the file that a resource lives in and brings vault and file in step. nil: it lives in the vault alone, or its file is not configured any more.
+func (h *Home) begin(ctx context.Context, actor vault.Actor, ref string) (*act, error) {
+	r, err := h.Vault.Resource(ctx, ref)
+	if err != nil || h.pathOf(r.Source) == "" {
+		return nil, err
+	}
+	h.mu.Lock()
+	h.step(ctx)
+	a := &act{h: h, actor: actor}
+	if a.r, err = h.Vault.Resource(ctx, r.ID); err == nil {
+		a.path = h.pathOf(a.r.Source)
+		err = h.inStep(a.path)
+	}
+	if err != nil {
+		h.end()
+		return nil, err
+	}
+	return a, nil
+}
+
+// inStep refuses a write while the file as it is now is not what is in force.
+func (h *Home) inStep(path string) error {
+	for _, s := range h.States() {
+		if s.Path != path {
+			continue
+		}
+		switch {
+		case s.Err != nil && s.Err.Code != fault.SyncShrunk:
+			return s.Err
+		case h.src == nil, h.dirty:
+			return fault.New(fault.Busy, "the file "+home.Quote(s.Name)+" is not in force yet", "try again; `zavhoz status` says more")
+		}
+		return nil
+	}
+	return fault.New(fault.InvalidArgument, "there is no such file of secrets", "vault.files in config.yaml names them")
+}
+
+// end brings vault and file in step again, and lets go of them.
+func (a *act) end(ctx context.Context) {
+	a.h.step(context.WithoutCancel(ctx))
+	a.h.end()
+}
+
+// write changes the file: on record before, and what came of it after.
+func (a *act) write(ctx context.Context, what string, changes []wire.Change) error {
+	defer func() {
+		for _, c := range changes {
+			c.Value.Wipe()
+		}
+	}()
+	if len(changes) == 0 {
+		return nil
+	}
+	e := audit.Event{Actor: a.actor, Action: audit.FileWrite, Outcome: audit.Allowed, Subject: a.r.ID, Handle: a.r.Handle,
+		Detail: map[string]string{"file": name(a.path), "act": what, "phase": "intent"}}
+	if err := a.h.Vault.Record(ctx, e); err != nil {
+		return err
+	}
+	err := a.h.src.Edit(ctx, a.path, changes)
+	a.h.dirty = true
+	e.Detail = map[string]string{"file": name(a.path), "act": what, "phase": "outcome"}
+	if err != nil {
+		e.Outcome, e.Code = audit.Failed, string(fault.CodeOf(err))
+	}
+	if end := a.h.Vault.Record(context.WithoutCancel(ctx), e); end != nil && err == nil {
+		a.h.o.Log.Error("what came of the writing of a file of secrets could not be recorded", "file", name(a.path), "cause", fault.Cause(end))
+	}
+	return err
+}
+
+// entry shows fn the act's entry as the file has it. Values live until fn returns.
+func (a *act) entry(fn func(sops.Entry) error) error {
+	return a.h.src.View(func(set sops.Set) error {
+		entries, _, wipe := all(set)
+		defer wipe()
+		i := slices.IndexFunc(entries, func(e sops.Entry) bool { return e.Handle == a.r.Handle && e.File == a.path })
+		if i < 0 {
+			return fault.New(fault.ResourceDisabled, "the resource "+a.r.Handle+" is not in the file that is its home any more", "put it back into the file, or `zavhoz resource rm "+a.r.Handle+"`")
+		}
+		if err := entries[i].Problem; err != nil {
+			return err
+		}
+		return fn(entries[i])
+	})
+}
+
+// EditResource changes a resource where it lives: in its file first. Policy and status are the vault's own.
+func (h *Home) EditResource(ctx context.Context, actor vault.Actor, ref string, e vault.Edit) (r vault.Resource, err error) {
+	if len(e.Attrs)+len(e.Secrets)+len(e.Labels) == 0 && e.Project == nil {
+		return h.Vault.EditResource(ctx, actor, ref, e)
+	}
+	a, err := h.begin(ctx, actor, ref)
+	if a == nil && err == nil {
+		return h.Vault.EditResource(ctx, actor, ref, e)
+	}
+	defer wipe(e.Secrets)
+	if err != nil {
+		return r, err
+	}
+	defer a.end(ctx)
+	next, err := h.Vault.RehearseEdit(ctx, a.r.ID, e)
+	if err != nil {
+		return r, err
+	}
+	p := patch{attrs: e.Attrs, secrets: e.Secrets, labels: next.Labels, relabel: len(e.Labels) > 0}
+	if e.Project != nil && next.Project != a.r.Project {
+		p.project = next.Project
+	}
+	if err := a.patch(ctx, "edit", p); err != nil {
+		return r, err
+	}
+	e.IfVersion = 0 // looked at above; the file has the change by now
+	return h.Vault.EditResource(ctx, actor, a.r.ID, e)
+}
+
+// patch writes a patch of the act's entry.
+func (a *act) patch(ctx context.Context, what string, p patch) error {
+	var changes []wire.Change
+	err := a.entry(func(e sops.Entry) (err error) {
+		changes, err = p.changes(e)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return a.write(ctx, what, changes)
+}
+
+// RollbackResource makes an earlier version present again, in the file first.
+func (h *Home) RollbackResource(ctx context.Context, actor vault.Actor, ref string, version uint64, why string) (r vault.Resource, err error) {
+	a, err := h.begin(ctx, actor, ref)
+	if err != nil {
+		return r, err
+	}
+	if a == nil {
+		return h.Vault.RollbackResource(ctx, actor, ref, version, why)
+	}
+	defer a.end(ctx)
+	old, err := h.Vault.EarlierVersion(ctx, a.r.ID, version)
+	if err != nil {
+		return r, err
+	}
+	p := patch{attrs: map[string]string{}, secrets: map[string]secret.Secret{}, labels: old.Labels, relabel: !maps.Equal(old.Labels, a.r.Labels)}
+	defer func() { wipe(p.secrets) }()
+	for f := range a.r.Attrs {
+		p.attrs[f] = ""
+	}
+	maps.Copy(p.attrs, old.Attrs)
+	maps.DeleteFunc(p.attrs, func(f, v string) bool { return a.r.Attrs[f] == v })
+	for f := range a.r.Sealed {
+		if _, had := old.Sealed[f]; !had {
+			p.secrets[f] = secret.Secret{}
+		}
+	}
+	for f, s := range old.Sealed {
+		if s.Version == a.r.Sealed[f].Version {
+			continue
+		}
+		if p.secrets[f], err = h.o.Opener.Open(old.FieldRef(f), s.Value); err != nil {
+			return r, err
+		}
+	}
+	if err := a.patch(ctx, "rollback", p); err != nil {
+		return r, err
+	}
+	return h.Vault.RollbackResource(ctx, actor, a.r.ID, version, why)
+}
+
+// RenameResource gives a resource another handle, in the file first. Its policy and history stay whatever happens between the two.
+func (h *Home) RenameResource(ctx context.Context, actor vault.Actor, ref, handle string) (r vault.Resource, err error) {
+	a, err := h.begin(ctx, actor, ref)
+	if err != nil {
+		return r, err
+	}
+	if a == nil {
+		return h.Vault.RenameResource(ctx, actor, ref, handle)
+	}
+	defer a.end(ctx)
+	if err := h.Vault.BeginMove(ctx, a.r.ID, handle); err != nil {
+		return r, err
+	}
+	var changes []wire.Change
+	err = a.entry(func(e sops.Entry) (err error) {
+		changes, err = moved(e, handle)
+		return err
+	})
+	if err == nil {
+		err = a.write(ctx, "rename", changes)
+	}
+	if err != nil {
+		_ = h.Vault.BeginMove(context.WithoutCancel(ctx), a.r.ID, "") // stays: it leads nowhere while the file has the old name
+		return r, err
+	}
+	return h.Vault.RenameResource(ctx, actor, a.r.ID, handle)
+}
+
+// RemoveResource removes a resource, from the file first. One that is not in its file any more goes from the vault.
+func (h *Home) RemoveResource(ctx context.Context, actor vault.Actor, ref string) (r vault.Resource, err error) {
+	a, err := h.begin(ctx, actor, ref)
+	if err != nil {
+		return r, err
+	}
+	if a == nil {
+		return h.Vault.RemoveResource(ctx, actor, ref)
+	}
+	defer a.end(ctx)
+	var path []string
+	_ = h.src.View(func(set sops.Set) error { // a broken entry goes, too
+		entries, _, wipe := all(set)
+		defer wipe()
+		if i := slices.IndexFunc(entries, func(e sops.Entry) bool { return e.Handle == a.r.Handle && e.File == a.path }); i >= 0 {
+			path = entries[i].Path
+		}
+		return nil
+	})
+	if path != nil {
+		if err := a.write(ctx, "remove", []wire.Change{{Path: path, Unset: true}}); err != nil {
+			return r, err
+		}
+	}
+	return h.Vault.RemoveResource(ctx, actor, a.r.ID)
+}
+
+// AddResource adds a resource to the file that n.Source names, to the one that new resources go to where it names none, or to the vault alone.
+func (h *Home) AddResource(ctx context.Context, actor vault.Actor, n vault.NewResource) (r vault.Resource, err error) {
+	if n.Source == "" && h.o.AddTo != "" {
+		n.Source = sourceMark + h.o.AddTo
+	}
+	if n.Source == "" || n.Source == VaultAlone {
+		n.Source = ""
+		return h.Vault.AddResource(ctx, actor, n)
+	}
+	defer wipe(n.Secrets)
+	a := &act{h: h, actor: actor, path: h.pathOf(n.Source)}
+	if a.path == "" {
+		return r, fault.New(fault.InvalidArgument, "there is no such file of secrets", "vault.files in config.yaml names them")
+	}
+	h.mu.Lock()
+	defer a.end(ctx)
+	h.step(ctx)
+	if err := h.inStep(a.path); err != nil {
+		return r, err
+	}
+	made, values, err := h.Vault.RehearseAdd(ctx, actor, n)
+	if err != nil {
+		return r, err
+	}
+	defer wipe(values)
+	a.r, n.Handle = made, made.Handle
+	change, err := added(made, values, a.path)
+	if err != nil {
+		return r, err
+	}
+	if err := a.write(ctx, "add", change); err != nil {
+		return r, err
+	}
+	return h.Vault.AddResource(ctx, actor, n)
+}
+
+// BeginRotation refuses resources of files: the switch would be undone by the file.
+func (h *Home) BeginRotation(ctx context.Context, actor vault.Actor, ref string, n vault.NewRotation) (r vault.Resource, x vault.Rotation, err error) {
+	if r, err = h.Vault.Resource(ctx, ref); err == nil && h.pathOf(r.Source) != "" {
+		err = fault.New(fault.NotSupported, "the resource "+r.Handle+" lives in a file of secrets: its credential is not exchanged from here", "give the new value with `zavhoz resource edit "+r.Handle+"`, or in the file")
+	}
+	if err != nil {
+		wipe(n.Secrets)
+		return r, x, err
+	}
+	return h.Vault.BeginRotation(ctx, actor, ref, n)
+}
+
+func wipe(m map[string]secret.Secret) {
+	for _, s := range m {
+		s.Wipe()
+	}
+}
