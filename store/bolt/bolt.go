@@ -156,6 +156,7 @@ func start(f *os.File, opts Options, ready func(*Store) error) (s *Store, err er
 		}
 	}()
 	s = &Store{opts: opts, file: f, log: &tripwire{}, pageSize: filePageSize}
+	s.log.sound = s.sound
 	if s.db, err = s.openDB(); err != nil {
 		return nil, err
 	}

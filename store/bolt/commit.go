@@ -55,6 +55,15 @@ func (s *Store) sizeHolds() error {
 	return err
 }
 
+// sound tells whether the whole file is as the last transaction left it.
+func (s *Store) sound() bool {
+	if s.sizeHolds() != nil {
+		return false
+	}
+	m, err := checkFile(s.file, false)
+	return err == nil && m.txid == s.lastTx.Load()
+}
+
 // commit writes changes to the file and makes them durable. On an error nothing of them is there; on any error but store.ErrFull the
 // store takes no more writes, for what the disk did is then not known.
 func (s *Store) commit(changes []change) error {
@@ -143,8 +152,12 @@ func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
 		return 0, 0, commitError(inject.err)
 	}
 	id = uint64(btx.ID())
+	s.log.full = nil
 	s.log.armed.Store(true)
 	if err := btx.Commit(); err != nil {
+		if s.log.full != nil {
+			err = s.log.full
+		}
 		return 0, 0, commitError(err)
 	}
 	if inject != nil && inject.then != nil {
@@ -178,11 +191,13 @@ func commitError(err error) error {
 	if err == nil {
 		return nil
 	}
-	if diskFull(err) || errors.Is(err, berrors.ErrMaxSizeReached) {
+	if isFull(err) {
 		return errors.Join(store.ErrFull, err)
 	}
 	return err
 }
+
+func isFull(err error) bool { return diskFull(err) || errors.Is(err, berrors.ErrMaxSizeReached) }
 
 // apply hands changes to bbolt, after every page that it will read for them has been held to the format.
 func (s *Store) apply(btx *bbolt.Tx, changes []change) (err error) {

@@ -11,7 +11,14 @@ import (
 // tripwire is the logger that bbolt is given. It prints nothing. While a commit runs it turns bbolt's report of an error into a
 // panic that carries the error, for two reasons: bbolt reports before it rolls back, and that rollback walks the whole file in a
 // goroutine of its own, where a mapping fault ends the process; and bbolt's wrapping loses which error it was (%s of ENOSPC).
-type tripwire struct{ armed atomic.Bool }
+//
+// A full disk is the exception, where the file is sound: without that rollback the pages that the commit had taken for itself stay taken, and after a
+// few such commits not even a removal finds one.
+type tripwire struct {
+	armed atomic.Bool
+	sound func() bool // a check of the whole file
+	full  error       // what the commit failed with, if bbolt may roll it back
+}
 
 // tripped is what the panic carries.
 type tripped struct{ cause error }
@@ -21,7 +28,7 @@ var errStopped = errors.New("bolt: bbolt gave up the commit")
 
 // Errorf stops a commit.
 func (t *tripwire) Errorf(format string, args ...any) {
-	if !t.armed.Load() {
+	if !t.armed.Load() || t.full != nil {
 		return
 	}
 	cause := errStopped
@@ -32,6 +39,10 @@ func (t *tripwire) Errorf(format string, args ...any) {
 		if err, ok := a.(error); ok {
 			cause = err
 		}
+	}
+	if isFull(cause) && t.sound() {
+		t.full = cause
+		return
 	}
 	panic(tripped{cause})
 }

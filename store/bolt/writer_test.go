@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -61,6 +62,43 @@ func TestGroupCommit(t *testing.T) {
 		if commits := bolt.LastTx(s) - before; fail == nil && commits != 1 || fail != nil && commits != 0 {
 			t.Errorf("%d commits for %d calls (fail %v)", commits, len(errs), fail)
 		}
+	}
+}
+
+// TestFullAgainAndAgain: commits that find no room leave every page to those that come after: what frees, and what fits into what is freed.
+func TestFullAgainAndAgain(t *testing.T) {
+	s, err := bolt.Create(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db"), MaxSize: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing(t, s)
+	write := func(prefix string, from, n, size int) error {
+		return s.Update(t.Context(), func(tx store.Tx) error {
+			for i := from; i < from+n; i++ {
+				if err := tx.Put("things", fmt.Sprint(prefix, i), make([]byte, size)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	n := 0
+	for ; err == nil; n++ {
+		err = write("", n, 1, 100_000)
+	}
+	for round := range 20 {
+		if err := write("x", 0, 100, 100_000); !errors.Is(err, store.ErrFull) {
+			t.Fatalf("too much: %v", err)
+		}
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Delete("things", fmt.Sprint(round)) }); err != nil {
+			t.Fatalf("removal %d of %d from a full file: %v", round, n, err)
+		}
+		if err := bolt.Check(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := write("y", 0, 15, 100_000); err != nil {
+		t.Errorf("no use of what was freed: %v", err)
 	}
 }
 
