@@ -28,6 +28,27 @@ type leaseOut struct {
 	ExpiresAt string `json:"expires_at"`
 }
 
+// fileOut is a home of resources that is not in force as it is now: what it held before is.
+type fileOut struct {
+	Name  string `json:"name"`
+	Code  string `json:"code"`
+	Since string `json:"since"`
+}
+
+// troubled gives those of the files that are not in force.
+func troubled(d Deps) []fileOut {
+	out := []fileOut{}
+	if d.Files == nil {
+		return out
+	}
+	for _, f := range d.Files() {
+		if !f.OK && len(out) < statusList {
+			out = append(out, fileOut{Name: f.Name, Code: f.Code, Since: f.Since.UTC().Format(time.RFC3339)})
+		}
+	}
+	return out
+}
+
 // runBrief is one of the caller's own runs in progress.
 type runBrief struct {
 	RunID     string `json:"run_id"`
@@ -43,6 +64,7 @@ type statusOut struct {
 	Presence  bool       `json:"operator_presence"`
 	SyncAgeS  *int64     `json:"sync_age_s"`
 	SyncOK    bool       `json:"sync_ok"`
+	Files     []fileOut  `json:"secret_files"`
 	Leases    []leaseOut `json:"leases"`
 	Runs      []runBrief `json:"runs"`
 }
@@ -59,9 +81,10 @@ func getStatus(d Deps) mcp.Tool {
 		Input: schema(``),
 		Output: schema(`"agent":{"type":"string"},"locked":{"type":"boolean"},"isolation":{"type":"string"},"isolation_lost":{"type":"array","items":{"type":"string"}},"commands":{"type":"array","items":{"type":"string"}},"operator_presence":{"type":"boolean"},`+
 			`"sync_age_s":{"type":["integer","null"]},"sync_ok":{"type":"boolean"},`+
+			`"secret_files":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"code":{"type":"string"},"since":{"type":"string"}},"required":["name","code","since"],"additionalProperties":false}},`+
 			`"leases":{"type":"array","items":{"type":"object","properties":{"lease_id":{"type":"string"},"handle":{"type":"string"},"purpose":{"type":"string"},"context":{"type":"string"},"expires_at":{"type":"string"}},"required":["lease_id","handle","purpose","context","expires_at"],"additionalProperties":false}},`+
 			`"runs":{"type":"array","items":{"type":"object","properties":{"run_id":{"type":"string"},"started_at":{"type":"string"}},"required":["run_id","started_at"],"additionalProperties":false}}`,
-			"agent", "locked", "isolation", "isolation_lost", "commands", "operator_presence", "sync_age_s", "sync_ok", "leases", "runs"),
+			"agent", "locked", "isolation", "isolation_lost", "commands", "operator_presence", "sync_age_s", "sync_ok", "secret_files", "leases", "runs"),
 		Annotations: mcp.Annotations{ReadOnly: true, Idempotent: true},
 		Locked:      true,
 		Handle: func(ctx context.Context, c *mcp.Call) (mcp.Result, error) {
@@ -81,7 +104,7 @@ func getStatus(d Deps) mcp.Tool {
 
 // lockedStatus is all that a locked vault tells: that it is, and what runs would get. Nothing of it is on record, for nothing of it is the vault's.
 func lockedStatus(ctx context.Context, d Deps, name string) mcp.Result {
-	out := statusOut{Agent: name, Locked: true, Lost: []string{}, Leases: []leaseOut{}, Runs: []runBrief{}, Commands: []string{}}
+	out := statusOut{Agent: name, Locked: true, Lost: []string{}, Files: []fileOut{}, Leases: []leaseOut{}, Runs: []runBrief{}, Commands: []string{}}
 	out.isolated(d.Isolation(ctx))
 	out.Commands = []string{}
 	return mcp.Result{Text: "The vault is locked: every other tool is refused until a person unlocks it (`zavhoz unlock`). Ask for that; it needs no new session.", Structured: out}
@@ -89,7 +112,7 @@ func lockedStatus(ctx context.Context, d Deps, name string) mcp.Result {
 
 func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	out := statusOut{
-		Agent: who.Name, Lost: []string{}, Leases: []leaseOut{}, Runs: []runBrief{},
+		Agent: who.Name, Lost: []string{}, Files: troubled(d), Leases: []leaseOut{}, Runs: []runBrief{},
 		Commands: []string{`["ssh", HANDLE, COMMAND…]`, "pinned commands (see list_resources)"},
 	}
 	lost := out.isolated(d.Isolation(ctx))
@@ -122,6 +145,9 @@ func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	text := fmt.Sprintf("You are %s: %s, %s in progress. Isolation: %s%s.", out.Agent, plural(len(leases), "lease"), plural(len(runs), "run"), out.Isolation, lost)
 	if max(len(leases), len(runs)) > statusList {
 		text += fmt.Sprintf(" The first %d of each are listed.", statusList)
+	}
+	for _, f := range out.Files {
+		text += fmt.Sprintf(" %s is not in force since %s (%s): what it held before is.", f.Name, f.Since, f.Code)
 	}
 	return mcp.Result{Text: text, Structured: out}, d.Vault.Note(ctx, audit.Event{Actor: who, Action: audit.StatusRead, Outcome: audit.Allowed})
 }

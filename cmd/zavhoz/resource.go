@@ -111,6 +111,9 @@ func (a *app) showResource(r api.Resource) error {
 		line("kind", r.Kind)
 		line("project", r.Project)
 		line("status", r.Status)
+		if r.Source != "" {
+			line("lives in", r.Source)
+		}
 		line("version", fmt.Sprintf("%d, %s by %s", r.Version, ago(r.UpdatedAt), r.UpdatedBy))
 		line("uses", fmt.Sprint(r.Uses))
 		for _, k := range slices.Sorted(maps.Keys(r.Attrs)) {
