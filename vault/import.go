@@ -246,6 +246,9 @@ func (x *importing) replace(tx store.Tx, old Resource, i imported) (ImportedAs, 
 	if err != nil || same {
 		return ImportUnchanged, nil, err
 	}
+	if old.Source != "" {
+		return "", nil, fault.New(fault.NotSupported, old.Handle+" has a file as its home, which an import does not write", "change it there, or with `zavhoz resource edit "+old.Handle+"`; --map leaves it out")
+	}
 	if err := v.refuseCrossed(tx, old); err != nil {
 		return "", nil, err
 	}

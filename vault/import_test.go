@@ -152,6 +152,22 @@ func TestImportBringsNoPolicy(t *testing.T) {
 	}
 }
 
+// What has a file as its home is written there, or not at all: the file would take it back.
+func TestImportLeavesFilesAlone(t *testing.T) {
+	h := newHouse(t)
+	n := generic("one", "", "value-number-one")
+	n.Source = "sops:secrets.yaml"
+	_, err := h.AddResource(ctx, operator, n)
+	must(t, err)
+	rep, err := h.Import(ctx, operator, vault.Import{OnConflict: vault.ConflictReplace, Items: []vault.NewResource{generic("one", "", "value-number-one")}})
+	must(t, err)
+	if rep.Items[0].Outcome != vault.ImportUnchanged {
+		t.Error(rep.Items[0].Outcome)
+	}
+	_, err = h.Import(ctx, operator, vault.Import{OnConflict: vault.ConflictReplace, Items: []vault.NewResource{generic("one", "", "value-number-two")}})
+	wantCode(t, err, fault.NotSupported)
+}
+
 // BenchmarkImport is the import of 10,000 secrets in one transaction.
 func BenchmarkImport(b *testing.B) {
 	v, _, _ := benchVault(b, 0)

@@ -70,6 +70,7 @@ var widening = []act{
 	{"POST", "/keys", `{"passphrase":"` + canary + `"}`, audit.KeyAdd},
 	{"DELETE", "/keys/spare", "", audit.KeyRemove},
 	{"GET", "/keys/header", "", audit.KeyCheck}, // who has it guesses at its passphrases
+	{"POST", "/import", `{"on_conflict":"replace"}` + "\n" + `{"kind":"generic","handle":"tight","secrets":{"value":"` + botToken + `"}}`, audit.VaultImport},
 	{"PUT", "/presence", `{"passphrase":"another passphrase"}`, audit.PresenceSet},
 }
 
@@ -81,6 +82,9 @@ var narrowing = []act{
 	{"POST", "/audit/verify", "", ""},
 	{"POST", "/resources", `{"kind":"generic","handle":"fresh","secrets":{"value":"` + canary + `"},"labels":{"env":"prod"}}`, ""},
 	{"POST", "/resources", `{"kind":"generic","handle":"fresh2","secrets":{"value":"` + canary + `"},"policy":{"approval":"always","max_uses":3}}`, ""},
+	{"POST", "/import", `{}` + "\n" + `{"kind":"generic","handle":"brought","secrets":{"value":"` + canary + `"}}`, ""},
+	{"POST", "/import", `{"on_conflict":"skip"}` + "\n" + `{"kind":"generic","handle":"bot","secrets":{"value":"` + canary + `"}}`, ""},
+	{"POST", "/import", `{"on_conflict":"replace","dry_run":true}` + "\n" + `{"kind":"generic","handle":"gen","secrets":{"value":"` + canary + `"}}`, ""},
 	{"PATCH", "/resources/bot", `{"attrs":{"username":"@another_bot"},"why":"a name steers nothing"}`, ""},
 	{"PATCH", "/resources/vps", `{"attrs":{"user":"deploy"}}`, ""}, // as it is
 	{"PATCH", "/resources/off", `{"labels":{"env":""}}`, ""},
