@@ -53,7 +53,7 @@ func setupScript(e *testscript.Env) error {
 	}
 	e.Setenv("ZAVHOZ_HOME", dir.Path())
 	t := e.T().(testing.TB)
-	if strings.HasSuffix(t.Name(), "/export") {
+	if strings.HasSuffix(t.Name(), "/export") || strings.HasSuffix(t.Name(), "/sops_live") {
 		if err := sopsForScripts(e, root); err != nil {
 			return err
 		}

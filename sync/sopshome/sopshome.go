@@ -6,7 +6,7 @@
 // a stop in between leaves, the next reading mends: the file wins. Policy and status are the vault's own, and no file touches them.
 //
 // Attacks stopped: a write on top of a file that somebody else changed meanwhile (66); a file emptied by a slip or by malice, that would end every lease
-// (72); a resource of the vault's own replaced by a file's; values in memory while the vault is locked: Forget wipes them.
+// (94); a resource of the vault's own replaced by a file's; values in memory while the vault is locked: Forget wipes them.
 //
 // What it does not do: who may write a file and holds a recipient's data key decides what its resources are, labels and projects included, by which agents are
 // granted. An entry that is renamed in the file by hand is a new resource, without the policy of the old one.

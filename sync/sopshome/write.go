@@ -284,19 +284,6 @@ func (h *Home) AddResource(ctx context.Context, actor vault.Actor, n vault.NewRe
 	return h.Vault.AddResource(ctx, actor, n)
 }
 
-// Import is the vault's, but that it replaces nothing of a file: the file would take it back.
-func (h *Home) Import(ctx context.Context, actor vault.Actor, im vault.Import) (vault.ImportReport, error) {
-	if im.OnConflict == vault.ConflictReplace {
-		for _, n := range im.Items {
-			if r, err := h.Vault.Resource(ctx, n.Handle); err == nil && h.pathOf(r.Source) != "" {
-				im.Wipe()
-				return vault.ImportReport{}, fault.New(fault.NotSupported, "the resource "+r.Handle+" lives in a file of secrets: an import does not replace it", "import with --on-conflict skip, and change it in its file")
-			}
-		}
-	}
-	return h.Vault.Import(ctx, actor, im)
-}
-
 // BeginRotation refuses resources of files: the switch would be undone by the file.
 func (h *Home) BeginRotation(ctx context.Context, actor vault.Actor, ref string, n vault.NewRotation) (r vault.Resource, x vault.Rotation, err error) {
 	if r, err = h.Vault.Resource(ctx, ref); err == nil && h.pathOf(r.Source) != "" {
