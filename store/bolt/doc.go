@@ -20,13 +20,15 @@
 //
 // Writes: functions run one at a time, each once, in the goroutine that called Update, against an overlay of buffered writes; one that fails takes
 // back its own writes and nobody else's. Updates that arrive while a commit is being made durable run meanwhile, over the overlay of that
-// commit's batch, and go together into the next one, without a timer (writer.go). If the commit fails, they fail with it: what they read never was.
+// commit's batch, and go together into the next one, without a timer (writer.go). If the commit fails, they fail with it, whatever
+// they found: what they read never was.
 // fn must not call Update, View or Close on the same store: it would wait for itself. A View should not wait for an Update either.
 //
-// Reads: between two commits all readers share one read transaction of bbolt (snapshot.go).
+// Reads: between two commits all readers share one read transaction of bbolt (snapshot.go). bbolt shows a transaction before the disk has its meta page; a View or a
+// backup that begins in that moment waits for the disk's word, so nobody acts on what a crash could take back.
 //
 // One gap is known: bbolt's Open walks the file once more, in a goroutine that we cannot guard. A file that is cut in the milliseconds
-// between our check and the end of that walk ends the process.
+// between our check and the end of that walk ends the process. So does one that is cut while a commit that found the disk full is rolled back (tripwire.go).
 //
 // Power loss: bbolt makes the data pages durable before it writes the meta page (80 bytes, within one sector), so a torn meta page
 // needs a disk that tears a sector. kill -9 cannot tear it. Should it happen, Options.AcceptOlderMeta opens the transaction before.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -77,7 +80,7 @@ func TestNothingIsSeenBeforeTheDiskHasIt(t *testing.T) {
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("a View does not wait: %v", err)
 				}
-				if _, err := s.WriteTo(ctx, &discard{}); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := s.WriteTo(ctx, io.Discard); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("a backup does not wait: %v", err)
 				}
 				begun := make(chan struct{})
@@ -102,5 +105,37 @@ func TestNothingIsSeenBeforeTheDiskHasIt(t *testing.T) {
 				t.Errorf("afterwards %s, want %s", got, want)
 			}
 		})
+	}
+}
+
+// Whoever writes a whole and newer transaction into the open file is found out by its number: nothing is built on it, and no reader waits for it.
+func TestANewerTransactionOfSomebodyElse(t *testing.T) {
+	watchdog(t)
+	s := create(t)
+	put(t, s, "a", "ours")
+	mem, err := os.ReadFile(bolt.File(s).Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "other.db")
+	if err := os.WriteFile(path, mem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, path)
+	for range 3 {
+		put(t, other, "a", "theirs")
+	}
+	closed(t, other)
+	if mem, err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bolt.File(s).WriteAt(mem, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("things", "b", nil) }); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("an update: %v", err)
+	}
+	if err := s.View(t.Context(), func(store.Tx) error { return nil }); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("a view: %v", err)
 	}
 }
