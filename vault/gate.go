@@ -6,7 +6,6 @@ import (
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/vault/internal/keys"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 )
 
@@ -130,7 +129,7 @@ func (g *Gate) Watch(ctx context.Context) <-chan store.Change { return g.st.Watc
 func (g *Gate) Close() error { return g.st.Close() }
 
 // ErrLocked is the one answer of a locked vault.
-func ErrLocked() error { return keyring.Fault(keys.ErrClosed) }
+func ErrLocked() error { return keyring.ErrLocked() }
 
 // locked tells whether an error is that answer.
 func locked(err error) bool { return fault.CodeOf(err) == fault.VaultLocked }

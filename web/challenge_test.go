@@ -32,7 +32,7 @@ func (k key) answer(file string) string {
 	must(k.t, err)
 	s, err := keyring.Answer(b, []age.Identity{k.i})
 	must(k.t, err)
-	return base64.StdEncoding.EncodeToString(s.Reveal())
+	return string(s.Reveal())
 }
 
 // challenged asks for a challenge.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,8 +86,12 @@ func (f *findings) add(name, note string, err error) bool {
 func (a *app) examine(ctx context.Context) *findings {
 	f := &findings{}
 	var s *api.Status
-	if a.examineFiles(f) {
-		s = a.examineDaemon(ctx, f)
+	if dir, cfg, ok := a.examineFiles(ctx, f); ok {
+		if s = a.examineDaemon(ctx, f); s != nil && !s.Locked {
+			f.examineNeighbours(s, cfg.System, cfg.Unlock.Sources)
+		}
+		f.examineReaders(dir)
+		f.examineMachine(machine{})
 	}
 	if s != nil {
 		f.Isolation = api.Isolation{Level: s.Isolation, Features: s.Features}
@@ -97,25 +103,39 @@ func (a *app) examine(ctx context.Context) *findings {
 }
 
 // examineFiles tells whether a daemon could start from them.
-func (a *app) examineFiles(f *findings) bool {
+func (a *app) examineFiles(ctx context.Context, f *findings) (dir home.Dir, cfg home.Config, ok bool) {
 	dir, err := a.dir()
 	if err == nil {
 		err = dir.Check()
 	}
 	if !f.add("home", dir.Path(), err) {
-		return false
+		return dir, cfg, false
 	}
-	_, err = home.LoadIdentitiesWith(dir.Identity(), keyring.IdentityOptions{Plugins: plugins{ctx: context.Background()}})
-	if !f.add("identity", "readable by you alone", err) {
-		return false
+	cfg, err = home.LoadConfig(dir.Config())
+	if slices.Contains(cfg.Unlock.Sources, home.FromFile) || err != nil {
+		note, ierr := a.examineIdentity(ctx, dir.Identity())
+		if !f.add("identity", note, ierr) {
+			return dir, cfg, false
+		}
+	} else {
+		f.add("identity", "in no file of the home: "+strings.Join(cfg.Unlock.Sources, ", "), nil)
 	}
-	if _, err = home.LoadConfig(dir.Config()); !f.add("configuration", dir.Config(), err) {
-		return false
+	if !f.add("configuration", dir.Config(), err) {
+		return dir, cfg, false
 	}
 	if st, serr := os.Stat(dir.Log()); serr == nil {
 		f.add("log", fmt.Sprintf("%s, %d bytes", dir.Log(), st.Size()), nil)
 	}
-	return true
+	return dir, cfg, true
+}
+
+// examineIdentity reads the identity file as a daemon would; one that wants a passphrase is as good as one that does not.
+func (a *app) examineIdentity(ctx context.Context, file string) (note string, err error) {
+	_, err = home.LoadIdentitiesWith(file, keyring.IdentityOptions{Plugins: a.plugins(ctx)})
+	if fault.CodeOf(err) == fault.NotSupported {
+		return "readable by you alone, and encrypted: a person unlocks the vault", nil
+	}
+	return "readable by you alone", err
 }
 
 // examineDaemon asks the daemon; nil where it does not answer.
@@ -127,6 +147,10 @@ func (a *app) examineDaemon(ctx context.Context, f *findings) *api.Status {
 	}
 	if !f.add("daemon", fmt.Sprintf("%s, pid %d, vault %s verified at its start", s.Version, s.PID, s.VaultID), err) {
 		return nil
+	}
+	if s.Locked {
+		f.warn("vault", "", "it is locked: what is in it cannot be looked at", "unlock it: `zavhoz unlock`, then ask again")
+		return &s
 	}
 	var rep audit.Report
 	err = cl.call(ctx, "POST", path("audit", "verify"), nil, &rep)

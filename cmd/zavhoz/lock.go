@@ -19,7 +19,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/vault/unlock"
-	"github.com/zavhoz/zavhoz/web"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -220,7 +219,7 @@ func (d *daemon) presentUnder(ctx context.Context, k *keyring.Keyring, in api.Un
 		return nil
 	case p.By == "":
 		return fault.New(fault.PresenceRequired, "unlocking needs the operator's passphrase", "run `zavhoz unlock` on a terminal of your own, where zavhoz can ask for it")
-	case !in.Answer.IsZero() && time.Now().Before(d.lock.until) && web.Answers(in.Answer.Secret, d.lock.want):
+	case !in.Answer.IsZero() && time.Now().Before(d.lock.until) && keyring.Answers(in.Answer.Secret, d.lock.want):
 		d.lock.want.Wipe()
 		d.lock.want = secret.Secret{}
 		return nil

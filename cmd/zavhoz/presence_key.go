@@ -44,16 +44,7 @@ func (a *app) answer(ctx context.Context, ch api.Challenge) (secret.Secret, erro
 	if err != nil {
 		return secret.Secret{}, err
 	}
-	return answerBy(ch.File, ids)
-}
-
-func answerBy(file []byte, ids []age.Identity) (secret.Secret, error) {
-	raw, err := keyring.Answer(file, ids)
-	if err != nil {
-		return raw, err
-	}
-	defer raw.Wipe()
-	return secret.New(base64.StdEncoding.AppendEncode(nil, raw.Reveal())), nil
+	return keyring.Answer(ch.File, ids)
 }
 
 // challengeOf is the challenge that a refusal brought; false: none.

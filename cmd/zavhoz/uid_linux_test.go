@@ -58,6 +58,7 @@ var bodies = map[string]string{
 	"POST /api/v1/servers/{id}/manage":      `{"intent":"yes"}`,
 	"POST /api/v1/backup":                   `{"to":["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]}`,
 	"DELETE /api/v1/workdirs/{workdir}":     "",
+	"POST /api/v1/import":                   `{"on_conflict":"replace"}`,
 }
 
 // TestAttack70_TheAgentsOwnShellTriesEveryAct: a program with the operator's uid tries every route that reveals, approves or widens, and every such command, from no

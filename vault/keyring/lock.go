@@ -42,3 +42,6 @@ func Encrypted(b []byte) bool {
 	_, err := ssh.ParseRawPrivateKey(b)
 	return errors.As(err, &missing)
 }
+
+// ErrLocked is the one answer of a locked vault: fault vault_locked.
+func ErrLocked() error { return Fault(keys.ErrClosed) }

@@ -3,6 +3,7 @@ package keyring
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"io"
 	"time"
 
@@ -56,17 +57,28 @@ func (p Presence) Challenge(pl Plugins) (file []byte, want secret.Secret, err er
 	return b.Bytes(), secret.New(raw), nil
 }
 
-// Answer opens a challenge with identities. Errors: wrong_identity, and what a plugin says.
+// Answer opens a challenge with identities, and gives what it held in base64. Errors: wrong_identity, and what a plugin says.
 func Answer(file []byte, ids []age.Identity) (secret.Secret, error) {
 	r, err := age.Decrypt(bytes.NewReader(file), ids...)
 	if err == nil {
 		var raw []byte
 		if raw, err = io.ReadAll(io.LimitReader(r, challengeSize+1)); err == nil && len(raw) == challengeSize {
-			return secret.New(raw), nil
+			defer clear(raw)
+			return secret.New(base64.StdEncoding.AppendEncode(nil, raw)), nil
 		}
 	}
 	if f := fault.Of(err); err != nil && f.Code != fault.Internal {
 		return secret.Secret{}, f
 	}
 	return secret.Secret{}, fault.New(fault.WrongIdentity, "that key is not the one that proves presence", "use the one it was set with").Because(err)
+}
+
+// Answers tells whether text is want in base64, in constant time.
+func Answers(text, want secret.Secret) bool {
+	if text.Len() != base64.StdEncoding.EncodedLen(want.Len()) || want.IsZero() {
+		return false
+	}
+	coded := secret.New(base64.StdEncoding.AppendEncode(nil, want.Reveal()))
+	defer coded.Wipe()
+	return coded.Equal(text)
 }
