@@ -48,6 +48,7 @@ var goals = []struct {
 	{"3", put},
 	{"4", getAndOpen},
 	{"open", openVault},
+	{"import", importAll},
 	{"7", startDaemon},
 	{"8", redactPipe},
 	{"11", callTool},
@@ -55,7 +56,7 @@ var goals = []struct {
 }
 
 func main() {
-	only := flag.String("goal", "", "measure only these, apart by commas: 1, 2, 3, 4, open, 7, 8, 11, sync")
+	only := flag.String("goal", "", "measure only these, apart by commas: 1, 2, 3, 4, open, import, 7, 8, 11, sync")
 	asJSON := flag.Bool("json", false, "print the rows as JSON")
 	light := flag.Bool("light", false, "a tenth of the rounds")
 	flag.Parse()
