@@ -140,9 +140,9 @@ func TestAttack66_ExportsRefuseWhatWouldStayClear(t *testing.T) {
 		q    exporter.Request
 		code fault.Code
 	}{
-		{exporter.Request{Refs: []string{"clear_unencrypted"}, To: to}, fault.NotSupported},
-		{exporter.Request{Refs: []string{"inner"}, To: to}, fault.NotSupported},
-		{exporter.Request{Refs: []string{"house"}, To: to}, fault.NotSupported},
+		{exporter.Request{Refs: []string{"clear_unencrypted"}, To: to, Format: exporter.AgeJSON}, fault.NotSupported},
+		{exporter.Request{Refs: []string{"inner"}, To: to, Format: exporter.AgeJSON}, fault.NotSupported},
+		{exporter.Request{Refs: []string{"house"}, To: to, Format: exporter.AgeJSON}, fault.NotSupported},
 		{exporter.Request{Refs: []string{"one"}, To: to}, fault.NotSupported}, // the program zavhoz-sops is missing
 		{exporter.Request{Refs: []string{"one", "clear_unencrypted"}, To: to, Format: exporter.SOPSDotenv}, fault.NotSupported},
 		{exporter.Request{Refs: []string{"one"}}, fault.InvalidArgument},
