@@ -3,6 +3,8 @@ package record
 import (
 	"bytes"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,9 +85,9 @@ func (m memory) Delete(c store.Collection, key string) error {
 }
 
 func (m memory) Scan(c store.Collection, _, _ string, fn func(string, []byte) (bool, error)) error {
-	for k, b := range m {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if key, ok := strings.CutPrefix(k, string(c)+" "); ok {
-			if more, err := fn(key, b); err != nil || !more {
+			if more, err := fn(key, m[k]); err != nil || !more {
 				return err
 			}
 		}
