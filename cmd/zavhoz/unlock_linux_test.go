@@ -78,25 +78,21 @@ func TestPresenceByAPluginsKey(t *testing.T) {
 	}
 }
 
-// The system's keyring is a real one, where there is one: gnome-keyring's Secret Service, on a bus of the test's own. Where it is not installed, a bus without any
-// is what a daemon meets, and says so.
-func TestTheKeyIsInTheSystemsKeyring(t *testing.T) {
-	bus, err := exec.LookPath("dbus-run-session")
+// A daemon without a keyring says so, and makes no home whose key is nowhere.
+func TestNoKeyringNoHome(t *testing.T) {
 	p := newPlace(t)
-	if err != nil {
-		bus = ""
+	p.env = append(p.env, "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
+	if r := p.run("", "init", "--unlock", "keyring"); r.code == 0 || !strings.Contains(r.stderr, "not_supported") {
+		t.Fatalf("without a keyring: %v", r)
 	}
-	keyring, _ := exec.LookPath("gnome-keyring-daemon")
-	if bus == "" || keyring == "" {
-		p.env = append(p.env, "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
-		if r := p.run("", "init", "--unlock", "keyring"); r.code == 0 || !strings.Contains(r.stderr, "not_supported") {
-			t.Fatalf("without a keyring: %v", r)
-		}
-		if _, err := os.Stat(p.dir.Path()); err == nil {
-			t.Error("a home was made whose key is nowhere")
-		}
-		return
+	if _, err := os.Stat(p.dir.Path()); err == nil {
+		t.Error("a home was made whose key is nowhere")
 	}
+}
+
+// The system's keyring is a real one: gnome-keyring's Secret Service, on a bus of the test's own.
+func TestTheKeyIsInTheSystemsKeyring(t *testing.T) {
+	p := newPlace(t)
 	script := `set -e
 mkdir -p "$XDG_DATA_HOME"; export HOME="$XDG_DATA_HOME"
 eval $(printf pw | gnome-keyring-daemon --unlock --components=secrets 2>/dev/null)
@@ -107,7 +103,7 @@ zavhoz lock; zavhoz unlock; zavhoz stop
 zavhoz resource list
 zavhoz stop
 `
-	c := exec.Command(bus, "--", "sh", "-c", script)
+	c := exec.Command("dbus-run-session", "--", "sh", "-c", script)
 	c.Env = append(p.env, "XDG_DATA_HOME="+filepath.Join(filepath.Dir(p.dir.Path()), "keyrings"))
 	out, err := c.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "unlocked, by the keyring") || strings.Contains(string(out), "AGE-SECRET-KEY") {
