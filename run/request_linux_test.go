@@ -540,11 +540,15 @@ func TestRequestsEnd(t *testing.T) {
 		}
 	}, nil)
 	r := get("/slow")
-	r.Timeout = 50 * time.Millisecond
+	r.Timeout = 3 * time.Second // on a busy machine too it has arrived by then
 	if _, err := e.Request(t.Context(), r); fault.CodeOf(err) != fault.TimedOut {
 		t.Errorf("timeout: %v", err)
 	}
-	<-started
+	select {
+	case <-started:
+	default:
+		t.Fatal("it ended before it was there")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-started; cancel() }()
 	if _, err := e.Request(ctx, get("/slow")); fault.CodeOf(err) != fault.Canceled {
