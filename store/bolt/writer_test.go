@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -15,43 +14,40 @@ import (
 	"github.com/zavhoz/zavhoz/store/storetest"
 )
 
-// TestGroupCommit: Updates that wait while one runs share the next commit, and a failure in it reaches each of them.
+// TestGroupCommit: Updates that come while one is being made durable share the next commit, and a failure in it reaches each of them.
 func TestGroupCommit(t *testing.T) {
 	s := create(t)
 	for _, fail := range []error{nil, store.ErrFull} {
 		before := bolt.LastTx(s)
-		inside, release := make(chan struct{}), make(chan struct{})
-		var wg sync.WaitGroup
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			_ = s.Update(context.Background(), func(tx store.Tx) error {
-				close(inside)
-				<-release
-				return errors.New("writes nothing")
-			})
-		}()
-		<-inside
+		newSlow := func() *slow { return &slow{committing: make(chan struct{}), release: make(chan struct{})} }
+		first, second := newSlow(), newSlow()
+		var wg, ran sync.WaitGroup
+		wg.Go(func() {
+			if err := s.Update(context.Background(), func(tx store.Tx) error { return tx.(store.Holder).Hold("slow", "1", first) }); err != nil {
+				t.Error(err)
+			}
+		})
+		<-first.committing
 		errs := make([]error, 40)
+		ran.Add(len(errs))
 		for i := range errs {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
+			wg.Go(func() {
 				errs[i] = s.Update(context.Background(), func(tx store.Tx) error {
+					defer ran.Done()
 					if i%4 == 0 {
 						return context.DeadlineExceeded // fails alone
 					}
-					return tx.Put("things", fmt.Sprint(i), []byte(fmt.Sprint(fail)))
+					return errors.Join(tx.(store.Holder).Hold("slow", "2", second), tx.Put("things", fmt.Sprint(i), []byte(fmt.Sprint(fail))))
 				})
-			}()
+			})
 		}
-		for bolt.Waiting(s) < len(errs) {
-			runtime.Gosched()
-		}
+		ran.Wait()
+		close(first.release)
+		<-second.committing
 		if fail != nil {
 			bolt.FailNextCommit(s, fail)
 		}
-		close(release)
+		close(second.release)
 		wg.Wait()
 		for i, err := range errs {
 			alone := i%4 == 0 && errors.Is(err, context.DeadlineExceeded) // beside a commit that fails: only where it was the first
@@ -59,7 +55,7 @@ func TestGroupCommit(t *testing.T) {
 				t.Errorf("call %d: %v, want %v", i, err, fail)
 			}
 		}
-		if commits := bolt.LastTx(s) - before; fail == nil && commits != 1 || fail != nil && commits != 0 {
+		if commits := bolt.LastTx(s) - before - 1; fail == nil && commits != 1 || fail != nil && commits != 0 {
 			t.Errorf("%d commits for %d calls (fail %v)", commits, len(errs), fail)
 		}
 	}
