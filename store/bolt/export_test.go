@@ -133,6 +133,3 @@ func LocksKnown(s *Store) bool { return s.locksKnown }
 
 // LastTx gives the number of the newest durable transaction.
 func LastTx(s *Store) uint64 { return s.lastTx.Load() }
-
-// Waiting tells how many calls wait for their turn.
-func Waiting(s *Store) int { return int(s.writes.waiting.Load()) }

@@ -3,7 +3,6 @@ package bolt_test
 import (
 	"bytes"
 	"errors"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -57,8 +56,7 @@ func TestHeldValuesAreEncodedOnceABatch(t *testing.T) {
 	var encoded atomic.Int64
 	stop := errors.New("stop")
 	const n = 64
-	first, release := make(chan struct{}), make(chan struct{})
-	var calls sync.WaitGroup
+	var calls, ran sync.WaitGroup
 	update := func(fn func(store.Tx) error) {
 		calls.Go(func() {
 			if err := s.Update(t.Context(), fn); err != nil && !errors.Is(err, stop) {
@@ -66,14 +64,13 @@ func TestHeldValuesAreEncodedOnceABatch(t *testing.T) {
 			}
 		})
 	}
-	update(func(tx store.Tx) error { // holds the batch open until the others wait
-		close(first)
-		<-release
-		return nil
-	})
-	<-first
+	first := &slow{committing: make(chan struct{}), release: make(chan struct{})} // its commit keeps the next batch open until all others ran
+	update(func(tx store.Tx) error { return tx.(store.Holder).Hold("slow", "k", first) })
+	<-first.committing
+	ran.Add(n)
 	for i := range n {
 		update(func(tx store.Tx) error {
+			defer ran.Done()
 			next := &count{n: 1, encoded: &encoded}
 			if before, ok := tx.(store.Holder).Held("things", "k").(*count); ok {
 				next.n = before.n + 1
@@ -85,10 +82,8 @@ func TestHeldValuesAreEncodedOnceABatch(t *testing.T) {
 			return nil
 		})
 	}
-	for bolt.Waiting(s) < n {
-		runtime.Gosched()
-	}
-	close(release)
+	ran.Wait()
+	close(first.release)
 	calls.Wait()
 	if got := value(t, s, "k"); len(got) != n-n/4 {
 		t.Errorf("%d", len(got))

@@ -44,9 +44,8 @@ var errAbandoned = errors.New("bolt: the commit was abandoned before anything wa
 // The first call that goes well leads the batch: it waits until the batch before is durable, takes along whoever waits by then, and commits. Meanwhile the
 // functions of the next batch run, over this one's overlay.
 type writer struct {
-	run     turn // held while a function runs, and while a batch is closed
-	commit  turn // held while a batch is made durable
-	waiting atomic.Int32
+	run    turn // held while a function runs, and while a batch is closed
+	commit turn // held while a batch is made durable
 
 	open *batch                // under run
 	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
@@ -114,8 +113,6 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 // join waits for its turn and gives the open batch. It is the caller's turn to run then.
 func (s *Store) join(ctx context.Context) (*batch, error) {
 	w := s.writes
-	w.waiting.Add(1)
-	defer w.waiting.Add(-1)
 	for {
 		if err := w.run.wait(ctx); err != nil {
 			return nil, err
