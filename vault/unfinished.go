@@ -12,10 +12,12 @@ import (
 
 // cMoves holds what is known of a store before it is a whole vault, and after it is none any more. It is no part of the vault: it is readable without keys,
 // has no accounts, and is not copied.
+const cMoves store.Collection = "moves"
+
+// Its keys.
 const (
-	cMoves        store.Collection = "moves"
-	unfinishedKey                  = "unfinished"
-	movedKey                       = "moved"
+	unfinishedKey = "unfinished"
+	movedKey      = "moved"
 )
 
 // Unfinished marks a store that a vault is being copied into. While the mark is there nothing opens it.
