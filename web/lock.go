@@ -11,9 +11,10 @@ import (
 )
 
 // Lock is the vault's lock. Unlock checks presence itself, for what it is checked against opens only with the keys: presence_required, with the keys wiped again.
+// It tells whether presence was proven: false where nothing was looked at, as on a vault that is open, or where nothing proves it.
 type Lock interface {
 	Lock(context.Context, vault.Actor) (api.Lock, error)
-	Unlock(context.Context, vault.Actor, api.Unlock) (api.Lock, error)
+	Unlock(context.Context, vault.Actor, api.Unlock) (out api.Lock, proven bool, err error)
 }
 
 func (s *Server) lockRoutes() {
@@ -39,7 +40,8 @@ func (s *Server) lock(r *http.Request) (any, error) {
 	return out, err
 }
 
-// unlock counts as a guess until it is right, where it brings a word: anybody of this user may try some.
+// unlock counts as a guess until it is right, whatever it brings: anybody of this user may try some, and each one unpacks keys. A ticket is for who was seen to prove
+// presence: a word that nobody looked at, because the vault was open or its own passphrase was enough, buys none and stays counted.
 func (s *Server) unlock(r *http.Request) (any, error) {
 	l, err := s.lockOf()
 	if err != nil {
@@ -50,20 +52,20 @@ func (s *Server) unlock(r *http.Request) (any, error) {
 		return nil, err
 	}
 	defer in.Wipe()
-	guessed := !in.Passphrase.IsZero() || !in.Word.IsZero() || !in.Presence.IsZero()
-	if guessed {
-		if err := s.tickets.try(); err != nil {
-			return nil, s.deny(r, audit.VaultUnlock, fault.Of(err))
-		}
+	if err := s.tickets.try(); err != nil {
+		return nil, s.deny(r, audit.VaultUnlock, fault.Of(err))
 	}
 	s.tickets.alone.Lock()
 	defer s.tickets.alone.Unlock()
-	out, err := l.Unlock(r.Context(), operator(r), in)
-	if err == nil && guessed {
+	out, proven, err := l.Unlock(r.Context(), operator(r), in)
+	claims := !in.Presence.IsZero() || !in.Answer.IsZero()
+	brings := claims || !in.Passphrase.IsZero() || !in.Identity.IsZero() || !in.Word.IsZero()
+	switch {
+	case err == nil && proven:
 		s.tickets.right()
-	}
-	if err == nil && !in.Presence.IsZero() {
 		s.tickets.give(placeOf(r))
+	case err == nil && !claims && out.By != "", !brings && (err == nil || fault.CodeOf(err) == fault.VaultLocked): // it opened the vault; or nothing was tried
+		s.tickets.right()
 	}
 	return out, err
 }

@@ -182,55 +182,57 @@ func (d *daemon) lockUp(ctx context.Context, actor vault.Actor, why string) (run
 	return runs
 }
 
-// Unlock opens the vault with what a person brought, or with what the daemon finds. Presence is checked under the keys, which are wiped again where it is missing.
-func (v vaultLock) Unlock(ctx context.Context, actor vault.Actor, in api.Unlock) (api.Lock, error) {
+// Unlock opens the vault with what a person brought, or with what the daemon finds. Presence is checked under the keys, which are wiped again where it is missing;
+// proven says that it was checked and is there. On an open vault nothing is looked at, so nothing is proven. The vault's own passphrase needs no proof besides, but
+// one that comes with it is checked: nobody is told that a wrong word was right.
+func (v vaultLock) Unlock(ctx context.Context, actor vault.Actor, in api.Unlock) (out api.Lock, proven bool, err error) {
 	d := v.d
 	d.lock.mu.Lock()
 	defer d.lock.mu.Unlock()
 	if !d.lock.gate.IsShut() {
-		return api.Lock{}, nil
+		return api.Lock{}, false, nil
 	}
 	k, by, err := d.candidate(ctx, in)
 	if err != nil {
-		return api.Lock{}, d.notUnlocked(ctx, actor, by, err)
+		return api.Lock{}, false, d.notUnlocked(ctx, actor, by, err)
 	}
 	defer k.Close() // empty by then, where it was taken over
-	if by != home.FromPassphrase {
-		if err := d.presentUnder(ctx, k, in); err != nil {
-			return api.Lock{}, d.notUnlocked(ctx, actor, by, err)
+	if by != home.FromPassphrase || !in.Presence.IsZero() || !in.Answer.IsZero() {
+		if proven, err = d.presentUnder(ctx, k, in); err != nil {
+			return api.Lock{}, false, d.notUnlocked(ctx, actor, by, err)
 		}
 	}
 	e := audit.Event{Actor: actor, Action: audit.VaultUnlock, Outcome: audit.Allowed, Detail: map[string]string{"by": by}}
 	if err := d.awaken(context.WithoutCancel(ctx), k, by, e); err != nil {
-		return api.Lock{}, err
+		return api.Lock{}, false, err
 	}
 	d.markUnlocked()
 	d.log.Info("unlocked", "by", by)
-	return api.Lock{By: by}, nil
+	return api.Lock{By: by}, proven, nil
 }
 
-// presentUnder asks for the operator's presence, by what the candidate's keys say proves it.
-func (d *daemon) presentUnder(ctx context.Context, k *keyring.Keyring, in api.Unlock) error {
+// presentUnder asks for the operator's presence, by what the candidate's keys say proves it. proven is false where nothing does.
+func (d *daemon) presentUnder(ctx context.Context, k *keyring.Keyring, in api.Unlock) (proven bool, err error) {
 	p, set, err := vault.PresenceUnder(ctx, d.lock.raw, k)
 	switch {
 	case err != nil || !set:
-		return err
+		return false, err
 	case p.By == "" && !in.Presence.IsZero() && p.Check(in.Presence.Secret):
-		return nil
+		return true, nil
 	case p.By == "":
-		return fault.New(fault.PresenceRequired, "unlocking needs the operator's passphrase", "run `zavhoz unlock` on a terminal of your own, where zavhoz can ask for it")
+		return false, fault.New(fault.PresenceRequired, "unlocking needs the operator's passphrase", "run `zavhoz unlock` on a terminal of your own, where zavhoz can ask for it")
 	case !in.Answer.IsZero() && time.Now().Before(d.lock.until) && keyring.Answers(in.Answer.Secret, d.lock.want):
 		d.lock.want.Wipe()
 		d.lock.want = secret.Secret{}
-		return nil
+		return true, nil
 	}
 	file, want, err := p.Challenge(plugins{ctx: ctx})
 	if err != nil {
-		return err
+		return false, err
 	}
 	d.lock.want.Wipe()
 	d.lock.want, d.lock.until = want, time.Now().Add(challengeLife)
-	return fault.New(fault.PresenceRequired, "unlocking needs the operator's presence, by the "+p.By, "run `zavhoz unlock` on a terminal of your own").
+	return false, fault.New(fault.PresenceRequired, "unlocking needs the operator's presence, by the "+p.By, "run `zavhoz unlock` on a terminal of your own").
 		With("challenge", base64.StdEncoding.EncodeToString(file)).With("by", p.By).With("identity", p.Identity).With("vault_id", k.VaultID())
 }
 
