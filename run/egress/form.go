@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -15,11 +15,10 @@ var errOverride = errors.New("egress: the form overrides the method")
 
 // Bounds of what is looked at, in bytes.
 const (
-	maxFieldName   = 256     // of a field's name as it is written, without blanks before it: the names that count are shorter
-	maxPartHeader  = 8 << 10 // of a part's header; a longer one is taken for one that hides something
-	maxBoundary    = 200
-	maxJSONName    = 128 // of a JSON name as it is written
-	formURLEncoded = "application/x-www-form-urlencoded"
+	maxFieldName  = 256     // of a field's name as it is written, without what servers leave out before it: the names that count are shorter
+	maxPartHeader = 8 << 10 // of a part's header; a longer one is taken for one that hides something
+	maxBoundary   = 70      // RFC 2046
+	maxJSONName   = 512     // of a JSON name as it is written: the longest that counts, all of it escaped, and room
 )
 
 // formScan looks through a body, as it comes, for a field that overrides the method (threat-model.md 40). Frameworks heed such a field when they have read the whole
@@ -33,30 +32,18 @@ type formScan interface {
 
 // scanOf gives what looks through the body of a request; nil where it is no form. packed says that it may be one and cannot be looked through.
 func scanOf(h http.Header) (scan formScan, packed bool) {
-	types := h["Content-Type"]
-	if len(types) == 0 { // some servers then take it for a form
-		return &fieldScan{}, len(h["Content-Encoding"]) > 0
-	}
-	all := strings.ToLower(strings.Join(types, ","))
-	isForm, isParts, isJSON := strings.Contains(all, "form-urlencoded"), strings.Contains(all, "multipart"), strings.Contains(all, "json")
+	kind, boundary := kindOf(h)
 	switch {
-	case !isForm && !isParts && !isJSON:
+	case kind == otherBody:
 		return nil, false
-	case len(types) > 1 || encoded(h):
+	case kind == unclearBody || encoded(h):
 		return nil, true
+	case kind == partBody:
+		return &partScan{boundary: []byte("--" + boundary)}, false
+	case kind == jsonBody:
+		return &nameScan{}, false
 	}
-	t, params, err := mime.ParseMediaType(types[0])
-	switch {
-	case isParts:
-		b := params["boundary"]
-		if err != nil || !strings.HasPrefix(t, "multipart/") || b == "" || len(b) > maxBoundary || strings.Count(all, "boundary") != 1 {
-			return nil, true
-		}
-		return &partScan{boundary: []byte("--" + b)}, false
-	case isForm:
-		return &fieldScan{}, false
-	}
-	return &nameScan{}, false
+	return &fieldScan{}, false
 }
 
 func encoded(h http.Header) bool {
@@ -101,15 +88,18 @@ func (f *fieldScan) overrides(b []byte) bool {
 	return false
 }
 
-// take adds to the name, blanks before it left out.
+// take adds to the name, what servers leave out before it left out: PHP blanks, Rack brackets.
 func (f *fieldScan) take(b []byte) {
 	for len(b) > 0 && len(f.name) < maxFieldName {
 		n := min(len(b), maxFieldName-len(f.name))
 		f.name, b = append(f.name, b[:n]...), b[n:]
 		kept := f.name
 		for {
-			kept = bytes.TrimLeft(kept, "+ \t\r\n\v\f\x00")
-			if len(kept) < 3 || kept[0] != '%' || !isHex(kept[1]) || !isHex(kept[2]) || unhex(kept[1])<<4|unhex(kept[2]) > ' ' {
+			kept = bytes.TrimLeft(kept, "+"+leftOut)
+			if len(kept) < 3 || kept[0] != '%' || !isHex(kept[1]) || !isHex(kept[2]) {
+				break
+			}
+			if c := unhex(kept[1])<<4 | unhex(kept[2]); c > ' ' && c != '[' && c != ']' {
 				break
 			}
 			kept = kept[3:]
@@ -136,15 +126,15 @@ func (p *partScan) overrides(b []byte) bool {
 		if p.header != nil {
 			n := min(len(b), maxPartHeader+1-len(p.header))
 			p.header, b = append(p.header, b[:n]...), b[n:]
-			end, width := headerEnd(p.header)
+			end, clear := headerEnd(p.header)
 			switch {
+			case !clear || end < 0 && len(p.header) > maxPartHeader:
+				return true
 			case end >= 0:
-				b = append(bytes.Clone(p.header[end+width:]), b...)
-				if p.ends() {
+				b = append(bytes.Clone(p.header[end:]), b...)
+				if p.header = p.header[:end]; p.ends() {
 					return true
 				}
-			case len(p.header) > maxPartHeader:
-				return true
 			}
 			continue
 		}
@@ -159,88 +149,47 @@ func (p *partScan) overrides(b []byte) bool {
 	return false
 }
 
-// headerEnd finds the empty line, however its ends of line are written.
-func headerEnd(b []byte) (at, width int) {
-	at = -1
-	for _, end := range []string{"\r\n\r\n", "\n\n", "\r\r", "\n\r\n"} {
-		if i := bytes.Index(b, []byte(end)); i >= 0 && (at < 0 || i < at) {
-			at, width = i, len(end)
+// headerEnd finds what follows the empty line; -1: it is not there yet. It is not clear where a line ends in half an end of line: to some servers it is one, to others not.
+func headerEnd(b []byte) (end int, clear bool) {
+	for i, c := range b {
+		switch {
+		case c == '\n' && (i == 0 || b[i-1] != '\r'), c != '\n' && i > 0 && b[i-1] == '\r':
+			return -1, false
+		case c == '\n' && i >= 3 && b[i-2] == '\n':
+			return i + 1, true
 		}
 	}
-	return at, width
+	return -1, true
 }
 
-// ends looks at the words of a part's header: any of them may be its name.
+// ends looks at the words of a part's header: any of them may be its name. Parts in a part, requests in a part (batches) and names in pieces (RFC 2231) or in a
+// mail's encoding (RFC 2047), which only some servers read, are taken for ones that hide something.
 func (p *partScan) ends() bool {
 	text := strings.ReplaceAll(string(p.header), "\\", "")
 	p.header = nil
-	for _, word := range strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune("=;\"'\r\n,:", c) }) {
-		if overridesAs(unescaped(word)) || overridesAs(word) {
+	low := strings.ToLower(text)
+	for _, hides := range []string{"multipart/", "application/http", "=?"} {
+		if strings.Contains(low, hides) {
 			return true
 		}
 	}
-	return false
+	return namesOverride(text) || namesOverride(strings.NewReplacer("\r", "", "\n", "", "\t", "", " ", "").Replace(text))
 }
 
-// nameScan reads the texts of a JSON body: one that is such a name, as a key or not.
-type nameScan struct {
-	inText, escaped bool
-	text            []byte
-}
-
-func (n *nameScan) overrides(b []byte) bool {
-	for _, c := range b {
-		switch {
-		case !n.inText:
-			n.inText = c == '"'
-		case n.escaped:
-			n.escaped = false
-			n.add('\\', c)
-		case c == '\\':
-			n.escaped = true
-		case c == '"':
-			n.inText = false
-			if n.ends() {
-				return true
-			}
-		default:
-			n.add(c)
+func namesOverride(header string) bool {
+	extended := false
+	for _, word := range strings.FieldsFunc(header, func(c rune) bool { return strings.ContainsRune("=;\"'()<>\r\n,:", c) }) {
+		word = strings.TrimSpace(word)
+		low := strings.ToLower(word)
+		if overridesAs(unescaped(word)) || overridesAs(word) || extended && !charsets[low] || strings.HasPrefix(low, "name*") && low != "name*" {
+			return true
 		}
-	}
-	return false
-}
-
-func (n *nameScan) add(c ...byte) {
-	if len(n.text) <= maxJSONName {
-		n.text = append(n.text, c...)
-	}
-}
-
-func (n *nameScan) ends() bool {
-	name := string(n.text)
-	n.text = n.text[:0]
-	if len(name) > maxJSONName {
-		return false
-	}
-	if strings.IndexByte(name, '\\') >= 0 {
-		name = unquoted(name)
-	}
-	return overridesAs(name)
-}
-
-// unquoted decodes the \u escapes of a JSON text; others stand in no name that counts.
-func unquoted(s string) string {
-	var out strings.Builder
-	for len(s) > 0 {
-		if len(s) >= 6 && s[0] == '\\' && s[1] == 'u' && s[2] == '0' && s[3] == '0' && isHex(s[4]) && isHex(s[5]) {
-			out.WriteByte(unhex(s[4])<<4 | unhex(s[5]))
-			s = s[6:]
-			continue
+		if strings.ContainsAny(word, " \t") && slices.ContainsFunc(strings.Fields(word), overridesAs) {
+			return true
 		}
-		out.WriteByte(s[0])
-		s = s[1:]
+		extended = low == "name*"
 	}
-	return out.String()
+	return extended
 }
 
 // formBody is a body that a scan looks through. What it finds fault with is not passed on.

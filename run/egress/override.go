@@ -60,15 +60,25 @@ func overridesByQuery(query string) bool {
 	return false
 }
 
-// overridesAs tells whether a field's name, decoded, is one that overrides the method to some server: PHP leaves out blanks before it and what follows a zero byte or
-// "[", and takes "." and " " for "_".
+// leftOut is what servers leave out before a field's name: PHP blanks, Rack and qs brackets.
+const leftOut = " \t\r\n\v\f\x00[]"
+
+// spelled is what PHP makes of a name; "[" where nothing closes it.
+var spelled = strings.NewReplacer(".", "_", " ", "_", "[", "_")
+
+// overridesAs tells whether a field's name, decoded, is one that overrides the method to some server: they leave out blanks and brackets before it and what follows a
+// zero byte or a bracket, and take "." and " " for "_".
 func overridesAs(name string) bool {
-	name = strings.TrimLeft(name, " \t\r\n\v\f\x00")
-	if i := strings.IndexAny(name, "[\x00"); i >= 0 {
-		name = name[:i]
+	name = strings.ToLower(strings.TrimLeft(name, leftOut))
+	name, _, _ = strings.Cut(name, "\x00")
+	name = strings.TrimRight(name, " \t\r\n\v\f")
+	if overridingFields[spelled.Replace(name)] {
+		return true
 	}
-	name = strings.ToLower(strings.TrimRight(name, " \t\r\n\v\f"))
-	return overridingFields[name] || overridingFields[strings.NewReplacer(".", "_", " ", "_").Replace(name)]
+	if i := strings.IndexAny(name, "[]"); i >= 0 {
+		name = strings.TrimRight(name[:i], " \t\r\n\v\f")
+	}
+	return overridingFields[name] || overridingFields[spelled.Replace(name)]
 }
 
 // unescaped decodes what can be decoded of a form's text, as lenient servers do.
@@ -84,6 +94,9 @@ func unescaped(s string) string {
 		case s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
 			out = append(out, unhex(s[i+1])<<4|unhex(s[i+2]))
 			i += 2
+		case i+5 < len(s) && strings.EqualFold(s[i:i+4], "%u00") && isHex(s[i+4]) && isHex(s[i+5]): // IIS
+			out = append(out, unhex(s[i+4])<<4|unhex(s[i+5]))
+			i += 5
 		default:
 			out = append(out, s[i])
 		}
