@@ -119,7 +119,7 @@ func chosen(changes []sandbox.Change, paths []string) (which, rest []sandbox.Cha
 			}
 		}
 		if !found {
-			return nil, nil, fault.New(fault.InvalidArgument, "the run changed nothing at one of these paths", "zavhoz runs changes shows the paths; give them as they are there")
+			return nil, nil, fault.New(fault.InvalidArgument, "the run changed nothing at "+strconv.Quote(p), "zavhoz runs changes shows the paths; give them as they are there")
 		}
 	}
 	for _, c := range changes {

@@ -24,9 +24,9 @@ func (v *Vault) History(ctx context.Context, ref string) (out []Version, err err
 			return true, nil
 		})
 		for i, x := range all {
-			row := Version{Version: x.Version, UpdatedAt: x.UpdatedAt, UpdatedBy: x.UpdatedBy, Why: x.Why}
+			row := Version{Version: x.Version, UpdatedAt: x.UpdatedAt, UpdatedBy: x.UpdatedBy, Why: x.Why, Changed: []string{}}
 			if i+1 < len(all) {
-				row.Changed = changed(all[i+1], x)
+				row.Changed = append(row.Changed, changed(all[i+1], x)...)
 			}
 			out = append(out, row)
 		}

@@ -146,6 +146,7 @@ func (d *Draft) recognise(i Item) {
 	if g := kind.Recognise(name, value); g.Kind != "generic" && len(i.Secrets) == 1 {
 		d.Kind, d.Attrs, d.Secrets = g.Kind, g.Attrs, map[string]secret.Secret{g.Field: value}
 		if d.check(); d.Problem == nil {
+			d.renamed(name)
 			return
 		}
 		d.Notes = append(d.Notes, "it looks like "+g.Kind+", and is none: "+d.Problem.Message)
@@ -153,6 +154,26 @@ func (d *Draft) recognise(i Item) {
 		d.Notes = append(d.Notes, g.Note)
 	}
 	d.generic(name, i.Secrets)
+}
+
+// renamed says where commands find a value that its kind gives them under another name than the source's.
+func (d *Draft) renamed(name string) {
+	k, err := kind.Get(d.Kind)
+	if err != nil || name == "" {
+		return
+	}
+	var under []string
+	for _, v := range k.EnvVars(d.Attrs) {
+		if v.Name == name {
+			return
+		}
+		if v.Field != "" && v.Minted == "" {
+			under = append(under, v.Name)
+		}
+	}
+	if len(under) > 0 {
+		d.Notes = append(d.Notes, "commands find it as "+strings.Join(under, ", ")+", not as "+name)
+	}
 }
 
 // generic keeps what is nothing known under the variable's name; further fields get it as the head of theirs.

@@ -133,7 +133,7 @@ func (k *Keyring) addSlot(h *header, to age.Recipient, label string, now time.Ti
 	for _, s := range h.Keys[0].Slots {
 		switch {
 		case text != "" && s.Recipient == text:
-			return Slot{}, fault.New(fault.NameTaken, "the vault is wrapped for this recipient already, by the slot "+s.Name(), "")
+			return Slot{}, fault.New(fault.NameTaken, "the vault is wrapped for this recipient already, by the slot "+s.Name(), "nothing is left to do; `zavhoz key list` shows the slots")
 		case label != "" && (s.Label == label || s.ID == label), s.ID == name.ID:
 			return Slot{}, fault.New(fault.NameTaken, "another slot has this name", "choose another label")
 		case s.IsPassphrase():

@@ -116,7 +116,7 @@ func addKeys(r *keys.Ring, h header, ids []age.Identity) (slot int, err error) {
 // unwrap tries every slot and gives the place of the one that opens. No slot for any identity means the wrong identity; a slot that is ours by name or by trial
 // and does not open means damage.
 func unwrap(slots []Slot, ids []age.Identity) (int, []byte, error) {
-	wrong := fault.New(fault.WrongIdentity, "no identity given opens this vault", "give the identity file that was made with the vault, or restore it from a backup")
+	wrong := fault.New(fault.WrongIdentity, "no identity given opens this vault", "give the identity file that was made with the vault, or your own copy of it")
 	if len(ids) == 0 {
 		return 0, nil, wrong
 	}
