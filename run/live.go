@@ -166,14 +166,9 @@ func (l *live) result(offset int64, tails bool) Result {
 	return r
 }
 
-// unplaced takes out which requests denials and hints are about.
+// unplaced leaves of denials and hints only that there were such.
 func (r *Result) unplaced() {
-	for i := range r.Denials {
-		r.Denials[i].Where = ""
-	}
-	for i := range r.Hints {
-		r.Hints[i].Where = ""
-	}
+	r.Denials, r.Hints = uncounted(r.Denials), unhinted(r.Hints)
 }
 
 // withheld runs under mu. It asks before anything is shown: what was handed over in full may come back disguised (threat-model.md 3).

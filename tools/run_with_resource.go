@@ -66,9 +66,9 @@ type runError struct {
 
 // denialOut is what the run's proxy refused to let out.
 type denialOut struct {
-	Request string `json:"request"` // method, host and path; "" where the command held values
+	Request string `json:"request"` // method, host and path; "" where the command held values or its output is withheld
 	Code    string `json:"code"`
-	Count   int    `json:"count"`
+	Count   int    `json:"count"` // 1 where request is "": a number would tell as much as a name
 }
 
 // hintOut is what to know of requests that were let through: a placeholder that went up where no value is put in for it.
