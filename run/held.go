@@ -27,6 +27,7 @@ type Held struct {
 	layers []sandbox.Layer
 	bytes  int64
 	timer  *time.Timer
+	hits   int64 // masked values that diffs showed to nobody who had proven to be present
 }
 
 // Bounds of what is held. What is over them refuses new runs beside folders: nothing that a person has not seen is dropped for it.

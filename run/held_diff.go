@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"path"
 	"strings"
 	"unicode"
@@ -44,8 +45,10 @@ const (
 	maxLine   = 4 << 10 // of one line that is shown
 )
 
-// Diff compares what a run wrote with what is in the folders now. Only for an operator. Errors: unknown_run, record_tampered, output_withheld.
-func (e *Engine) Diff(ctx context.Context, actor vault.Actor, runID string) ([]FileDiff, error) {
+// Diff compares what a run wrote with what is in the folders now. Only for an operator. Who is not present may be an agent's own shell, and what the run wrote its
+// guesses (threat-model.md 60): masks then name nothing, each is counted, of both sides, and beyond the budget of a run nothing is shown.
+// Errors: unknown_run, record_tampered, output_withheld, presence_required.
+func (e *Engine) Diff(ctx context.Context, actor vault.Actor, runID string, present bool) ([]FileDiff, error) {
 	if actor.Type != audit.Operator {
 		return nil, noOperator()
 	}
@@ -68,8 +71,13 @@ func (e *Engine) Diff(ctx context.Context, actor vault.Actor, runID string) ([]F
 	for _, c := range at {
 		happened[path.Join(c.Workdir, c.Path)] = c.What
 	}
-	m := &mask{engine: e.masks, own: redact.NewSet(redact.Options{})}
+	m := &mask{engine: e.masks, own: redact.NewSet(redact.Options{}), budget: math.MaxInt64}
 	defer m.done()
+	if !present {
+		m.handles, m.budget = []string{}, int64(e.o.RedactionBudget)
+		m.count.Store(h.hits)
+		defer func() { h.hits = m.count.Load() }() // before it is put back
+	}
 	out, left := make([]FileDiff, 0, len(h.Changes)), maxDiff
 	for _, c := range h.Changes {
 		d := FileDiff{Change: c, What: happened[path.Join(c.Workdir, c.Path)]}
@@ -113,11 +121,17 @@ func (d *FileDiff) compare(ctx context.Context, layers *sandbox.Layers, m *mask)
 		d.Why = RightsOnly
 		return nil
 	}
-	a, b := m.covered(ctx, string(was)), m.covered(ctx, string(made))
-	if m.gagged.Load() {
-		return fault.New(fault.OutputWithheld, "the secrets of the vault could not be read, so that nothing can be shown without them", "`zavhoz doctor` checks the vault")
+	a, err := m.shown(ctx, was)
+	if err != nil {
+		return err
 	}
-	if a == b {
+	b, err := m.shown(ctx, made)
+	switch {
+	case err != nil:
+		return err
+	case m.gagged.Load():
+		return fault.New(fault.OutputWithheld, "the secrets of the vault could not be read, so that nothing can be shown without them", "`zavhoz doctor` checks the vault")
+	case a == b:
 		d.Why = MaskedOnly
 		return nil
 	}
@@ -131,6 +145,20 @@ func (d *FileDiff) compare(ctx context.Context, layers *sandbox.Layers, m *mask)
 	}
 	d.Text = udiff.Unified(from, to, visible(a), visible(b))
 	return nil
+}
+
+// shown masks a text and counts what it masked.
+func (m *mask) shown(ctx context.Context, text []byte) (string, error) {
+	hits := 0
+	for _, each := range m.matchers(ctx) {
+		masked, report := each.MaskKnown(text, m.names)
+		text, hits = masked, hits+report.Redactions
+	}
+	if m.count.Add(int64(hits)) > m.budget {
+		return "", fault.New(fault.PresenceRequired, "these changes hold so many values of the vault that they are withheld until your presence is proven",
+			"run the command on a terminal of your own, where zavhoz can ask for it")
+	}
+	return string(text), nil
 }
 
 // binary tells whether what a file holds is no text.

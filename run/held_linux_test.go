@@ -243,10 +243,10 @@ func TestADiffHidesValuesAndNothingElse(t *testing.T) {
 	if len(res.Changes) != 6 {
 		t.Fatalf("%+v", res)
 	}
-	if _, err := e.Diff(t.Context(), alice, res.RunID); fault.CodeOf(err) != fault.NotPermitted {
+	if _, err := e.Diff(t.Context(), alice, res.RunID, true); fault.CodeOf(err) != fault.NotPermitted {
 		t.Errorf("the agent sees it: %v", err)
 	}
-	diffs, err := e.Diff(t.Context(), person, res.RunID)
+	diffs, err := e.Diff(t.Context(), person, res.RunID, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,6 +264,29 @@ func TestADiffHidesValuesAndNothingElse(t *testing.T) {
 		if got[p].Why != want || got[p].Text != "" {
 			t.Errorf("%s: %+v", p, got[p])
 		}
+	}
+	holding(t, e, 1)
+}
+
+// Who is not present sees that a guess was right, not of what; each is counted, and beyond the run's budget nothing is shown.
+func TestAttack60_ADiffIsNoOracle(t *testing.T) {
+	dir := worktree(t, map[string]string{"README": "readme\n"})
+	h, e := realHouse(t, func(o *run.Options) { opened(dir, sandbox.Overlay)(o); o.RedactionBudget = 5 })
+	h.acme(newUpstream(t, nil))
+	res := mustRun(t, e, besides(dir, `for i in 1 2; do echo "x`+acmeKey+`" >guess$i; done`))
+	for range 2 {
+		diffs, err := e.Diff(t.Context(), person, res.RunID, false)
+		if text := fmt.Sprint(diffs); err != nil || strings.Count(text, "+x[redacted]\n") != 2 || strings.Contains(text, "acme") {
+			t.Errorf("%q %v", text, err)
+		}
+	}
+	for range 2 {
+		if diffs, err := e.Diff(t.Context(), person, res.RunID, false); fault.CodeOf(err) != fault.PresenceRequired || len(diffs) != 0 {
+			t.Errorf("%+v %v", diffs, err)
+		}
+	}
+	if diffs, err := e.Diff(t.Context(), person, res.RunID, true); err != nil || !strings.Contains(fmt.Sprint(diffs), "+x[redacted:acme.key]") {
+		t.Errorf("%+v %v", diffs, err)
 	}
 	holding(t, e, 1)
 }

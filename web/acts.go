@@ -41,7 +41,7 @@ var acts = map[string]act{
 	"GET /api/v1/audit/export":               {free, "reads; it is on record"},
 	"GET /api/v1/keys":                       {free, "reads: recipients and labels, no wrapped key"},
 	"GET /api/v1/changes":                    {free, "reads: names of files"},
-	"GET /api/v1/changes/{run}/diff":         {free, "reads what the run wrote, masked"},
+	"GET /api/v1/changes/{run}/diff":         {judged, "where masks of what the run wrote are more than its budget; without presence they name nothing, and each is counted"},
 
 	"GET /api/v1/resources/{handle}/host-key": {free, "tells a server's public key; the address stays hidden"},
 	"POST /api/v1/servers/sync":               {free, "does what the clock does anyway"},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -14,7 +15,15 @@ func (s *Server) changeRoutes() {
 		return page(held, "", err)
 	})
 	s.handle("GET /api/v1/changes/{run}/diff", http.StatusOK, func(r *http.Request) (any, error) {
-		return s.o.Runs.Diff(r.Context(), operator(r), r.PathValue("run"))
+		present, err := s.proven(r)
+		if err != nil {
+			return nil, err
+		}
+		diff, err := s.o.Runs.Diff(r.Context(), operator(r), r.PathValue("run"), present)
+		if fault.CodeOf(err) == fault.PresenceRequired {
+			return nil, s.deny(r, audit.RunSettle, fault.Of(err))
+		}
+		return diff, err
 	})
 	s.guarded("POST /api/v1/changes/{run}/keep", http.StatusOK, audit.RunSettle, func(r *http.Request) (any, error) {
 		var in api.KeepChanges
@@ -28,4 +37,10 @@ func (s *Server) changeRoutes() {
 	s.handle("POST /api/v1/changes/{run}/discard", http.StatusOK, func(r *http.Request) (any, error) {
 		return struct{}{}, s.o.Runs.Discard(r.Context(), operator(r), r.PathValue("run"))
 	})
+}
+
+// proven tells whether presence is, or is nothing that could be proven here: what is only shown with it is asked for by nobody.
+func (s *Server) proven(r *http.Request) (bool, error) {
+	set, err := s.o.Vault.HasPresence(r.Context())
+	return err == nil && (!set || s.tickets.has(placeOf(r))), err
 }

@@ -166,7 +166,10 @@ func (r *runs) Held(vault.Actor) ([]api.HeldChanges, error) {
 	return []api.HeldChanges{{RunID: "run_held", Agent: "ci", Changes: []api.HeldChange{{Path: "/srv/app/Makefile", Kind: "modified"}}}}, nil
 }
 
-func (r *runs) Diff(_ context.Context, _ vault.Actor, id string) (api.ChangesDiff, error) {
+func (r *runs) Diff(_ context.Context, _ vault.Actor, id string, present bool) (api.ChangesDiff, error) {
+	if id == "run_guesses" && !present {
+		return api.ChangesDiff{}, fault.New(fault.PresenceRequired, "withheld", "")
+	}
 	return api.ChangesDiff{RunID: id, Files: []api.FileDiff{{Diff: "+evil\n"}}}, nil
 }
 

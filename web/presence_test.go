@@ -31,7 +31,8 @@ type act struct {
 // widening are the acts of wall 4: they reveal, approve or widen. SERVER is the discovered one.
 var widening = []act{
 	{"POST", "/runs/open", `{"refs":["bot"],"command":["env"]}`, audit.RunStart},
-	{"POST", "/changes/run_held/keep", "", audit.RunSettle}, // what a model made becomes part of a folder
+	{"POST", "/changes/run_held/keep", "", audit.RunSettle},   // what a model made becomes part of a folder
+	{"GET", "/changes/run_guesses/diff", "", audit.RunSettle}, // its masks tell which guesses were right
 	{"POST", "/agents", `{"name":"mine"}`, audit.AgentAdd},
 	{"POST", "/agents", `{"name":"mine2","role":"operator"}`, audit.AgentAdd},
 	{"POST", "/resources/bot/rollback", `{"version":1}`, audit.ResourceRollback},
@@ -71,6 +72,7 @@ var widening = []act{
 	{"DELETE", "/keys/spare", "", audit.KeyRemove},
 	{"GET", "/keys/header", "", audit.KeyCheck}, // who has it guesses at its passphrases
 	{"POST", "/import", `{"on_conflict":"replace"}` + "\n" + `{"kind":"generic","handle":"tight","secrets":{"value":"` + botToken + `"}}`, audit.VaultImport},
+	{"POST", "/servers/sync?confirm_shrunk=true", "", audit.ServerSync}, // what sync held back for vanished would be gone
 	{"PUT", "/presence", `{"passphrase":"another passphrase"}`, audit.PresenceSet},
 }
 

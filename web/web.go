@@ -67,7 +67,7 @@ type Runs interface {
 	EndOpen(ctx context.Context, actor vault.Actor, runID string, end api.EndRun) error
 	// Held lists what runs wrote beside folders, Diff shows one run's; Keep and Discard say what becomes of it.
 	Held(actor vault.Actor) ([]api.HeldChanges, error)
-	Diff(ctx context.Context, actor vault.Actor, runID string) (api.ChangesDiff, error)
+	Diff(ctx context.Context, actor vault.Actor, runID string, present bool) (api.ChangesDiff, error)
 	Keep(ctx context.Context, actor vault.Actor, runID string, in api.KeepChanges) error
 	Discard(ctx context.Context, actor vault.Actor, runID string) error
 }

@@ -28,8 +28,8 @@ func (o openRuns) Held(actor vault.Actor) ([]api.HeldChanges, error) {
 }
 
 // Diff shows what one run wrote, line by line.
-func (o openRuns) Diff(ctx context.Context, actor vault.Actor, runID string) (api.ChangesDiff, error) {
-	diffs, err := o.e.Diff(ctx, actor, runID)
+func (o openRuns) Diff(ctx context.Context, actor vault.Actor, runID string, present bool) (api.ChangesDiff, error) {
+	diffs, err := o.e.Diff(ctx, actor, runID, present)
 	out := api.ChangesDiff{RunID: runID, Files: make([]api.FileDiff, len(diffs))}
 	for i, d := range diffs {
 		out.Files[i] = api.FileDiff{HeldChange: heldChange(d.Change), Diff: d.Text, Why: d.Why, Happening: string(d.What)}
