@@ -12,7 +12,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 CORES     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # Packages tested at once: they start sshd and daemons of their own, so more of them than cores only makes deadlines miss.
 JOBS      ?= $(shell n=$(CORES); echo $$(( n > 4 ? 4 : n )))
-TIMEOUT   ?= 15m
+TIMEOUT   ?= 30m
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
 
