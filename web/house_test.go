@@ -168,7 +168,7 @@ func (r *runs) Held(vault.Actor) ([]api.HeldChanges, error) {
 
 func (r *runs) Diff(_ context.Context, _ vault.Actor, id string, present bool) (api.ChangesDiff, error) {
 	if id == "run_guesses" && !present {
-		return api.ChangesDiff{}, fault.New(fault.PresenceRequired, "withheld", "")
+		return api.ChangesDiff{}, fault.New(fault.PresenceRequired, "withheld", "prove it")
 	}
 	return api.ChangesDiff{RunID: id, Files: []api.FileDiff{{Diff: "+evil\n"}}}, nil
 }
