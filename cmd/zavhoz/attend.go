@@ -162,12 +162,13 @@ func plainEnv(env map[string]string, given []string) error {
 // attendHelp is what the two forms of a confined run have in common.
 const attendHelp = `
 Without --open the command is confined: it gets a stand-in in the place of each value, and its only way out is a proxy that puts the value in on the way to the hosts
-that the resource allows; ssh to a server's handle is logged in already, a database's URL leads to a front. It reads the current folder (--rw . lets it write), a
-read-only system, an empty home, and nothing else of yours. Its input, output, signals and exit code pass through; it ends with this command.
+that the resource allows; ssh to a server's handle is logged in already, a database's URL leads to a front. It reads the current folder (where
+zavhoz workdir says something of it, that holds; --rw . and --overlay . come before both), a read-only system, an empty home, and nothing else of yours. Its input,
+output, signals and exit code pass through; it ends with this command.
 
---agent-session runs a whole agent like that, for as long as you work with it: on a terminal of its own, the current folder writable. What agents need for
-themselves, the API of their model and their login, is passed through without a credential of yours: for %s it is known, for others --pass-through names it.
-Let it keep its settings and login by --agent-home. Programs outside the system's folders (nvm, ~/.local, pyenv, /opt) are found in your PATH, and their
+--agent-session runs a whole agent like that, for as long as you work with it: on a terminal of its own, the current folder writable where
+zavhoz workdir says nothing of it. What agents need for themselves, the API of their model and their login, is passed through without a credential of yours: for %s
+it is known, for others --pass-through names it. Let it keep its settings and login by --agent-home. Programs outside the system's folders (nvm, ~/.local, pyenv, /opt) are found in your PATH, and their
 install is shown to the run, read-only; nothing of your own environment is passed on but what --env names.`
 
 func runHelp() string {

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,7 +48,7 @@ func newAuditList(a *app) *cobra.Command {
 			return a.show(page, func(w io.Writer) {
 				var rows [][]string
 				for _, r := range page.Items {
-					rows = append(rows, []string{fmt.Sprint(r.Seq), r.Time.Local().Format("2006-01-02 15:04:05"), r.Actor.Name, dash(r.Actor.Door), string(r.Action), string(r.Outcome), dash(r.Handle), dash(r.Code), dash(wayOut(r))})
+					rows = append(rows, []string{fmt.Sprint(r.Seq), r.Time.Local().Format("2006-01-02 15:04:05"), r.Actor.Name, dash(r.Actor.Door), string(r.Action), string(r.Outcome), dash(r.Handle), dash(r.Code), dash(inShort(r))})
 				}
 				table(w, []string{"SEQ", "WHEN", "WHO", "DOOR", "ACTION", "OUTCOME", "HANDLE", "CODE", "DETAIL"}, rows)
 			})
@@ -71,13 +73,34 @@ func sinceTime(s string, now time.Time) string {
 }
 
 // maxDetail is the longest detail in the table, in characters; --json has it whole.
-const maxDetail = 80
+const (
+	maxDetail = 80
+	maxWord   = 40 // of one value in it
+)
+
+// inShort is what a record holds besides, in one line.
+func inShort(r audit.Record) string {
+	if strings.HasPrefix(string(r.Action), "egress.") {
+		return wayOut(r)
+	}
+	head, _, _ := strings.Cut(string(r.Action), ".")
+	if !slices.Contains([]string{"key", "vault", "resource", "presence", "rotation", "file"}, head) {
+		return ""
+	}
+	var words []string
+	if head == "key" && r.Subject != "" { // a slot, or a data key
+		words = append(words, r.Subject)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Detail)) {
+		if v := r.Detail[k]; v != "" {
+			words = append(words, k+"="+shortened(v, maxWord))
+		}
+	}
+	return shortened(strings.Join(words, " "), maxDetail)
+}
 
 // wayOut tells in one line where a run went: the host, the method and the status of a request, what was asked of a server, what happened at a database.
 func wayOut(r audit.Record) string {
-	if !strings.HasPrefix(string(r.Action), "egress.") {
-		return ""
-	}
 	var words []string
 	for _, k := range []string{"method", "host", "status", "event", "what", "command", "target"} {
 		v := r.Detail[k]

@@ -40,7 +40,7 @@ standard input. A file in clear stays where it is: shred it when the import is d
   zavhoz import projects.json --format fernet --key fernet.key --on-conflict skip`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.importFiles(cmd.Context(), args, f) },
 	}
-	c.Flags().StringVar(&f.format, "format", string(importer.Auto), "what the files are, where the content does not tell")
+	c.Flags().StringVar(&f.format, "format", string(importer.Auto), "what the files are, where the content does not tell: "+formatNames())
 	c.Flags().StringVar(&f.project, "project", "", "the project of what names none")
 	c.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what would be done, and do nothing")
 	c.Flags().StringVar(&f.onConflict, "on-conflict", string(vault.ConflictRefuse), "where a handle is taken: refuse (all of it), skip, or replace (as a new version)")
@@ -52,6 +52,14 @@ standard input. A file in clear stays where it is: shred it when the import is d
 	completeWords(c, "format", importer.Formats())
 	completeWords(c, "on-conflict", []vault.Conflict{vault.ConflictRefuse, vault.ConflictSkip, vault.ConflictReplace})
 	return c
+}
+
+func formatNames() string {
+	var names []string
+	for _, f := range importer.Formats() {
+		names = append(names, string(f))
+	}
+	return strings.Join(names, ", ")
 }
 
 // importedFiles is what import tells.
@@ -91,7 +99,7 @@ func (a *app) importFiles(ctx context.Context, files []string, f importFlags) er
 		return err
 	}
 	if !slices.Contains(importer.Formats(), importer.Format(f.format)) {
-		return fault.New(fault.InvalidArgument, "there is no such format", "see `zavhoz import --help`")
+		return fault.New(fault.InvalidArgument, "there is no such format", "one of "+formatNames())
 	}
 	items, clear, err := r.all(ctx, files)
 	if err != nil {

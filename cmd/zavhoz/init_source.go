@@ -45,6 +45,9 @@ func (a *app) keySource(ctx context.Context, name string, fd int) (k keySource, 
 func (k keySource) keep(ctx context.Context, vaultID string, identity secret.Secret) (undo func(), err error) {
 	ring := systemKeyring{person: true}
 	if err := ring.Set(ctx, vaultID, identity); err != nil {
+		if f := fault.Of(err); f.Code == fault.NotSupported { // there is no config.yaml yet to choose another source in
+			err = f.WithNext("log in to the desktop session, or choose another place for the key: zavhoz init --unlock file, or --unlock passphrase")
+		}
 		return nil, err
 	}
 	return func() { _ = ring.Delete(context.WithoutCancel(ctx), vaultID) }, nil

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"strings"
 
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
@@ -71,16 +71,21 @@ func rotationView(p rekey.Progress) api.Rotation {
 
 // keyWarnings says what a person should know of the slots as a whole: the vault is as strong as the weakest of them.
 func keyWarnings(slots []keyring.Slot) (out []string) {
-	strong, weak := 0, ""
+	strong := false // a passphrase withstands as well, but nobody chose it for that
+	var weak []string
 	for _, s := range slots {
-		if s.Withstands() {
-			strong++
-		} else {
-			weak = s.Name()
+		strong = strong || s.PostQuantum
+		if !s.Withstands() {
+			weak = append(weak, plain(s.Name()))
 		}
 	}
-	if strong > 0 && weak != "" {
-		out = append(out, fmt.Sprintf("the slot %s does not withstand a quantum computer, so those that do protect no better than it: who records the vault today opens it by that slot one day", plain(weak)))
+	if n := len(weak); strong && n > 0 {
+		slots, do, them := "the slot ", " does", "it"
+		if n > 1 {
+			slots, do, them = "the slots ", " do", "them"
+		}
+		out = append(out, slots+strings.Join(weak, ", ")+do+" not withstand a quantum computer, so the post-quantum ones protect no better: who records the vault today opens it by "+them+
+			" one day; where you need that, take "+them+" away (`zavhoz key remove`), then `zavhoz key rotate`")
 	}
 	if len(slots) == 1 {
 		out = append(out, "there is one slot only: with its identity lost, the vault is lost; add a recipient for recovery")

@@ -11,12 +11,16 @@ import (
 // examineKeys tells how many slots there are, what weakens them, and whether a rotation waits.
 func (a *app) examineKeys(ctx context.Context, f *findings) {
 	k, err := a.keys(ctx)
-	if !f.add("keys", count(len(k.Slots), "slot")+" open the vault", err) {
+	note := count(len(k.Slots), "slot") + " open the vault"
+	if len(k.Slots) == 1 {
+		note = "1 slot opens the vault"
+	}
+	if !f.add("keys", note, err) {
 		return
 	}
 	c := &f.Checks[len(f.Checks)-1]
 	if len(k.Warnings) > 0 {
-		c.Warning, c.Note, c.Next = true, c.Note+"; "+strings.Join(k.Warnings, "; "), "`zavhoz key list` shows them; add one with `zavhoz key add`"
+		c.Warning, c.Note, c.Next = true, c.Note+"; "+strings.Join(k.Warnings, "; "), keyNext(len(k.Slots))
 	}
 	switch r := k.Rotation; {
 	case r == nil:
@@ -25,4 +29,12 @@ func (a *app) examineKeys(ctx context.Context, f *findings) {
 	default:
 		f.add("rotation", fmt.Sprintf("of the data key, under way: %s", rotationLine(*r)), nil)
 	}
+}
+
+// keyNext says what mends a warning: one slot alone wants a second, weak ones beside strong ones want none more.
+func keyNext(slots int) string {
+	if slots == 1 {
+		return "add a recipient for recovery: `zavhoz key add`"
+	}
+	return "`zavhoz key list` shows them"
 }

@@ -93,3 +93,15 @@ func dash(s string) string {
 	}
 	return s
 }
+
+// whole writes a time without the parts that are none: 24h, not 24h0m0s.
+func whole(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -33,12 +35,18 @@ Backups that were taken before hold them as well.`,
 					return err
 				}
 			}
-			if err := a.agreed(cmd.Context(), sure, "Remove these versions of "+plain(args[0])+" for good?"); err != nil {
-				return err
-			}
 			cl, err := a.client()
 			if err != nil {
 				return err
+			}
+			n, err := purged(cmd.Context(), cl, args[0], in, time.Now())
+			if err != nil {
+				return err
+			}
+			if n > 0 { // where nothing would go, there is nothing to ask
+				if err := a.agreed(cmd.Context(), sure, "Remove "+count(n, "earlier version")+" of "+plain(args[0])+" for good?"); err != nil {
+					return err
+				}
 			}
 			var out api.Purged
 			if err := cl.call(cmd.Context(), "POST", path("resources", args[0], "purge"), in, &out); err != nil {
@@ -55,6 +63,22 @@ Backups that were taken before hold them as well.`,
 	c.MarkFlagsMutuallyExclusive("all", "before", "older-than")
 	sure.register(c)
 	return c
+}
+
+// purged counts the versions that would go, by the rule of the vault: oldest first, up to the first that stays.
+func purged(ctx context.Context, cl *client, handle string, p api.Purge, now time.Time) (n int, err error) {
+	var page api.Page[vault.Version]
+	if err := cl.call(ctx, "GET", path("resources", handle, "history"), nil, &page); err != nil {
+		return 0, err
+	}
+	for i := len(page.Items) - 1; i > 0; i-- {
+		replaced := page.Items[i-1].UpdatedAt
+		if !p.All && page.Items[i].Version >= p.Before && (p.OlderThanS == 0 || now.Sub(replaced) <= time.Duration(p.OlderThanS)*time.Second) {
+			break
+		}
+		n++
+	}
+	return n, nil
 }
 
 func printPurged(w io.Writer, p api.Purged) {
@@ -77,7 +101,7 @@ func seconds(s string) (int64, error) {
 		}
 	}
 	if err != nil || d < time.Second {
-		return 0, fault.New(fault.InvalidArgument, "a time is a number of days or hours: 90d, 720h", "")
+		return 0, fault.New(fault.InvalidArgument, "a time is a number of days, hours or minutes: 90d, 720h", "write a whole number and d, h or m")
 	}
 	return int64(d / time.Second), nil
 }

@@ -107,6 +107,9 @@ func (a *app) rotate(ctx context.Context, cl *client, handle string, f rotateFla
 		return a.show(p, func(w io.Writer) { printRotationPlan(w, p) })
 	}
 	if p.Guided && len(given.secrets) == 0 {
+		if err := underWay(ctx, cl, handle); err != nil {
+			return err
+		}
 		if err := a.askNewValue(ctx, p, given); err != nil {
 			return err
 		}
@@ -118,6 +121,20 @@ func (a *app) rotate(ctx context.Context, cl *client, handle string, f rotateFla
 		body["secrets"] = s
 	}
 	return a.rotationCall(ctx, cl, handle, body)
+}
+
+// underWay refuses a second rotation before a person has made and typed a value for it.
+func underWay(ctx context.Context, cl *client, handle string) error {
+	var now api.ResourceRotation
+	if err := cl.call(ctx, "GET", path("resources", handle, "rotation"), nil, &now); err != nil {
+		return err
+	}
+	switch now.Step {
+	case "none", "done", "aborted":
+		return nil
+	}
+	return fault.Newf(fault.ResourceBusy, "a rotation of %s is under way, at the step %s", handle, now.Step).
+		WithNext("zavhoz resource rotate %s --resume brings it to its end, --abort takes it back", handle)
 }
 
 // body is the request but for the values.
@@ -266,7 +283,7 @@ func printRotationPlan(w io.Writer, p api.RotationPlan) {
 		fmt.Fprintf(w, "A person gives: %s.\n", strings.Join(p.Fields, ", "))
 	}
 	if p.OverlapS > 0 {
-		fmt.Fprintf(w, "The old value stays for %s.\n", time.Duration(p.OverlapS)*time.Second)
+		fmt.Fprintf(w, "The old value stays for %s.\n", whole(time.Duration(p.OverlapS)*time.Second))
 	}
 	fmt.Fprintln(w, "Nothing was done.")
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
 )
@@ -36,6 +37,7 @@ type app struct {
 	json           bool
 	homeFlag       string
 	at             *cobra.Command // the command that was run, or would have been; nil: none yet
+	line           line           // of the terminal, where progress is shown
 }
 
 // exitCode is an error that is only an exit code: a run's own.
@@ -133,7 +135,7 @@ func (a *app) exit(err error) int {
 // operatorWords puts a person's commands where a fault, which an agent may get as well, names a tool. The longer come first.
 var operatorWords = strings.NewReplacer(
 	"a person unlocks it: `zavhoz unlock`", "unlock it: `zavhoz unlock`",
-	"call list_managed_servers to see its state", "check its host and port: `zavhoz resource show HANDLE`",
+	"call list_managed_servers to see its state", "check its host and port, or give others: `zavhoz resource edit HANDLE --secret host=- --set port=22`",
 	"call list_managed_servers", "run `zavhoz server list`",
 	"call it as list_resources shows it", "call it as `zavhoz resource policy HANDLE` shows it",
 	"call list_resources", "run `zavhoz resource list`",
@@ -145,9 +147,18 @@ var operatorWords = strings.NewReplacer(
 	"use run_with_resource", "use `zavhoz run HANDLE -- COMMAND…`",
 )
 
+// named puts the handle that a message of a server begins with into the command that is to follow.
+func named(next, message string) string {
+	handle, _, ok := strings.Cut(message, ": ")
+	if !ok || vault.CheckHandle(handle) != nil {
+		return next
+	}
+	return strings.Replace(next, "zavhoz resource edit HANDLE", "zavhoz resource edit "+handle, 1)
+}
+
 // fail prints a failure: on a terminal in words, with --json as one object, always to standard error.
 func (a *app) fail(f *fault.Error) {
-	next := operatorWords.Replace(f.Next)
+	next := named(operatorWords.Replace(f.Next), f.Message)
 	if a.json {
 		writeJSON(a.stderr, map[string]any{"error": map[string]any{"code": f.Code, "message": f.Message, "next": next, "details": f.Details}})
 		return

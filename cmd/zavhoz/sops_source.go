@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/sync/sopshome"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/sops"
 	"github.com/zavhoz/zavhoz/web/api"
@@ -62,23 +66,48 @@ func (d *daemon) fileStates() (out []api.SecretFile) {
 
 // fileLine says in a line how a file stands.
 func fileLine(f api.SecretFile) string {
-	line := fmt.Sprintf("%s: %d entries in force", f.Name, f.Entries)
+	line := f.Name + ": " + entries(f.Entries) + " in force"
 	if n := len(f.Problems) + f.More; n > 0 {
 		line += fmt.Sprintf(", %d not used", n)
 	}
-	if !f.OK {
-		line += fmt.Sprintf("; as it is since %s it is not: %s [%s]", f.Since.UTC().Format(time.RFC3339), f.Message, f.Code)
+	if !f.OK { // its own words name the file again
+		line += fmt.Sprintf("; as it is since %s it is not: %s", f.Since.UTC().Format(time.RFC3339), strings.ReplaceAll(f.Message, home.Quote(f.Path), "it"))
 	}
 	return line
+}
+
+func entries(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return strconv.Itoa(n) + " entries"
 }
 
 // printFiles prints how the files stand.
 func printFiles(w io.Writer, files []api.SecretFile) {
 	for _, f := range files {
-		fmt.Fprintf(w, "secrets: %s\n", plain(fileLine(f)))
+		fmt.Fprintf(w, "secrets: %s%s\n", plain(fileLine(f)), bracketed(f.Code))
+		printNext(w, f.Next)
 		for _, p := range f.Problems {
-			fmt.Fprintf(w, "  %s: %s [%s]\n", plain(p.Where), plain(p.Message), p.Code)
+			fmt.Fprintf(w, "  %s: %s%s\n", plain(p.Where), plain(p.Message), bracketed(p.Code))
+			printNext(w, p.Next)
 		}
+		if f.More > 0 {
+			fmt.Fprintf(w, "  … and %d more\n", f.More)
+		}
+	}
+}
+
+func bracketed(code string) string {
+	if code == "" {
+		return ""
+	}
+	return " [" + code + "]"
+}
+
+func printNext(w io.Writer, next string) {
+	if next != "" {
+		fmt.Fprintf(w, "    next: %s\n", plain(next))
 	}
 }
 
@@ -91,7 +120,9 @@ func (f *findings) examineSecrets(files []api.SecretFile) {
 		}
 		if f.add("secrets", fileLine(s), err) && len(s.Problems) > 0 {
 			c := &f.Checks[len(f.Checks)-1]
-			c.Warning, c.Next = true, s.Problems[0].Where+": "+s.Problems[0].Message
+			first := s.Problems[0]
+			c.Warning, c.Note = true, c.Note+"; "+first.Where+": "+first.Message
+			c.Next = cmp.Or(first.Next, "correct the entry with `sops edit`; `zavhoz status` shows every one")
 		}
 	}
 }
