@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,8 +24,10 @@ import (
 // backedUp is what backup tells.
 type backedUp struct {
 	backup.Report
-	File     string `json:"file"`     // "-": standard output
-	Verified string `json:"verified"` // opened, hashed: see verified
+	File     string     `json:"file"`     // "-": standard output
+	Verified string     `json:"verified"` // opened, hashed: see verified
+	Warning  string     `json:"warning,omitempty"`
+	slots    []api.Slot // the vault's, to name recipients by
 }
 
 func newBackup(a *app) *cobra.Command {
@@ -51,12 +54,50 @@ The identity file is not in it, nor what runs printed. Keep a copy of an identit
 			if err != nil {
 				return err
 			}
+			if k, err := a.keys(cmd.Context()); err == nil { // it is written: without names it is told all the same
+				out.name(k.Slots)
+			}
 			return a.showBackup(out)
 		},
 	}
 	c.Flags().StringSliceVar(&to, "to", nil, "a public key (age1…, or a line of an ssh .pub file) in the place of the vault's own recipients; may be given again")
 	c.Flags().BoolVar(&force, "force", false, "replace the file where there is one")
 	return c
+}
+
+// name takes the vault's slots, and warns where none of them is among the recipients.
+func (b *backedUp) name(slots []api.Slot) {
+	b.slots = slots
+	if !slices.ContainsFunc(b.Recipients, func(r string) bool { return b.slotOf(r) != nil }) {
+		b.Warning = "who opens the file cannot open the vault in it, for none of the recipients is of a slot of the vault. " +
+			"A restore needs in addition an identity or the passphrase of a slot: keep one, or add a slot with `zavhoz key add`"
+	}
+}
+
+// slotOf gives the slot of a recipient, whatever comment an SSH key has; nil for none.
+func (b *backedUp) slotOf(recipient string) *api.Slot {
+	for i, s := range b.slots {
+		if s.Recipient != "" && bare(s.Recipient) == bare(recipient) {
+			return &b.slots[i]
+		}
+	}
+	return nil
+}
+
+func bare(recipient string) string {
+	parts := strings.Fields(recipient)
+	return strings.Join(parts[:min(2, len(parts))], " ")
+}
+
+// names are the recipients, each with its slot's label.
+func (b *backedUp) names() []string {
+	out := slices.Clone(b.Recipients)
+	for i, r := range out {
+		if s := b.slotOf(r); s != nil && s.Label != "" {
+			out[i] = s.Label + " (" + r + ")"
+		}
+	}
+	return out
 }
 
 // showBackup goes to standard error where the backup itself went to standard output.
@@ -68,9 +109,12 @@ func (a *app) showBackup(b backedUp) error {
 		}
 		fmt.Fprintf(w, "Wrote %s: %s of vault %s, %d bytes, sha256 %s.\n", where, count(int(b.Rows), "record"), b.VaultID, b.Size, b.SHA256)
 		fmt.Fprintln(w, verifiedLine[b.Verified])
-		fmt.Fprintf(w, "It opens for %s.\n", strings.Join(b.Recipients, ", "))
+		fmt.Fprintf(w, "It opens for %s.\n", plain(strings.Join(b.names(), ", ")))
 		if len(b.LeftOut) > 0 {
-			fmt.Fprintf(w, "It does not open for: %s. A passphrase or a plugin cannot be encrypted to without its owner.\n", strings.Join(b.LeftOut, ", "))
+			fmt.Fprintf(w, "It does not open for: %s. A passphrase or a plugin cannot be encrypted to without its owner.\n", plain(strings.Join(b.LeftOut, ", ")))
+		}
+		if b.Warning != "" {
+			fmt.Fprintf(w, "Warning: %s.\n", b.Warning)
 		}
 	}
 	switch {
@@ -188,6 +232,9 @@ func (g *hashing) report(trailer http.Header) (rep backup.Report, err error) {
 func cannotWrite(err error) error {
 	if errors.Is(err, os.ErrPermission) {
 		return fault.New(fault.NotPermitted, "the backup cannot be written there", "check the folder's rights, or name another file").Because(err)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.New(fault.InvalidArgument, "there is no such folder; nothing was written", "make the folder, or name a file in another").Because(err)
 	}
 	return fault.New(fault.Internal, "the backup cannot be written: the disk is full, or fails", "free some space, or name another file; nothing was left behind").Because(err)
 }

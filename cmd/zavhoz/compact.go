@@ -27,7 +27,7 @@ type compacted struct {
 }
 
 func newCompact(a *app) *cobra.Command {
-	var passphrase string
+	var o opener
 	c := &cobra.Command{
 		Use: "compact", Short: "Write the vault's file anew, without what was removed", Args: cobra.NoArgs,
 		Long: `Write the vault's file anew, verified, and put it in the old one's place. A file keeps the pages of what was removed or replaced until something else is written
@@ -35,9 +35,9 @@ there: purged versions lie in it, sealed, until then. The new file holds none of
 held for as long as it likes, as may backups and snapshots: what must be unreadable needs another value, not another file.
 
 No daemon may hold the vault: stop it first.`,
-		Example: "  zavhoz compact",
+		Example: "  zavhoz compact\n  zavhoz compact --identity recovery.txt",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := a.compact(cmd.Context(), passphrase)
+			out, err := a.compact(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -46,19 +46,18 @@ No daemon may hold the vault: stop it first.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&passphrase, "passphrase-from", "", "read the operator passphrase from - (standard input) or @FILE")
+	o.register(c, "an identity file of the vault; may be given again (default: as unlock: in config.yaml says)")
 	return c
 }
 
-func (a *app) compact(ctx context.Context, passphrase string) (out compacted, err error) {
+func (a *app) compact(ctx context.Context, o opener) (out compacted, err error) {
 	dir, err := a.dir()
 	if err == nil {
 		err = dir.Check()
 	}
-	if err != nil {
-		return out, err
+	if err == nil {
+		err = o.check()
 	}
-	keys, err := a.loadKeys(ctx, []string{dir.Identity()})
 	if err != nil {
 		return out, err
 	}
@@ -72,18 +71,18 @@ func (a *app) compact(ctx context.Context, passphrase string) (out compacted, er
 		return out, cannotCompact(err)
 	}
 	defer os.Remove(fresh) // where it got its name there is nothing to remove
-	if out.Report, err = a.compactInto(ctx, src, fresh, keys, passphrase); err != nil {
+	if out.Report, err = a.compactInto(ctx, src, fresh, dir, o); err != nil {
 		return out, err
 	}
 	return out.swap(dir, fresh)
 }
 
-func (a *app) compactInto(ctx context.Context, src *bolt.Store, fresh string, keys identities, passphrase string) (rep migrate.Report, err error) {
+func (a *app) compactInto(ctx context.Context, src *bolt.Store, fresh string, dir home.Dir, o opener) (rep migrate.Report, err error) {
 	header, err := vault.Header(ctx, src)
 	if err != nil {
 		return rep, err
 	}
-	ring, err := keys.unlock(header)
+	ring, err := a.unlockOffline(ctx, dir, header, o)
 	if err != nil {
 		return rep, err
 	}
@@ -97,7 +96,7 @@ func (a *app) compactInto(ctx context.Context, src *bolt.Store, fresh string, ke
 	rep, err = migrate.Run(ctx, migrate.Options{
 		From: src, To: dst, Keyring: ring, Opener: open.New(ring),
 		Event:   audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultCompact, Outcome: audit.Allowed},
-		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, passphrase) },
+		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.word) },
 	})
 	return rep, written(errors.Join(err, dst.Close()), "the old file is as it was")
 }

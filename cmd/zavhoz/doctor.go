@@ -77,6 +77,9 @@ func (f *findings) add(name, note string, err error) bool {
 	if err != nil {
 		e := fault.Of(err)
 		c.Note, c.Next, c.Code = e.Message, e.Next, e.Code
+		if strings.Contains(c.Next, "zavhoz doctor") { // this is what it says
+			c.Next = "see the other checks here, and the end of the daemon's log"
+		}
 	}
 	f.Checks = append(f.Checks, c)
 	return c.OK
@@ -114,11 +117,9 @@ func (a *app) examineFiles(ctx context.Context, f *findings) (dir home.Dir, cfg 
 	cfg, err = home.LoadConfig(dir.Config())
 	if slices.Contains(cfg.Unlock.Sources, home.FromFile) || err != nil {
 		note, ierr := a.examineIdentity(ctx, dir.Identity())
-		if !f.add("identity", note, ierr) {
-			return dir, cfg, false
-		}
+		f.add("identity", note, ierr) // the daemon may have been unlocked in another way
 	} else {
-		f.add("identity", "in no file of the home: "+strings.Join(cfg.Unlock.Sources, ", "), nil)
+		f.examineUnused(dir, cfg.Unlock.Sources)
 	}
 	if !f.add("configuration", dir.Config(), err) {
 		return dir, cfg, false
@@ -136,6 +137,16 @@ func (a *app) examineIdentity(ctx context.Context, file string) (note string, er
 		return "readable by you alone, and encrypted: a person unlocks the vault", nil
 	}
 	return "readable by you alone", err
+}
+
+// examineUnused looks for an identity file that no source names: it opens nothing here, and the vault for who reads it.
+func (f *findings) examineUnused(dir home.Dir, sources []string) {
+	fine := "in no file of the home: " + strings.Join(sources, ", ")
+	lost := ""
+	if _, err := os.Lstat(dir.Identity()); !errors.Is(err, os.ErrNotExist) {
+		lost = "identity.txt lies in the home, and unlock.sources names no file: nothing here needs it, and whoever reads it may open the vault"
+	}
+	f.warn("identity", fine, lost, "when `zavhoz lock` and `zavhoz unlock` work without it, take "+dir.Identity()+" away, to a safe place if it is your recovery identity")
 }
 
 // examineDaemon asks the daemon; nil where it does not answer.

@@ -62,6 +62,9 @@ func (r *recovery) write(name string, i *age.X25519Identity) error {
 		return fault.New(fault.InvalidArgument, "--recovery file: needs a path", "for example --recovery file:recovery.txt").Because(err)
 	}
 	f, err := os.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.New(fault.InvalidArgument, "there is no such folder for the recovery identity's file", "make the folder, or choose another place").Because(err)
+	}
 	if err != nil {
 		return fault.New(fault.InvalidArgument, "the recovery identity's file cannot be made, or is there already", "choose another place").Because(err)
 	}

@@ -16,16 +16,16 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/migrate"
 	"github.com/zavhoz/zavhoz/vault/open"
 )
 
 // migrateOptions are migrate's flags.
 type migrateOptions struct {
-	from, to   string
-	identities []string
-	passphrase string
-	moved      bool
+	opener
+	from, to string
+	moved    bool
 }
 
 func newMigrate(a *app) *cobra.Command {
@@ -56,8 +56,7 @@ opened on both sides; only then the target becomes a vault. A copy that was brok
 	fl := c.Flags()
 	fl.StringVar(&o.from, "from", "", "the store to copy (default: bolt: with the home's vault.db)")
 	fl.StringVar(&o.to, "to", "", "the store to copy into: bolt:PATH, which is not there or empty")
-	fl.StringArrayVar(&o.identities, "identity", nil, "an identity file of the vault; may be given again (default: the home's own)")
-	fl.StringVar(&o.passphrase, "passphrase-from", "", "read the operator passphrase from - (standard input) or @FILE")
+	o.register(c, "an identity file of the vault; may be given again (default: as unlock: in the home's config.yaml says)")
 	fl.BoolVar(&o.moved, "mark-moved", false, "when all is done, make the source refuse to open")
 	_ = c.MarkFlagRequired("to")
 	return c
@@ -80,8 +79,8 @@ func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report
 	if o.from == "" {
 		o.from = "bolt:" + dir.Vault()
 	}
-	if len(o.identities) == 0 {
-		o.identities = []string{dir.Identity()}
+	if err := o.check(); err != nil {
+		return rep, err
 	}
 	from, err := storePath(o.from)
 	if err != nil {
@@ -91,16 +90,12 @@ func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report
 	if err != nil {
 		return rep, err
 	}
-	keys, err := a.loadKeys(ctx, o.identities)
-	if err != nil {
-		return rep, err
-	}
 	src, err := openSource(ctx, from, !o.moved)
 	if err != nil {
 		return rep, err
 	}
 	defer src.Close()
-	return a.copyVault(ctx, src, to, keys, o)
+	return a.copyVault(ctx, src, to, dir, o)
 }
 
 // openSource opens the vault's file by itself: with a daemon on it, vault_busy.
@@ -128,12 +123,12 @@ func openTarget(ctx context.Context, path string) (st *bolt.Store, made bool, er
 	return st, false, vault.StoreFault(err)
 }
 
-func (a *app) copyVault(ctx context.Context, src *bolt.Store, to string, keys identities, o migrateOptions) (rep migrate.Report, err error) {
+func (a *app) copyVault(ctx context.Context, src *bolt.Store, to string, dir home.Dir, o migrateOptions) (rep migrate.Report, err error) {
 	header, err := vault.Header(ctx, src)
 	if err != nil {
 		return rep, err
 	}
-	ring, err := keys.unlock(header)
+	ring, err := a.unlockOffline(ctx, dir, header, o.opener)
 	if err != nil {
 		return rep, err
 	}
@@ -147,7 +142,7 @@ func (a *app) copyVault(ctx context.Context, src *bolt.Store, to string, keys id
 	event := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultMigrate, Outcome: audit.Allowed, Detail: map[string]string{"from": "bolt", "to": "bolt"}}
 	rep, err = migrate.Run(ctx, migrate.Options{
 		From: src, To: dst, Keyring: ring, Opener: open.New(ring), Event: event,
-		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.passphrase) },
+		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.word) },
 	})
 	if err = errors.Join(err, dst.Close()); err != nil {
 		if made {

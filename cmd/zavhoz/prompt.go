@@ -55,6 +55,7 @@ func (a *app) askSecret(ctx context.Context, tty *os.File, prompt string) (secre
 		return secret.Secret{}, nothingEntered(err)
 	}
 	defer restore()
+	defer a.line.ask(a.stderr)()
 	fmt.Fprint(a.stderr, prompt)
 	type answer struct {
 		b   []byte
@@ -84,6 +85,7 @@ func nothingEntered(err error) error {
 
 // askYes asks a question whose answer is no unless it is yes. It reads no byte beyond the line: what follows may be meant for another question.
 func (a *app) askYes(ctx context.Context, question string) bool {
+	defer a.line.ask(a.stderr)()
 	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
 	answers := make(chan string, 1)
 	go func() {

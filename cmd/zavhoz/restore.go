@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,19 +31,19 @@ type restored struct {
 	Program   string    `json:"program"`    // version of zavhoz that wrote it
 	Rows      uint64    `json:"rows"`
 	migrate.Counts
-	Home     string `json:"home,omitempty"`     // "": it was only verified
-	Identity string `json:"identity,omitempty"` // the file that was copied into the home
+	Home     string   `json:"home,omitempty"`     // "": it was only verified
+	Identity string   `json:"identity,omitempty"` // the file that was copied into the home
+	sources  []string // of unlock: in the configuration that was restored, where none of them is a file
 }
 
 const nothingMade = "nothing was made"
 
 // restoreOptions are restore's flags.
 type restoreOptions struct {
-	to         string
-	verify     bool
-	identities []string
-	leave      bool
-	passphrase string
+	opener
+	to     string
+	verify bool
+	leave  bool
 }
 
 func newRestore(a *app) *cobra.Command {
@@ -51,7 +54,8 @@ func newRestore(a *app) *cobra.Command {
 what was made, every record is counted and authenticated, the audit chain followed and every seal opened; --verify does that in the backup alone and writes nothing.
 
 --identity opens the backup and the vault in it: the vault's own identity file, or the recovery identity. It becomes the new home's identity.txt, unless
---leave-identity. Where the vault has an operator passphrase, a restore asks for it.`,
+--leave-identity, or the vault's configuration names no file as what unlocks it. Where a passphrase opens the vault and the identity the backup alone, that passphrase
+is asked for. Where the vault has an operator passphrase, a restore asks for it.`,
 		Example: `  zavhoz restore zavhoz.age --identity recovery.txt
   zavhoz restore zavhoz.age --verify
   zavhoz restore zavhoz.age --to /srv/zavhoz --identity /media/usb/identity.txt`,
@@ -66,9 +70,8 @@ what was made, every record is counted and authenticated, the audit chain follow
 	fl := c.Flags()
 	fl.StringVar(&o.to, "to", "", "the home folder to make (default: --home)")
 	fl.BoolVar(&o.verify, "verify", false, "only check the backup")
-	fl.StringArrayVar(&o.identities, "identity", nil, "an identity file; may be given again (default with --verify: the home's own)")
 	fl.BoolVar(&o.leave, "leave-identity", false, "do not copy the identity file into the new home")
-	fl.StringVar(&o.passphrase, "passphrase-from", "", "read the operator passphrase from - (standard input) or @FILE")
+	o.register(c, "an identity file; may be given again (default with --verify: the home's own)")
 	return c
 }
 
@@ -81,6 +84,11 @@ func printRestored(w io.Writer, r restored) {
 	}
 	fmt.Fprintf(w, "Made %s\n", plain(r.Home))
 	fmt.Fprintln(w, "Not in a backup, and so not there: what runs printed, the daemon's log. Leases and tokens of agents are as they were then.")
+	if r.sources != nil {
+		fmt.Fprintf(w, "No identity was copied: what unlocks this vault is no file, says its configuration (%s).\n", strings.Join(r.sources, ", "))
+		fmt.Fprintf(w, "\nNext: zavhoz unlock; where that source is lost: zavhoz unlock --identity FILE\n")
+		return
+	}
 	if r.Identity == "" {
 		fmt.Fprintf(w, "\nNext: put an identity file of the vault at %s, mode 600; then: zavhoz status\n", plain(filepath.Join(r.Home, "identity.txt")))
 		return
@@ -90,12 +98,9 @@ func printRestored(w io.Writer, r restored) {
 }
 
 func (a *app) restore(ctx context.Context, file string, o restoreOptions) (out restored, err error) {
-	dir, err := a.restoreHome(o)
+	dir, err := a.restoreHome(&o)
 	if err != nil {
 		return out, err
-	}
-	if o.verify && len(o.identities) == 0 {
-		o.identities = []string{dir.Identity()}
 	}
 	keys, err := a.loadKeys(ctx, o.identities)
 	if err != nil {
@@ -113,10 +118,13 @@ func (a *app) restore(ctx context.Context, file string, o restoreOptions) (out r
 		return out, err
 	}
 	out = restored{VaultID: b.Head.VaultID, CreatedAt: b.Head.CreatedAt, Program: b.Head.Program, Rows: b.Manifest.Rows()}
-	ring, header, err := unlockBackup(ctx, b, keys.unlock)
-	if fault.CodeOf(err) == fault.WrongIdentity {
-		return out, fault.Of(err).WithNext("the identity opens the backup's wrapping and not the vault in it, so nobody can tell whether it is genuine: give the vault's own identity as well")
-	}
+	ring, header, err := unlockBackup(ctx, b, func(header []byte) (*keyring.Keyring, error) {
+		k, err := a.unlockWith(ctx, &keys, header, o.vaultWord)
+		if fault.CodeOf(err) == fault.WrongIdentity && !opensByWord(header) {
+			err = fault.Of(err).WithNext("the identity opens the backup's wrapping and not the vault in it, so nobody can tell whether it is genuine: give the vault's own identity as well")
+		}
+		return k, err
+	})
 	if err != nil {
 		return out, err
 	}
@@ -133,18 +141,39 @@ func (a *app) restore(ctx context.Context, file string, o restoreOptions) (out r
 }
 
 // restoreHome is where the vault goes. Without --verify nothing may be there.
-func (a *app) restoreHome(o restoreOptions) (home.Dir, error) {
+func (a *app) restoreHome(o *restoreOptions) (home.Dir, error) {
 	dir, err := a.dir()
 	if o.to != "" {
 		dir, err = home.At(o.to)
 	}
-	if err != nil || o.verify {
-		return dir, err
+	if err == nil {
+		err = o.check()
 	}
-	if len(o.identities) == 0 {
+	switch {
+	case err != nil:
+		return dir, err
+	case o.verify:
+		return dir, o.ownIdentity(dir)
+	case len(o.identities) == 0:
 		return dir, fault.New(fault.InvalidArgument, "a restore needs an identity that opens the backup", "give --identity FILE: the vault's own, or the recovery identity")
 	}
-	return dir, dir.CheckFresh()
+	err = dir.CheckFresh()
+	if fault.CodeOf(err) == fault.AlreadyInitialized {
+		err = fault.Of(err).WithNext("give --to FOLDER to make another home of the backup, or --verify only to check it")
+	}
+	return dir, err
+}
+
+// ownIdentity takes the home's own identity where none was given and there is one.
+func (o *restoreOptions) ownIdentity(dir home.Dir) error {
+	if len(o.identities) > 0 {
+		return nil
+	}
+	if _, err := os.Lstat(dir.Identity()); errors.Is(err, os.ErrNotExist) {
+		return fault.New(fault.InvalidArgument, "there is no identity at hand that could open the backup", "give --identity FILE: the vault's own, or the recovery identity")
+	}
+	o.identities = []string{dir.Identity()}
+	return nil
 }
 
 // openBackup opens a backup file for reading at any place.
@@ -164,11 +193,15 @@ func openBackup(name string) (*os.File, int64, error) {
 // makeRestored makes the home. The vault in it is whole, and the person there, before it gets its name.
 func (a *app) makeRestored(ctx context.Context, out restored, dir home.Dir, b *backup.File, ring *keyring.Keyring, keys identities, o restoreOptions) (restored, error) {
 	if b.Config != nil {
-		if _, err := home.ParseConfig(b.Config); err != nil {
+		cfg, err := home.ParseConfig(b.Config)
+		if err != nil {
 			return out, err
 		}
+		if !slices.Contains(cfg.Unlock.Sources, home.FromFile) { // a copy in clear would undo what the owner chose
+			out.sources = cfg.Unlock.Sources
+		}
 	}
-	if !o.leave {
+	if !o.leave && out.sources == nil {
 		out.Identity = keys.opened
 	}
 	err := home.Restore(ctx, home.RestoreOptions{Dir: dir, Config: b.Config, Identity: out.Identity, MakeVault: func(ctx context.Context, path string) error {
@@ -182,7 +215,7 @@ func (a *app) makeRestored(ctx context.Context, out restored, dir home.Dir, b *b
 		rep, err := migrate.Run(ctx, migrate.Options{
 			From: b, To: st, Keyring: ring, Opener: open.New(ring),
 			Event:   audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultRestore, Outcome: audit.Allowed, Detail: map[string]string{"backup_of": b.Head.CreatedAt.Format(time.RFC3339)}},
-			Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.passphrase) },
+			Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.word) },
 		})
 		out.Counts = rep.Counts
 		return written(err, nothingMade)

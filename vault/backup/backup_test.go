@@ -125,7 +125,7 @@ func TestSlotsOfPassphrasesAreLeftOut(t *testing.T) {
 	slots, err := keyring.Slots(header)
 	must(t, err)
 	to, left := backup.Recipients(slots)
-	if len(to) != 1 || to[0] != owner.Recipient().String() || len(left) != 1 || left[0] != "scrypt" {
+	if len(to) != 1 || to[0] != owner.Recipient().String() || len(left) != 1 || left[0] != slots[0].Name()+" (scrypt)" {
 		t.Errorf("to %v, left out %v", to, left)
 	}
 }

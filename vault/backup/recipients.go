@@ -12,11 +12,12 @@ import (
 // maxRecipients bounds how many recipients one backup has.
 const maxRecipients = 64
 
-// Recipients gives the recipients of a vault's slots, by their text, and the slots that nothing can be encrypted to without their owner: passphrases, plugins.
+// Recipients gives the recipients of a vault's slots, by their text, and the names and kinds of the slots that nothing can be encrypted to without their owner:
+// passphrases, plugins.
 func Recipients(slots []keyring.Slot) (to []string, left []string) {
 	for _, s := range slots {
 		if _, err := keyring.ParseRecipient(s.Recipient, nil); err != nil {
-			left = append(left, cmp.Or(s.Recipient, s.Type))
+			left = append(left, s.Name()+" ("+cmp.Or(s.Recipient, s.Type)+")")
 			continue
 		}
 		to = append(to, s.Recipient)

@@ -80,7 +80,7 @@ func ReadIdentity(path string) ([]byte, error) { return readPrivate(path) }
 func readPrivate(path string) ([]byte, error) {
 	link, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.New(fault.NotInitialized, "there is no identity file at "+Quote(path), "run `zavhoz init`, or restore the file from a copy").Because(err)
+		return nil, fault.New(fault.NotInitialized, "there is no identity file at "+Quote(path), missing(path)).Because(err)
 	}
 	if err != nil {
 		return nil, fault.New(fault.NotPermitted, "the identity file cannot be reached", "check "+Quote(path)).Because(err)
@@ -109,6 +109,14 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, fault.New(fault.WrongIdentity, "the identity file is not readable, or too large", "check "+Quote(path)).Because(err)
 	}
 	return b, nil
+}
+
+// missing says what to do without an identity file: beside a vault, a new one opens nothing.
+func missing(path string) string {
+	if _, err := os.Lstat(filepath.Join(filepath.Dir(path), "vault.db")); err != nil {
+		return "run `zavhoz init`, or restore the file from a copy"
+	}
+	return "restore the file from a copy, or unlock with the recovery identity: `zavhoz unlock --identity FILE` (docs/unlocking.md)"
 }
 
 // identityText is an identity file as age-keygen writes it.

@@ -232,6 +232,9 @@ func failed(path string, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fault.New(fault.NotPermitted, home.Quote(path)+" cannot be written; it is as it was", "check its owner and mode, and its folder's").Because(err)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.InvalidArgument, home.Quote(path)+" cannot be written: there is no such folder", "make the folder, or name a file in another").Because(err)
+	}
 	return fault.New(fault.Internal, home.Quote(path)+" cannot be written; it is as it was", "check that the disk has room").Because(err)
 }
 
