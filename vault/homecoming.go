@@ -22,7 +22,10 @@ type HomeEntry struct {
 	Attrs   map[string]string
 	Labels  map[string]string
 	Secrets map[string]secret.Secret
-	Broken  bool // it is there and cannot be used: what the vault has of it stays in force
+	// Proven tells of a field, "project" or "labels.NAME" whether, as it is or is missing, only a holder of the file's key can have written it.
+	Proven func(name string) bool
+	Loose  bool // nothing that is new in the file and in clear is authenticated
+	Broken bool // it is there and cannot be used: what the vault has of it stays in force
 }
 
 // HomeSet is what the files hold that could be read.
@@ -105,7 +108,7 @@ func (h *homecoming) run() error {
 	}
 	for _, e := range h.set.Entries {
 		err := h.take(e)
-		if f := new(fault.Error); errors.As(err, &f) && (f.Code == fault.HandleTaken || f.Code == fault.InvalidArgument || f.Code == fault.ResourceBusy) {
+		if f := new(fault.Error); errors.As(err, &f) && (f.Code == fault.HandleTaken || f.Code == fault.InvalidArgument || f.Code == fault.ResourceBusy || f.Code == fault.ApprovalRequired) {
 			h.rep.Refused[e.Handle], err = f, nil
 		}
 		if err != nil {
@@ -157,6 +160,10 @@ func (h *homecoming) add(e HomeEntry) error {
 	if err := errors.Join(CheckHandle(e.Handle), checkLabels(e.Labels)); err != nil {
 		return err
 	}
+	if e.Loose && len(e.Secrets) > 0 {
+		return fault.New(fault.ApprovalRequired, "the entry "+e.Handle+" is new, and its file's authentication leaves out what is in clear (mac_only_encrypted): anybody could have written it",
+			"encrypt all of the file, or take mac_only_encrypted out of it; or take the entry out and add it with `zavhoz resource add --to-file`")
+	}
 	h.rep.Added++
 	if h.dry {
 		return nil
@@ -191,6 +198,9 @@ func (h *homecoming) change(r Resource, e HomeEntry) error {
 		r.Status == next.Status && maps.Equal(r.Attrs, next.Attrs) && maps.Equal(r.Labels, next.Labels)
 	if same {
 		return nil
+	}
+	if err := unproven(r, e, fresh); err != nil {
+		return err
 	}
 	if err := h.v.refuseCrossed(h.tx, r); err != nil {
 		return err

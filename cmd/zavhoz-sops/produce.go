@@ -38,10 +38,11 @@ func (s *session) edit(body []byte) ([]byte, error) {
 	for _, c := range q.Changes {
 		doc, err := change(s.tree.Branches[0], c)
 		if err != nil {
-			s.tree, s.cipher = nil, nil
+			s.forget()
 			return nil, err
 		}
 		s.tree.Branches[0] = doc
+		s.note(c)
 	}
 	return s.seal(q.Key)
 }
@@ -97,8 +98,10 @@ func (s *session) create(body []byte) ([]byte, error) {
 	if err := checkRules(q.Rules); err != nil {
 		return nil, err
 	}
+	s.forget()
 	var b sops.TreeBranches
-	for _, d := range q.Tree.Documents {
+	for i, d := range q.Tree.Documents {
+		s.required.require(documentPlace(i), d)
 		v, err := fromNode(d)
 		if err != nil {
 			return nil, err
@@ -126,18 +129,26 @@ func (s *session) create(body []byte) ([]byte, error) {
 
 // seal encrypts the open tree and writes it out; the session is empty afterwards.
 func (s *session) seal(key secret.Secret) ([]byte, error) {
-	defer func() { s.tree, s.cipher = nil, nil }()
+	defer s.forget()
 	check := checker{format: s.format}
 	if err := check.tree(s.tree.Branches); err != nil {
 		return nil, err
 	}
 	t := s.tree
+	for at, like := range storedIn(t.Branches) {
+		if like && s.required[at] { // in clear it would look as if it were encrypted
+			return nil, wire.Fail{Code: wire.FailClear}
+		}
+	}
 	mac, err := t.Encrypt(key.Reveal(), s.cipher)
 	if err != nil {
 		return nil, wire.Fail{Code: wire.FailValueType}
 	}
 	if !writable(t.Branches) {
 		return nil, wire.Fail{Code: wire.FailValueType}
+	}
+	if err := s.settle(); err != nil {
+		return nil, err
 	}
 	t.Metadata.LastModified = time.Now().UTC()
 	t.Metadata.MessageAuthenticationCode, err = s.cipher.Encrypt(mac, nil, t.Metadata.LastModified.Format(time.RFC3339))

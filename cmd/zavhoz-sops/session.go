@@ -21,13 +21,18 @@ type session struct {
 	indent int
 	tree   *sops.Tree // nil where nothing is loaded
 	cipher *cipher    // nil while it is sealed
+
+	stored   stored   // how the values of the open tree stood in the file
+	required stored   // what has to be encrypted in the one that is written
+	empty    stored   // what was changed to an empty text
+	touched  []string // places that were changed
 }
 
 // answer does what a frame asks. A panic of a library is a refusal like any other: its text may hold anything.
 func (s *session) answer(f wire.Frame) (reply wire.Frame) {
 	defer func() {
 		if recover() != nil {
-			s.tree, s.cipher = nil, nil
+			s.forget()
 			reply = failed(f, wire.Fail{Code: wire.FailInternal})
 		}
 	}()
@@ -116,7 +121,7 @@ func formatByContent(file []byte) string {
 }
 
 func (s *session) inspect(body []byte) ([]byte, error) {
-	s.tree, s.cipher = nil, nil
+	s.forget()
 	q, err := wire.DecodeInspect(body)
 	if err != nil {
 		return nil, err
@@ -200,6 +205,7 @@ func (s *session) unseal(key secret.Secret) error {
 		behind = append(behind, c.Inline)
 		return c
 	})
+	s.stored = storedIn(s.tree.Branches)
 	computed, err := s.tree.Decrypt(key.Reveal(), c)
 	if err != nil {
 		s.tree = nil
@@ -215,6 +221,11 @@ func (s *session) unseal(key secret.Secret) error {
 		c.Inline, behind = behind[0], behind[1:]
 		return c
 	})
+	for at, like := range storedIn(s.tree.Branches) {
+		if like { // what was opened does not look like this: it stands in clear, and feigns
+			s.stored[at] = false
+		}
+	}
 	s.cipher = c
 	return nil
 }
@@ -253,6 +264,9 @@ func (s *session) opened(body []byte) ([]byte, error) {
 	defer t.Wipe()
 	if err != nil {
 		return nil, err
+	}
+	for i := range t.Documents {
+		s.stored.mark(documentPlace(i), &t.Documents[i])
 	}
 	return wire.EncodeTree(t), nil
 }

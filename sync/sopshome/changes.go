@@ -38,7 +38,17 @@ func sectionOf(kindName string) string {
 
 func str(v string) wire.Node { return wire.Node{Kind: wire.String, Text: secret.FromString(v)} }
 
-func val(s secret.Secret) wire.Node { return wire.Node{Kind: wire.String, Text: s.Clone()} }
+func val(s secret.Secret) wire.Node {
+	return wire.Node{Kind: wire.String, Text: s.Clone(), Sealed: true}
+}
+
+// attr is the value of a field that was given as an attribute: a hidden one is sealed all the same.
+func attr(k kind.Kind, field, v string) wire.Node {
+	n := str(v)
+	f, ok := k.Lookup(field)
+	n.Sealed = !ok || f.Class.Sealed()
+	return n
+}
 
 // ofEnvironment tells whether the entry is a project's secret: a name and its value, and nothing beside.
 func ofEnvironment(e sops.Entry) bool {
@@ -50,6 +60,9 @@ func ofEnvironment(e sops.Entry) bool {
 func (p patch) changes(e sops.Entry) ([]wire.Change, error) {
 	p, err := p.canonical(e.Kind)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.plainNames(e); err != nil {
 		return nil, err
 	}
 	scalar := slices.Contains(slices.Collect(maps.Values(e.Keys)), "")
@@ -70,6 +83,25 @@ func (p patch) changes(e sops.Entry) ([]wire.Change, error) {
 		}
 	}
 	return p.inPlace(e), nil
+}
+
+// plainNames refuses new names below which SOPS would leave everything in clear.
+func (p patch) plainNames(e sops.Entry) error {
+	for _, f := range append(slices.Collect(maps.Keys(p.attrs)), slices.Collect(maps.Keys(p.secrets))...) {
+		if e.Keys[f] == "" {
+			if err := sops.PlainKey(f); err != nil {
+				return err
+			}
+		}
+	}
+	for l := range p.labels {
+		if p.relabel && e.House["labels."+l] == "" {
+			if err := sops.PlainKey(l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // canonical puts fields under their own names, and drops what the kind makes by itself.
@@ -94,6 +126,7 @@ func (p patch) canonical(kindName string) (patch, error) {
 }
 
 func (p patch) inPlace(e sops.Entry) (out []wire.Change) {
+	k, _ := kind.Get(e.Kind)
 	at := func(keys ...string) []string { return append(slices.Clone(e.Path), keys...) }
 	put := func(field string, n wire.Node, goes bool) {
 		key, has := e.Keys[field]
@@ -108,7 +141,7 @@ func (p patch) inPlace(e sops.Entry) (out []wire.Change) {
 		if p.attrs[f] == "" {
 			put(f, wire.Node{}, true)
 		} else {
-			put(f, str(p.attrs[f]), false)
+			put(f, attr(k, f, p.attrs[f]), false)
 		}
 	}
 	for _, f := range slices.Sorted(maps.Keys(p.secrets)) {
@@ -161,7 +194,7 @@ func (p patch) whole(e sops.Entry) wire.Node {
 	k, _ := kind.Get(e.Kind)
 	for _, f := range slices.Sorted(maps.Keys(attrs)) {
 		if g, ok := k.Lookup(f); ok && !g.Derived && attrs[f] != "" {
-			add(cmp.Or(e.Keys[f], f), str(attrs[f]))
+			add(cmp.Or(e.Keys[f], f), attr(k, f, attrs[f]))
 		}
 	}
 	for _, f := range slices.Sorted(maps.Keys(secrets)) {
@@ -184,6 +217,9 @@ func moved(e sops.Entry, handle string) ([]wire.Change, error) {
 	if ofEnvironment(e) {
 		return nil, fault.New(fault.NotSupported, "the resource "+e.Handle+" is a project's secret: its handle is made of the project and the variable", "rename it in the file")
 	}
+	if err := sops.PlainKey(handle); err != nil {
+		return nil, err
+	}
 	to := append(slices.Clone(e.Path[:len(e.Path)-1]), handle)
 	return []wire.Change{{Path: to, Value: patch{}.whole(e)}, {Path: e.Path, Unset: true}}, nil
 }
@@ -196,5 +232,12 @@ func added(r vault.Resource, values map[string]secret.Secret, path string) ([]wi
 		return nil, fault.New(fault.NotSupported, "a file of that format holds one project's secrets, and no other resources", "name a YAML or JSON file with --to-file")
 	}
 	e := sops.Entry{Kind: r.Kind, Handle: r.Handle, Project: r.Project, Attrs: r.Attrs, Labels: r.Labels, Secrets: values, Path: []string{sectionOf(r.Kind), r.Handle}}
+	for _, names := range [][]string{{r.Handle}, slices.Collect(maps.Keys(r.Attrs)), slices.Collect(maps.Keys(values)), slices.Collect(maps.Keys(r.Labels))} {
+		for _, n := range names {
+			if err := sops.PlainKey(n); err != nil {
+				return nil, err
+			}
+		}
+	}
 	return []wire.Change{{Path: e.Path, Value: patch{}.whole(e)}}, nil
 }

@@ -49,7 +49,8 @@ func handleOf(p sops.ProjectSecret) string { return p.Project + "." + strings.To
 
 // ofProject makes an entry of a project's secret: a generic value under its variable. Its secret is the set's own.
 func ofProject(p sops.ProjectSecret) (sops.Entry, *fault.Error) {
-	e := sops.Entry{Kind: "generic", Handle: handleOf(p), Project: p.Project, File: p.File, Path: p.Path, Keys: map[string]string{valueField: ""}}
+	e := sops.Entry{Kind: "generic", Handle: handleOf(p), Project: p.Project, File: p.File, Path: p.Path, Keys: map[string]string{valueField: ""},
+		Proof: sops.Proof{Whole: true}} // its name is its handle, its variable and its project, and an encrypted value is bound to that
 	k, err := kind.Get(e.Kind)
 	if err == nil {
 		err = vault.CheckHandle(e.Handle)
@@ -114,6 +115,7 @@ func (h *Home) homeSet(set sops.Set, now time.Time) (in vault.HomeSet, bad []ref
 	for _, e := range entries {
 		in.Entries = append(in.Entries, vault.HomeEntry{
 			Source: source(e.File), Handle: e.Handle, Kind: e.Kind, Project: e.Project, Attrs: e.Attrs, Labels: e.Labels, Secrets: e.Secrets, Broken: e.Problem != nil,
+			Proven: e.Proof.Of, Loose: e.Proof.Loose && !e.Proof.Whole,
 		})
 	}
 	return in, bad, wipe

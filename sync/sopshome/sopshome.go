@@ -3,10 +3,11 @@
 // Promise: the vault stays the one path for leases, policy, records and masking; this package only keeps it in step. A changed file is taken into force whole, in
 // one transaction with its records, within a second. One that is broken, forged, emptied or out of reach changes nothing: what was taken last stays in force,
 // and which file, why and since when shows in States. An act of a person on a resource of a file is written to the file first, and nowhere if that fails; what
-// a stop in between leaves, the next reading mends: the file wins. Policy and status are the vault's own, and no file touches them.
+// a stop in between leaves, the next reading mends: the file wins, where it is encrypted. Policy and status are the vault's own, and no file touches them.
 //
 // Attacks stopped: a write on top of a file that somebody else changed meanwhile (66); a file emptied by a slip or by malice, that would end every lease
-// (94); a resource of the vault's own replaced by a file's; values in memory while the vault is locked: Forget wipes them.
+// (94); a value that somebody without the key redirects in the clear part of a file, which SOPS authenticates loosely: such a change is held (94); a resource of
+// the vault's own replaced by a file's; values in memory while the vault is locked: Forget wipes them.
 //
 // What it does not do: who may write a file and holds a recipient's data key decides what its resources are, labels and projects included, by which agents are
 // granted. An entry that is renamed in the file by hand is a new resource, without the policy of the old one.
@@ -61,7 +62,8 @@ type Home struct {
 	dirty bool      // the set in force is not the vault's yet
 	retry time.Time // not before
 
-	held map[string]time.Time // by source: since when a loss is not believed
+	held   map[string]time.Time // by source: since when a loss is not believed
+	unsure map[string]bool      // by handle: the file says of it what the vault has not taken
 
 	wake    chan struct{}
 	telling sync.Mutex
@@ -235,6 +237,10 @@ func (h *Home) take(ctx context.Context, now time.Time) {
 	if h.dirty = err != nil; err != nil {
 		h.retry = now.Add(retryAfter)
 		h.o.Log.Error("files of secrets could not be taken into force", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
+	}
+	h.unsure = map[string]bool{}
+	for handle := range rep.Refused {
+		h.unsure[handle] = true
 	}
 	held := map[string]time.Time{}
 	for s := range rep.Held {

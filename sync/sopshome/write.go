@@ -78,6 +78,11 @@ func (a *act) write(ctx context.Context, what string, changes []wire.Change) err
 	if len(changes) == 0 {
 		return nil
 	}
+	for _, c := range changes {
+		if c.Value.Kind == wire.Map && a.h.unsure[a.r.Handle] { // an entry that is written anew would be written by us, what is not confirmed too
+			return fault.New(fault.ApprovalRequired, "the file has a change of "+a.r.Handle+" that is unconfirmed; nothing was written", "`zavhoz status` says which: confirm it with `zavhoz resource edit`, or take it back in the file")
+		}
+	}
 	e := audit.Event{Actor: a.actor, Action: audit.FileWrite, Outcome: audit.Allowed, Subject: a.r.ID, Handle: a.r.Handle,
 		Detail: map[string]string{"file": name(a.path), "act": what, "phase": "intent"}}
 	if err := a.h.Vault.Record(ctx, e); err != nil {

@@ -66,7 +66,7 @@ func BuildFlat(format string, secrets []ProjectSecret) (wire.Tree, error) {
 			return wire.Tree{}, fault.New(fault.NameTaken, "two values would get one variable, or one that SOPS keeps for itself", "export them into different files, or as sops-yaml").With("name", s.Name)
 		}
 		seen[s.Name] = true
-		flat.Items = append(flat.Items, wire.Item{Key: s.Name, Value: wire.Node{Kind: wire.String, Text: s.Value}})
+		flat.Items = append(flat.Items, wire.Item{Key: s.Name, Value: wire.Node{Kind: wire.String, Text: s.Value, Sealed: true}})
 	}
 	if format == "ini" {
 		flat = wire.Node{Kind: wire.Map, Items: []wire.Item{{Key: "DEFAULT", Value: flat}}}
@@ -74,7 +74,9 @@ func BuildFlat(format string, secrets []ProjectSecret) (wire.Tree, error) {
 	return wire.Tree{Documents: []wire.Node{flat}}, nil
 }
 
-// plainKey refuses a name below which SOPS leaves everything in clear.
+// PlainKey refuses a name below which SOPS leaves everything in clear: not_supported.
+func PlainKey(name string) error { return plainKey(name) }
+
 func plainKey(name string) error {
 	if strings.HasSuffix(name, clearSuffix) {
 		return fault.New(fault.NotSupported, "SOPS keeps in clear what has a name that ends with "+clearSuffix, "rename it first").With("name", name)
@@ -89,7 +91,8 @@ func (e Entry) node(general bool) (wire.Node, error) {
 	}
 	n := wire.Node{Kind: wire.Map}
 	put := func(name string, value secret.Secret) {
-		n.Items = append(n.Items, wire.Item{Key: name, Value: wire.Node{Kind: wire.String, Text: value}})
+		_, sealed := e.Secrets[name]
+		n.Items = append(n.Items, wire.Item{Key: name, Value: wire.Node{Kind: wire.String, Text: value, Sealed: sealed}})
 	}
 	if general {
 		put("kind", secret.FromString(e.Kind))

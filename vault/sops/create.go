@@ -16,7 +16,7 @@ type NewFile struct {
 }
 
 // Create makes a SOPS file under a new data key. A rule of Config gives recipients, key groups and what is encrypted; where it asks for keys of
-// another kind than age, the fault is not_supported.
+// another kind than age, or leaves a Sealed value in clear, the fault is not_supported.
 func (c *Codec) Create(ctx context.Context, n NewFile) (out []byte, err error) {
 	err = c.with(ctx, func(t *talk) error {
 		t.name = n.Path
@@ -48,8 +48,16 @@ func (c *Codec) Create(ctx context.Context, n NewFile) (out []byte, err error) {
 			return err
 		}
 		q := wire.CreateRequest{Format: n.Format, Groups: wrapped, Threshold: rule.Threshold, Rules: rule.Rules, Key: key, Tree: n.Tree}
-		out, err = ask(t, wire.OpCreate, q.Encode(), wire.DecodeFile)
-		return err
+		if out, err = ask(t, wire.OpCreate, q.Encode(), wire.DecodeFile); err != nil {
+			return err
+		}
+		for _, d := range n.Tree.Documents {
+			if shows(out, nil, nil, d) {
+				out = nil
+				return staysClear(t.file())
+			}
+		}
+		return nil
 	})
 	return out, err
 }

@@ -27,7 +27,7 @@ func missingHelper(path string) *fault.Error {
 	if path != "" {
 		where = "at " + home.Quote(path)
 	}
-	return fault.New(fault.NotSupported, "SOPS files need the program "+HelperName+", and there is none that runs "+where, "install "+HelperName+" of the same release there")
+	return fault.New(fault.NotSupported, "SOPS files need the program "+HelperName+", and there is none that runs "+where, "put "+HelperName+" of the same release there: `go install github.com/zavhoz/zavhoz/cmd/"+HelperName+"@latest`, or from a clone `make build`")
 }
 
 // start runs the helper without arguments, environment, or anything of ours but two pipes, and hears its version.
@@ -190,8 +190,15 @@ func (t *talk) refused(why wire.Fail) error {
 		return foreign(f)
 	case wire.FailValueType:
 		return say(fault.InvalidArgument, f+" cannot hold a value or a name of this kind", "dotenv and INI hold names and texts only")
+	case wire.FailClear:
+		return staysClear(f)
 	}
 	return broken(why)
+}
+
+func staysClear(f string) *fault.Error {
+	return fault.New(fault.NotSupported, f+" would hold a secret in clear: what it says of its encryption (encrypted_regex, unencrypted_suffix, comments) leaves that name out; nothing was written",
+		"look who set its rules; let them fit the name, or encrypt the whole file anew")
 }
 
 func foreign(f string) *fault.Error {

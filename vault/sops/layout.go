@@ -54,7 +54,22 @@ type Entry struct {
 	Keys    map[string]string // field → the key under which the file has it; "" for an entry that is its one value
 	House   map[string]string // "project", "labels", "labels.NAME" → the key under which the file has it
 	Remarks []string          // warnings and notes of the kind
+	Proof   Proof             // what of it only a holder of the data key can have written
 	Problem *fault.Error
+}
+
+// Proof says what of an entry a file's authentication covers. SOPS's MAC is over the values alone, one behind the other, without names: who has no key can move
+// text from one value in clear to another, or to a new name; and with mac_only_encrypted write any. Only an encrypted value is bound to its name.
+type Proof struct {
+	Sealed map[string]bool // fields, "project", "labels.NAME": whether the value stood encrypted; those without a value of their own are missing
+	Whole  bool            // no value of the file is in clear: nothing can be moved, added or taken away
+	Loose  bool            // the MAC leaves out what is in clear
+}
+
+// Of tells whether a field, as it is or is missing, is what a holder of the key wrote.
+func (p Proof) Of(name string) bool {
+	sealed, own := p.Sealed[name]
+	return sealed || !own && p.Whole
 }
 
 // ProjectSecret is one value of a project's environment.
@@ -101,6 +116,7 @@ func wipe(m map[string]secret.Secret) {
 type layout struct {
 	file    string
 	project string // of flat formats
+	whole   bool
 	set     Set
 }
 
@@ -111,6 +127,7 @@ func ReadLayout(t wire.Tree, format, file, project string) (Set, error) {
 	if len(t.Documents) != 1 || t.Documents[0].Kind != wire.Map {
 		return Set{}, fault.New(fault.NotSupported, "a file of secrets is one document with names at the top", "keep one document a file")
 	}
+	l.whole = whole(t.Documents[0])
 	switch doc := t.Documents[0]; format {
 	case "dotenv":
 		l.flat(doc, nil)
@@ -123,6 +140,14 @@ func ReadLayout(t wire.Tree, format, file, project string) (Set, error) {
 	}
 	l.set.unique()
 	return l.set, nil
+}
+
+// whole tells whether no value of the tree stands in clear; an empty one adds nothing to the MAC, and takes nothing from it.
+func whole(n wire.Node) bool {
+	if n.Kind.Scalar() {
+		return n.Sealed || n.Text.Len() == 0
+	}
+	return !slices.ContainsFunc(n.Items, func(i wire.Item) bool { return !whole(i.Value) })
 }
 
 func (l *layout) problem(err error, path ...string) {
@@ -177,7 +202,8 @@ func value(n wire.Node) secret.Secret {
 
 // entry reads one resource. Every field goes where its kind puts it: what is public into Attrs, what is sealed into Secrets.
 func (l *layout) entry(kindName string, path []string, n wire.Node) {
-	e := Entry{Kind: kindName, Handle: path[1], Project: defaultProject, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}, Keys: map[string]string{}, House: map[string]string{}, File: l.file, Path: path}
+	e := Entry{Kind: kindName, Handle: path[1], Project: defaultProject, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}, Keys: map[string]string{}, House: map[string]string{}, File: l.file, Path: path,
+		Proof: Proof{Sealed: map[string]bool{}, Whole: l.whole}}
 	if err := l.fill(&e, n); err != nil {
 		wipe(e.Secrets)
 		e.Secrets, e.Attrs, e.Labels, e.Problem = nil, nil, nil, fault.Of(err)
@@ -226,7 +252,7 @@ func (l *layout) fill(e *Entry, n wire.Node) error {
 func single(k kind.Kind, raw, e *Entry, n wire.Node) error {
 	for _, f := range k.Fields {
 		if f.Class == kind.Secret && f.Required {
-			raw.Secrets[f.Name], e.Keys[f.Name] = value(n), ""
+			raw.Secrets[f.Name], e.Keys[f.Name], e.Proof.Sealed[f.Name] = value(n), "", n.Sealed
 			return nil
 		}
 	}
@@ -267,7 +293,7 @@ func fields(k kind.Kind, raw, e *Entry, n wire.Node) error {
 		if _, twice := e.Keys[f.Name]; twice {
 			return fault.Newf(fault.InvalidArgument, "%s is given twice, once by another name", f.Name).With("field", f.Name)
 		}
-		e.Keys[f.Name] = i.Key
+		e.Keys[f.Name], e.Proof.Sealed[f.Name] = i.Key, i.Value.Sealed
 		if f.Class.Sealed() {
 			raw.Secrets[f.Name] = value(i.Value)
 		} else {
@@ -283,7 +309,7 @@ func house(e *Entry, i wire.Item) (done bool, err error) {
 	case "kind":
 		return e.Path[0] == generalSection, nil
 	case "project":
-		e.House["project"] = i.Key
+		e.House["project"], e.Proof.Sealed["project"] = i.Key, i.Value.Sealed
 		if e.Project = text(i.Value); !i.Value.Kind.Scalar() || !slugShape.MatchString(e.Project) {
 			e.Project = defaultProject
 			return true, fault.New(fault.InvalidArgument, "project is a project's slug", "")
@@ -304,6 +330,7 @@ func house(e *Entry, i wire.Item) (done bool, err error) {
 			}
 			name := strings.TrimSuffix(l.Key, clearSuffix)
 			e.Labels[name], e.House["labels."+name] = label, l.Key
+			e.Proof.Sealed["labels."+name] = l.Value.Sealed
 		}
 		return true, nil
 	}

@@ -6,9 +6,10 @@
 //
 // Attacks stopped: SOPS's 190 cloud packages in the process that holds the keys (they are in the helper zavhoz-sops, which never gets an identity); a
 // file changed by somebody without the key (MAC), or put there by somebody else altogether: anybody can make a file for a public recipient, so one
-// that others may write is refused (threat-model.md 72); links that lead a write elsewhere; plaintext in temporary files (66); giant and nested input (67).
+// that others may write is refused (threat-model.md 72); links that lead a write elsewhere; plaintext in temporary files, and secrets in clear by rules that
+// somebody without the key changed (66); giant and nested input (67).
 //
-// What it does not do: SOPS authenticates no whole history. Who may write as us can put back an older version of the file, and it is taken for a change.
+// What it does not do: SOPS authenticates no names of what is in clear (Proof says what it does), and no whole history. Who may write as us can put back an older version of the file, and it is taken for a change.
 // Neither extended attributes nor access lists of a file survive a write. SOPS's format has no anchors: a file with some is refused.
 package sops
 
@@ -140,6 +141,7 @@ func (c *Codec) Open(ctx context.Context, name string, file []byte, ids []age.Id
 }
 
 // Edit gives the file with changes made, new MAC and time. Values that stay keep their ciphertext. It neither keeps nor wipes changes.
+// Errors: those of Open; not_supported where a Sealed value would stand in clear.
 func (c *Codec) Edit(ctx context.Context, name string, file []byte, ids []age.Identity, changes []wire.Change) (out []byte, err error) {
 	err = c.with(ctx, func(t *talk) error {
 		i, err := t.inspect(name, file)
@@ -154,8 +156,16 @@ func (c *Codec) Edit(ctx context.Context, name string, file []byte, ids []age.Id
 			return err
 		}
 		defer key.Wipe()
-		out, err = ask(t, wire.OpEdit, wire.EditRequest{Key: key, Changes: changes}.Encode(), wire.DecodeFile)
-		return err
+		if out, err = ask(t, wire.OpEdit, wire.EditRequest{Key: key, Changes: changes}.Encode(), wire.DecodeFile); err != nil {
+			return err
+		}
+		for _, c := range changes {
+			if shows(out, file, c.Path, c.Value) {
+				out = nil
+				return staysClear(t.file())
+			}
+		}
+		return nil
 	})
 	return out, err
 }

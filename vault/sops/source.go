@@ -198,7 +198,11 @@ func (s *Source) load(ctx context.Context, l *live, data []byte) (Set, error) {
 	if err != nil {
 		return Set{}, err
 	}
-	return ReadLayout(tree, info.Format, l.spec.Path, l.spec.Project)
+	set, err := ReadLayout(tree, info.Format, l.spec.Path, l.spec.Project)
+	for i := range set.Entries {
+		set.Entries[i].Proof.Loose = info.Rules.MACOnly
+	}
+	return set, err
 }
 
 // fail leaves the last good set in force and says why the file is not. It tells whether that is news.

@@ -21,6 +21,7 @@ const (
 	FailRules     Code = 12 // a .sops.yaml that is broken, or where no rule fits the file
 	FailForeign   Code = 13 // keys of another kind than age stand in the way
 	FailValueType Code = 14 // a value that the format cannot hold
+	FailClear     Code = 15 // a value that is to be encrypted would stand in the file in clear, or one that is encrypted would not be any more
 )
 
 // Fail is a refusal of the helper. It says nothing of any content.

@@ -30,7 +30,12 @@ type Node struct {
 	Kind  Kind
 	Text  secret.Secret // of a scalar or a comment
 	Items []Item        // of a map or a list, in the file's order
+	// Sealed, of a scalar: read, it stood encrypted in the file; to be written, a file that would hold it in clear is refused.
+	Sealed bool
 }
+
+// sealedBit beside a scalar's kind says that it is Sealed.
+const sealedBit = 0x80
 
 // Item is one entry of a map (Key is its name) or a list (Key is ""); comments stand between the entries.
 type Item struct {
@@ -70,7 +75,11 @@ func (n Node) Get(key string) (Node, bool) {
 }
 
 func (w *writer) node(n Node) {
-	w.byte(byte(n.Kind))
+	mark := byte(0)
+	if n.Sealed && n.Kind.Scalar() {
+		mark = sealedBit
+	}
+	w.byte(byte(n.Kind) | mark)
 	switch {
 	case n.Kind.Scalar() || n.Kind.IsComment():
 		w.secret(n.Text)
@@ -90,8 +99,11 @@ func (r *reader) node(depth int) (n Node) {
 		r.fail()
 		return n
 	}
-	n.Kind = Kind(r.byte())
+	b := r.byte()
+	n.Kind, n.Sealed = Kind(b&^sealedBit), b&sealedBit != 0
 	switch {
+	case n.Sealed && !n.Kind.Scalar():
+		r.fail()
 	case n.Kind.Scalar() || n.Kind.IsComment():
 		n.Text = r.secret()
 	case n.Kind == Map || n.Kind == List:

@@ -17,7 +17,7 @@ import (
 )
 
 // Version of the protocol. Both sides refuse another.
-const Version = 1
+const Version = 2
 
 // Limits.
 const (

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,11 +19,12 @@ var sample = Tree{Documents: []Node{{Kind: Map, Items: []Item{
 	{Value: Node{Kind: Comment, Text: secret.FromString(" a comment")}},
 	{Key: "list", Value: Node{Kind: List, Items: []Item{{Value: node("one")}, {Value: Node{}}, {Value: Node{Kind: Int, Text: secret.FromString("7")}}}}},
 	{Key: "empty", Value: Node{Kind: Map}},
+	{Key: "sealed", Value: Node{Kind: String, Text: secret.FromString("two"), Sealed: true}},
 }}}}
 
 // show writes a tree out for comparison: secrets do not compare.
 func show(n Node) string {
-	s := string(rune('0'+n.Kind)) + string(n.Text.Reveal()) + "("
+	s := string(rune('0'+n.Kind)) + strconv.FormatBool(n.Sealed) + string(n.Text.Reveal()) + "("
 	for _, i := range n.Items {
 		s += i.Key + "=" + show(i.Value) + ";"
 	}
@@ -71,7 +73,7 @@ func TestHelloIsFrozen(t *testing.T) {
 	if err := Write(&b, Frame{Op: OpHello, Body: Hello{Version}.Encode()}); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.String(); got != "\x00\x00\x00\x16\x01\x00\x00\x00\x00zavhoz-sops wire\x01" {
+	if got := b.String(); got != "\x00\x00\x00\x16\x01\x00\x00\x00\x00zavhoz-sops wire\x02" {
 		t.Errorf("%q", got)
 	}
 }
