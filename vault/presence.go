@@ -13,6 +13,9 @@ import (
 
 const presenceKey = "presence"
 
+// ID is the vault's own, which its header has.
+func (v *Vault) ID() string { return v.k.VaultID() }
+
 // HasPresence tells whether an operator passphrase is set.
 func (v *Vault) HasPresence(ctx context.Context) (set bool, err error) {
 	err = v.view(ctx, func(tx store.Tx) error {

@@ -44,7 +44,7 @@ var acts = map[string]act{
 	"GET /api/v1/changes/{run}/diff":         {judged, "where masks of what the run wrote are more than its budget; without presence they name nothing, and each is counted"},
 
 	"GET /api/v1/resources/{handle}/host-key": {free, "tells a server's public key; the address stays hidden"},
-	"POST /api/v1/servers/sync":               {free, "does what the clock does anyway"},
+	"POST /api/v1/servers/sync":               {judged, "where it confirms that servers are gone (confirm_shrunk); else it does what the clock does anyway"},
 
 	"POST /api/v1/daemon/stop":           {free, "takes away"},
 	"POST /api/v1/lock":                  {free, "takes away"},

@@ -25,12 +25,14 @@ func newKey(t testing.TB) key {
 	return key{t, i}
 }
 
-// answer opens a challenge.
-func (k key) answer(file string) string {
+// answer opens a challenge, for a proof.
+func (k key) answer(file string) string { return k.answerTo(file, keyring.ToProve) }
+
+func (k key) answerTo(file string, to keyring.Purpose) string {
 	k.t.Helper()
 	b, err := base64.StdEncoding.DecodeString(file)
 	must(k.t, err)
-	s, err := keyring.Answer(b, []age.Identity{k.i})
+	s, err := keyring.Answer(b, "", to, []age.Identity{k.i})
 	must(k.t, err)
 	return string(s.Reveal())
 }
@@ -63,7 +65,7 @@ func TestAttack70_AKeyProvesPresence(t *testing.T) {
 	}
 	refused = person.refused(fault.PresenceRequired, "PUT", "/presence", set+"}")
 	must(t, json.Unmarshal([]byte(refused.body), &p))
-	person.ok("PUT", "/presence", set+`,"answer":"`+k.answer(p.Details.Challenge)+`"}`)
+	person.ok("PUT", "/presence", set+`,"answer":"`+k.answerTo(p.Details.Challenge, keyring.ToSet)+`"}`)
 
 	act := func(c *client, code fault.Code) {
 		t.Helper()
@@ -93,4 +95,42 @@ func TestAttack70_AKeyProvesPresence(t *testing.T) {
 	person.refused(fault.PresenceRequired, "POST", "/presence", `{"answer":"`+first+`"}`) // a later challenge took its place
 	person.refused(fault.PresenceRequired, "POST", "/presence", `{"answer":"`+second+`"}`)
 	person.ok("POST", "/presence", `{"answer":"`+k.answer(k.challenged(person))+`"}`)
+}
+
+// offered sends a key, and gives the challenge that it is to answer.
+func (k key) offered(c *client) (set, file string) {
+	k.t.Helper()
+	set = fmt.Sprintf(`{"by":"keyring","recipient":%q`, k.i.Recipient())
+	var p struct{ Details struct{ Challenge string } }
+	must(k.t, json.Unmarshal([]byte(c.refused(fault.PresenceRequired, "PUT", "/presence", set+"}").body), &p))
+	return set, p.Details.Challenge
+}
+
+// TestAttack70_AChallengeIsForOneKeyAndOnePurpose: before any proof is set an agent asks for a challenge to a key of its own. Its answer proves nothing, neither at once nor
+// after the person has set theirs, and sets no other key than the one that was asked.
+func TestAttack70_AChallengeIsForOneKeyAndOnePurpose(t *testing.T) {
+	h := newHouse(t)
+	person, agent := h.sit(1), h.sit(2)
+	mine, other, theirs := newKey(t), newKey(t), newKey(t)
+	prove := func(c *client, answer string) {
+		t.Helper()
+		c.refused(fault.PresenceRequired, "POST", "/presence", `{"answer":"`+answer+`"}`)
+	}
+
+	_, file := mine.offered(agent)
+	prove(agent, mine.answerTo(file, keyring.ToSet))
+	prove(agent, mine.answerTo(file, keyring.ToProve))
+	_, file = mine.offered(agent)
+	swapped, _ := other.offered(person)
+	_, otherFile := mine.offered(person)
+	person.refused(fault.SecretInvalid, "PUT", "/presence", swapped+`,"answer":"`+mine.answerTo(otherFile, keyring.ToSet)+`"}`) // another key than the first step's
+
+	set, own := theirs.offered(person)
+	person.ok("PUT", "/presence", set+`,"answer":"`+theirs.answerTo(own, keyring.ToSet)+`"}`)
+	prove(agent, mine.answerTo(file, keyring.ToSet))
+	h.pass(2 * time.Minute) // guesses are few a minute
+	again := theirs.challenged(agent)
+	prove(agent, theirs.answerTo(again, keyring.ToSet)) // got out of a person who meant to set it
+	agent.refused(fault.PresenceRequired, "GET", "/keys/header", "")
+	agent.ok("POST", "/presence", `{"answer":"`+theirs.answer(theirs.challenged(agent))+`"}`)
 }

@@ -37,6 +37,7 @@ func (s *Server) lock(r *http.Request) (any, error) {
 	}
 	out, err := l.Lock(r.Context(), operator(r))
 	s.tickets.drop()
+	s.asked.drop()
 	return out, err
 }
 

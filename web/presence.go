@@ -205,5 +205,6 @@ func (s *Server) setPresence(r *http.Request) (any, error) {
 		return nil, err
 	}
 	s.tickets.drop()
+	s.asked.drop()
 	return struct{}{}, nil
 }

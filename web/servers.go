@@ -15,9 +15,15 @@ func (s *Server) serverRoutes() {
 	s.handle("POST /api/v1/servers/{id}/manage", http.StatusOK, s.manageServer)
 }
 
-// syncNow runs a cycle. With ?confirm_shrunk=true the operator says that what the shrink guard holds back is really gone.
+// syncNow runs a cycle. With ?confirm_shrunk=true the operator says that what the shrink guard holds back is really gone: an agent's shell would make servers vanish so.
 func (s *Server) syncNow(r *http.Request) (any, error) {
-	return s.o.Sync.Now(r.Context(), r.URL.Query().Get("confirm_shrunk") == "true")
+	confirm := r.URL.Query().Get("confirm_shrunk") == "true"
+	if confirm {
+		if err := s.present(r, audit.ServerSync); err != nil {
+			return nil, err
+		}
+	}
+	return s.o.Sync.Now(r.Context(), confirm)
 }
 
 func serverView(v vault.ServerView) api.Server {

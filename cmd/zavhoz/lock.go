@@ -34,6 +34,7 @@ type lock struct {
 
 	want  secret.Secret // the answer to the challenge of an unlocking
 	until time.Time
+	asked string // the key that was asked
 }
 
 // usage knows when the vault was used last.
@@ -137,9 +138,16 @@ func (d *daemon) forget() {
 	if err := d.lock.gate.Shut(grace); err != nil {
 		d.log.Error("a transaction did not end in time", "cause", fault.Cause(err))
 	}
+	d.lock.unask()
 	d.ring.Close()
 	d.files.Forget()
 	d.engine.Forget()
+}
+
+// unask forgets the challenge of an unlocking: another key may prove presence by the next one.
+func (l *lock) unask() {
+	l.want.Wipe()
+	l.want, l.asked = secret.Secret{}, ""
 }
 
 // vaultLock gives the API the vault's lock.
@@ -206,6 +214,7 @@ func (v vaultLock) Unlock(ctx context.Context, actor vault.Actor, in api.Unlock)
 	if err := d.awaken(context.WithoutCancel(ctx), k, by, e); err != nil {
 		return api.Lock{}, false, err
 	}
+	d.lock.unask()
 	d.markUnlocked()
 	d.log.Info("unlocked", "by", by)
 	return api.Lock{By: by}, proven, nil
@@ -221,17 +230,16 @@ func (d *daemon) presentUnder(ctx context.Context, k *keyring.Keyring, in api.Un
 		return true, nil
 	case p.By == "":
 		return false, fault.New(fault.PresenceRequired, "unlocking needs the operator's passphrase", "run `zavhoz unlock` on a terminal of your own, where zavhoz can ask for it")
-	case !in.Answer.IsZero() && time.Now().Before(d.lock.until) && keyring.Answers(in.Answer.Secret, d.lock.want):
-		d.lock.want.Wipe()
-		d.lock.want = secret.Secret{}
+	case !in.Answer.IsZero() && d.lock.asked == p.Key() && time.Now().Before(d.lock.until) && keyring.Answers(in.Answer.Secret, d.lock.want):
+		d.lock.unask()
 		return true, nil
 	}
-	file, want, err := p.Challenge(plugins{ctx: ctx})
+	file, want, err := p.Challenge(plugins{ctx: ctx}, k.VaultID(), keyring.ToUnlock)
 	if err != nil {
 		return false, err
 	}
-	d.lock.want.Wipe()
-	d.lock.want, d.lock.until = want, time.Now().Add(challengeLife)
+	d.lock.unask()
+	d.lock.want, d.lock.asked, d.lock.until = want, p.Key(), time.Now().Add(challengeLife)
 	return false, fault.New(fault.PresenceRequired, "unlocking needs the operator's presence, by the "+p.By, "run `zavhoz unlock` on a terminal of your own").
 		With("challenge", base64.StdEncoding.EncodeToString(file)).With("by", p.By).With("identity", p.Identity).With("vault_id", k.VaultID())
 }

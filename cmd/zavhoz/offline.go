@@ -8,9 +8,11 @@ import (
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/web/api"
 )
 
 // identities are identity files, each with what it holds. They are for acts that need no daemon: a vault that lies in a backup, or is being moved.
@@ -58,11 +60,14 @@ func (i *identities) unlock(header []byte) (k *keyring.Keyring, err error) {
 	return nil, err
 }
 
-// present asks for the operator's passphrase where the vault has one: there is no daemon here that remembers a ticket.
+// present asks for what proves the operator's presence where the vault has it: there is no daemon here that remembers a ticket.
 func (a *app) present(ctx context.Context, v *vault.Vault, from string) error {
-	set, err := v.HasPresence(ctx)
-	if err != nil || !set {
+	p, err := v.Presence(ctx)
+	switch {
+	case err != nil || p.Format == 0:
 		return err
+	case p.By != "":
+		return a.presentByKey(ctx, v, p)
 	}
 	if from != "" {
 		b, err := a.readFrom(from)
@@ -90,6 +95,27 @@ func (a *app) present(ctx context.Context, v *vault.Vault, from string) error {
 		}
 		a.hint("That is not it.")
 	}
+}
+
+// presentByKey has the key that proves presence answer a challenge that is made here. No passphrase stands in for it.
+func (a *app) presentByKey(ctx context.Context, v *vault.Vault, p keyring.Presence) error {
+	file, want, err := p.Challenge(a.plugins(ctx), v.ID(), keyring.ToOffline)
+	if err != nil {
+		return err
+	}
+	defer want.Wipe()
+	got, err := a.answer(ctx, api.Challenge{By: p.By, Identity: p.Identity, VaultID: v.ID(), File: file}, keyring.ToOffline)
+	if errors.Is(err, errNobody) {
+		return fault.New(fault.PresenceRequired, "this needs the key that proves the operator's presence, by the "+p.By, "run the command on a terminal of your own")
+	}
+	if err != nil {
+		return err
+	}
+	defer got.Wipe()
+	if !keyring.Answers(got, want) {
+		return v.DenyPresence(ctx, vault.OperatorActor())
+	}
+	return v.Note(ctx, audit.Event{Actor: vault.OperatorActor(), Action: audit.PresenceCheck, Outcome: audit.Allowed})
 }
 
 // written says of a failure that has no words of its own what it is: a vault that is being written met a disk that takes no more. left says what is there now.

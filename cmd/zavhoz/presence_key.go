@@ -19,9 +19,9 @@ import (
 // presenceAccount is where the system's keyring keeps the key that proves presence at a vault.
 func presenceAccount(vaultID string) string { return "presence " + vaultID }
 
-// answer lets a person's key open a challenge, and gives what it held in base64. errNobody where no terminal is there: nobody is asked to touch a key for a program
+// answer lets a person's key open a challenge, and gives its answer in base64: never what a file held, whoever sent it. errNobody where no terminal is there: nobody is asked to touch a key for a program
 // that they do not see.
-func (a *app) answer(ctx context.Context, ch api.Challenge) (secret.Secret, error) {
+func (a *app) answer(ctx context.Context, ch api.Challenge, to keyring.Purpose) (secret.Secret, error) {
 	_, done, ok := a.terminal()
 	if !ok {
 		return secret.Secret{}, errNobody
@@ -44,7 +44,7 @@ func (a *app) answer(ctx context.Context, ch api.Challenge) (secret.Secret, erro
 	if err != nil {
 		return secret.Secret{}, err
 	}
-	return keyring.Answer(ch.File, ids)
+	return keyring.Answer(ch.File, ch.VaultID, to, ids)
 }
 
 // challengeOf is the challenge that a refusal brought; false: none.
@@ -104,7 +104,7 @@ func (a *app) offerKey(ctx context.Context, cl *client, in api.Presence) error {
 	if !ok {
 		return err
 	}
-	s, aerr := a.answer(ctx, ch)
+	s, aerr := a.answer(ctx, ch, keyring.ToSet)
 	if errors.Is(aerr, errNobody) {
 		return fault.New(fault.PresenceRequired, "the key is to answer first, and nobody is there to use it", "run this on a terminal of your own")
 	}

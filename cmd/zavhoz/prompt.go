@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -133,7 +134,7 @@ func (a *app) provePresence(ctx context.Context, c *client) error {
 		return err
 	}
 	if len(ch.File) > 0 {
-		s, err := a.answer(ctx, ch)
+		s, err := a.answer(ctx, ch, keyring.ToProve)
 		if err != nil {
 			return err
 		}

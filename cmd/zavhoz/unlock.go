@@ -159,7 +159,7 @@ func (u *unlocker) challenged(err error) bool { _, ok := challengeOf(err); retur
 func (u *unlocker) answered(refusal error) (err error) {
 	ch, _ := challengeOf(refusal)
 	u.answer.Wipe()
-	if u.answer, err = u.a.answer(u.ctx, ch); errors.Is(err, errNobody) {
+	if u.answer, err = u.a.answer(u.ctx, ch, keyring.ToUnlock); errors.Is(err, errNobody) {
 		return refusal
 	}
 	return err

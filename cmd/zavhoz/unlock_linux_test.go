@@ -76,6 +76,13 @@ func TestPresenceByAPluginsKey(t *testing.T) {
 	if shown, code := tm.do("zavhoz unlock"); code != 0 || !strings.Contains(shown, "unlocked, by the file") {
 		t.Fatalf("exit %d: %s", code, shown)
 	}
+	p.stop() // no daemon: the command itself asks the key
+	if r := p.run("", "compact"); r.code != 5 || !strings.Contains(r.stderr, "presence_required") {
+		t.Fatalf("compact without a terminal: %v", r)
+	}
+	if shown, code := tm.do("zavhoz compact"); code != 0 || !strings.Contains(shown, "touch it") {
+		t.Fatalf("exit %d: %s", code, shown)
+	}
 }
 
 // A daemon without a keyring says so, and makes no home whose key is nowhere.
