@@ -11,8 +11,11 @@ import (
 	"github.com/zavhoz/zavhoz/vault/record"
 )
 
-// maxPending bounds what is asked of a locked vault and done when it is unlocked.
-const maxPending = 1024
+// Bounds of what is asked of a locked vault and done when it is unlocked: of all, and of each actor, so that none of them takes the others' place.
+const (
+	maxPending      = 1024
+	maxPendingActor = 64
+)
 
 // pending is what a locked vault was asked to take back: leases that their agents released.
 type pending struct {
@@ -26,11 +29,24 @@ type release struct {
 	lease string
 }
 
-// releaseLater keeps a release for the unlocking. It gives nothing away: whose lease it is, and whether there is one, is seen then.
+// releaseLater keeps a release for the unlocking, once. Who is not known releases nothing then, and is refused now. It gives nothing away: whose lease it is, and whether there is one, is seen then.
 func (v *Vault) releaseLater(actor Actor, leaseID string) error {
 	v.later.mu.Lock()
 	defer v.later.mu.Unlock()
-	if len(v.later.releases) >= maxPending {
+	if actor.Type == audit.Agent && actor.ID == "" {
+		return ErrLocked()
+	}
+	of := 0
+	for _, r := range v.later.releases {
+		if r.actor.Type != actor.Type || r.actor.ID != actor.ID {
+			continue
+		}
+		if r.lease == leaseID {
+			return nil
+		}
+		of++
+	}
+	if len(v.later.releases) >= maxPending || of >= maxPendingActor {
 		return ErrLocked()
 	}
 	v.later.releases = append(v.later.releases, release{actor, leaseID})

@@ -14,6 +14,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/id"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -124,6 +125,49 @@ func TestALockedVaultAnswersOneErrorAndForgetsNothing(t *testing.T) {
 	}))
 	if denied != 1 || allowed != 1 || released != 1 {
 		t.Errorf("on record: %d denied, %d unlocked, %d released", denied, allowed, released)
+	}
+}
+
+// Who is not known has nothing kept for later, none takes the place of the others, and what is refused beyond what is kept is counted on record.
+func TestALockedVaultKeepsLittleOfEach(t *testing.T) {
+	l := newLockable(t)
+	ctx := t.Context()
+	l.lock(t)
+	agent := func(who string) vault.Actor { return vault.Actor{Type: audit.Agent, ID: who, Name: "x"} }
+	_, err := l.Release(ctx, agent(""), id.New(id.Lease))
+	wantCode(t, err, fault.VaultLocked)
+	one, lease := agent(id.New(id.Agent)), id.New(id.Lease)
+	for range 100 { // the same
+		_, err := l.Release(ctx, one, lease)
+		must(t, err)
+	}
+	for range 63 {
+		_, err := l.Release(ctx, one, id.New(id.Lease))
+		must(t, err)
+	}
+	_, err = l.Release(ctx, one, id.New(id.Lease))
+	wantCode(t, err, fault.VaultLocked)
+	_, err = l.Release(ctx, agent(id.New(id.Agent)), id.New(id.Lease))
+	must(t, err)
+	denied := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultUnlock, Outcome: audit.Denied, Code: "wrong_identity"}
+	for range 1024 + 7 {
+		must(t, l.Note(ctx, denied))
+	}
+	l.unlock(t)
+	must(t, l.Noted(ctx))
+	log, st := l.Audit()
+	var more uint64
+	must(t, st.View(ctx, func(tx store.Tx) error {
+		rs, _, err := log.List(tx, audit.Filter{})
+		for _, r := range rs {
+			if r.Detail["why"] == "more refused while locked" {
+				more += r.Count
+			}
+		}
+		return err
+	}))
+	if more != 7 {
+		t.Errorf("%d more are on record", more)
 	}
 }
 

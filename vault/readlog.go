@@ -28,6 +28,7 @@ type readLog struct {
 	done chan struct{}
 
 	kept   atomic.Int64          // noted while the vault was locked, and not written yet
+	unkept atomic.Int64          // denials of a locked vault beyond those: counted, and one record when it is unlocked
 	broken atomic.Pointer[error] // of the last commit; not under mu: who waits in a full queue holds that, and run empties the queue
 	mu     sync.RWMutex
 	closed bool
@@ -46,6 +47,10 @@ func (l *readLog) note(ctx context.Context, e audit.Event) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.v.k.Closed() && l.kept.Add(1) > readQueue/4 {
+		if e.Outcome == audit.Denied {
+			l.unkept.Add(1)
+			return nil
+		}
 		return errForgetful
 	}
 	if err := l.failure(); err != nil {
@@ -122,7 +127,14 @@ func (l *readLog) take(batch []audit.Folded, e audit.Event) []audit.Folded {
 
 // flush commits the batch and gives what is left of it: all, where the commit failed.
 func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
-	if len(batch) == 0 || l.v.k.Closed() { // a locked vault takes no records: they wait for the keys
+	if l.v.k.Closed() { // a locked vault takes no records: they wait for the keys
+		return batch
+	}
+	if n := l.unkept.Swap(0); n > 0 {
+		more := audit.Event{Actor: SystemActor("lock"), Action: audit.VaultUnlock, Outcome: audit.Denied, Code: string(fault.VaultLocked), Detail: map[string]string{"why": "more refused while locked"}}
+		batch = append(batch, audit.Folded{Event: more, Count: uint64(n)})
+	}
+	if len(batch) == 0 {
 		return batch
 	}
 	err := l.v.st.Update(waking(context.Background()), func(tx store.Tx) error {
