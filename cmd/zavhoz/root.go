@@ -38,7 +38,6 @@ type app struct {
 	homeFlag       string
 	at             *cobra.Command // the command that was run, or would have been; nil: none yet
 	line           line           // of the terminal, where progress is shown
-	line           line           // of the terminal, where progress is shown
 }
 
 // exitCode is an error that is only an exit code: a run's own.
