@@ -17,9 +17,10 @@ func TestAuditTellsWhereARunWent(t *testing.T) {
 		{audit.EgressRequest, map[string]string{"host": "pypi.example", "port": "8443", "decision": "tunnel"}, "pypi.example:8443"},
 		{audit.EgressServer, map[string]string{"kind": "exec", "command": "uptime"}, "uptime"},
 		{audit.EgressDatabase, map[string]string{"event": "opened", "connection": "1"}, "opened"},
+		{audit.VaultUnlock, map[string]string{"by": "file"}, "by=file"},
 		{audit.RunStop, map[string]string{"state": "stopped", "host": "no.example"}, ""},
 	} {
-		if got := wayOut(audit.Record{Event: audit.Event{Action: c.action, Detail: c.detail}}); got != c.want {
+		if got := inShort(audit.Record{Event: audit.Event{Action: c.action, Detail: c.detail}}); got != c.want {
 			t.Errorf("%s %v reads %q, want %q", c.action, c.detail, got, c.want)
 		}
 	}
