@@ -101,26 +101,14 @@ func (p plugins) talk(text string, ask pluginAsk) (out pluginAnswer, err error) 
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, limit)
 	defer cancel()
-	self, err := os.Executable()
+	cmd, err := ownChild(ctx, pluginEnv(), "key", "plugin")
 	if err != nil {
 		return out, err
 	}
-	in, err := json.Marshal(ask)
-	if err != nil {
-		return out, err
-	}
-	defer clear(in)
-	cmd := exec.CommandContext(ctx, self, "key", "plugin")
-	cmd.Env = pluginEnv()
-	cmd.WaitDelay = time.Second
 	if p.person {
 		cmd.Stderr = os.Stderr // where the plugin's words to the person go
 	}
-	answer, err := exchange(cmd, in)
-	defer clear(answer)
-	if err == nil {
-		err = json.Unmarshal(answer, &out)
-	}
+	err = consult(cmd, ask, &out)
 	name := pluginName(text)
 	switch {
 	case ctx.Err() != nil:
@@ -135,6 +123,32 @@ func (p plugins) talk(text string, ask pluginAsk) (out pluginAnswer, err error) 
 		return out, fault.New(fault.NotSupported, "the plugin "+name+" did not do its part", "run this on a terminal, where it can ask; try it with `age`")
 	}
 	return out, nil
+}
+
+// ownChild is this program once more, for what is better not done in the process that holds the keys: it inherits env alone.
+func ownChild(ctx context.Context, env []string, words ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, words...)
+	cmd.Env, cmd.WaitDelay = env, time.Second
+	return cmd, nil
+}
+
+// consult asks a child in JSON and wipes both texts.
+func consult(cmd *exec.Cmd, ask, out any) error {
+	in, err := json.Marshal(ask)
+	if err != nil {
+		return err
+	}
+	defer clear(in)
+	answer, err := exchange(cmd, in)
+	defer clear(answer)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(answer, out)
 }
 
 // exchange gives the child its message and reads the answer, up to a bound.

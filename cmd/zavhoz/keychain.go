@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,23 +66,11 @@ func (k systemKeyring) talk(ctx context.Context, ask keychainAsk) (out keychainA
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	self, err := os.Executable()
+	cmd, err := ownChild(ctx, keychainEnv(), "key", "keychain")
 	if err != nil {
 		return out, err
 	}
-	in, err := json.Marshal(ask)
-	if err != nil {
-		return out, err
-	}
-	defer clear(in)
-	cmd := exec.CommandContext(ctx, self, "key", "keychain")
-	cmd.Env = keychainEnv()
-	cmd.WaitDelay = time.Second
-	answer, err := exchange(cmd, in)
-	defer clear(answer)
-	if err == nil {
-		err = json.Unmarshal(answer, &out)
-	}
+	err = consult(cmd, ask, &out)
 	switch {
 	case ctx.Err() != nil:
 		return out, fault.New(fault.TimedOut, "the system's keyring did not answer in time", "unlock it in your session, then try again").Because(ctx.Err())

@@ -132,7 +132,7 @@ func (o Options) ask(what string) (secret.Secret, error) {
 	return o.Ask(what)
 }
 
-// Given is what a person brings to unlock a vault: one of the two.
+// Given is what a person brings to unlock a vault: one of the two. Its owner wipes it.
 type Given struct {
 	Passphrase secret.Secret // of a slot
 	Identity   secret.Secret // what an identity file holds
@@ -141,13 +141,6 @@ type Given struct {
 
 // IsZero tells whether nothing was brought.
 func (g Given) IsZero() bool { return g.Passphrase.IsZero() && g.Identity.IsZero() }
-
-// Wipe erases it.
-func (g Given) Wipe() {
-	g.Passphrase.Wipe()
-	g.Identity.Wipe()
-	g.Word.Wipe()
-}
 
 // Unlock opens the data keys of a header with what a person brought. Errors: wrong_identity, secret_missing, not_supported, vault_corrupt.
 func (g Given) Unlock(header []byte, p keyring.Plugins) (*keyring.Keyring, error) {
