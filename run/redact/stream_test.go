@@ -10,8 +10,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -21,11 +24,12 @@ type world struct {
 	m    *Matcher
 	text []byte
 	r    *rand.Rand
+	seed [2]uint64
 }
 
 func newWorld(seed1, seed2 uint64) *world {
 	r := rand.New(rand.NewPCG(seed1, seed2))
-	w := &world{r: r}
+	w := &world{r: r, seed: [2]uint64{seed1, seed2}}
 	alphabet := []string{"ab", "abcd", "0123456789abcdef", "ABCdef019+/=", "aZ09\"'&<\\/ %é\n$", "a\nb "}[r.IntN(6)]
 	opts := Options{AllowShort: r.IntN(3) == 0}
 	if r.IntN(2) == 0 {
@@ -115,6 +119,7 @@ func wrapAt(s string, n int, sep string) string {
 func (w *world) check(t *testing.T) {
 	t.Helper()
 	want := naive(w.m, w.text)
+	whole, rep := w.m.Mask(w.text)
 	for round := range 4 {
 		var out bytes.Buffer
 		s := w.m.Stream(&out)
@@ -130,23 +135,35 @@ func (w *world) check(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(out.Bytes(), want) {
-			t.Fatalf("round %d, text %q\n got %q\nwant %q\npatterns %d", round, w.text, out.Bytes(), want, w.m.Patterns())
+			t.Fatalf("seed %d, round %d, text %q\n got %q\nwant %q\npatterns %d", w.seed, round, w.text, out.Bytes(), want, w.m.Patterns())
 		}
-		whole, rep := w.m.Mask(w.text)
 		if got := s.Report(); !bytes.Equal(whole, want) || fmt.Sprint(got) != fmt.Sprint(rep) {
-			t.Fatalf("round %d: reports differ: %v, whole text %v", round, got, rep)
+			t.Fatalf("seed %d, round %d: reports differ: %v, whole text %v", w.seed, round, got, rep)
 		}
 	}
 }
 
+// TestAnySplitEqualsNaive plays worlds on every core: 600 that are always the same, and with ZAVHOZ_LONG others than the last time, for three minutes.
 func TestAnySplitEqualsNaive(t *testing.T) {
-	n := uint64(600)
-	if os.Getenv("ZAVHOZ_LONG") != "" {
-		n = 20_000
-	}
-	for i := range n {
-		newWorld(i, 7).check(t)
-	}
+	const always, extra = 600, 3 * time.Minute
+	long, fresh := os.Getenv("ZAVHOZ_LONG") != "", rand.Uint64()
+	var played atomic.Uint64
+	end := time.Now().Add(extra)
+	t.Run("workers", func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("worker", func(t *testing.T) {
+				t.Parallel()
+				for i := played.Add(1) - 1; i < always || long && time.Now().Before(end); i = played.Add(1) - 1 {
+					stream := uint64(7)
+					if i >= always {
+						stream = fresh
+					}
+					newWorld(i, stream).check(t)
+				}
+			})
+		}
+	})
+	t.Logf("%d worlds, the later ones of seed %d", played.Load()-uint64(runtime.GOMAXPROCS(0)), fresh)
 }
 
 func FuzzStreamSplits(f *testing.F) {

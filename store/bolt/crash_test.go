@@ -67,7 +67,7 @@ func crashWriter(path, run string) error {
 // TestKill kills a writing process again and again, at random moments; after each kill the file opens, every acknowledged write is
 // there, and every Update is there wholly or not at all.
 func TestKill(t *testing.T) {
-	watchdog(t)
+	alive := watchdog(t)
 	kills, acks := 20, 50
 	if storetest.Long() {
 		kills, acks = 200, 200
@@ -75,10 +75,10 @@ func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "vault.db")
 	closed(t, createAt(t, path))
 	total := 0
-	acknowledged := map[string]bool{}
+	acknowledged := map[string]string{} // the key, and the one whose write deletes it
 	for run := range kills {
-		for _, key := range killed(t, path, run, 1+rand.IntN(2*acks)) {
-			acknowledged[key] = true
+		for _, key := range killed(t, path, run, 1+rand.IntN(2*acks), alive) {
+			acknowledged[key] = deleter(t, key)
 			total++
 		}
 		s := open(t, path)
@@ -87,6 +87,7 @@ func TestKill(t *testing.T) {
 		}
 		checkCrash(t, s, acknowledged)
 		closed(t, s)
+		alive()
 		if t.Failed() {
 			return
 		}
@@ -94,8 +95,21 @@ func TestKill(t *testing.T) {
 	t.Logf("%d writes were acknowledged over %d kills", total, kills)
 }
 
+// deleter gives the key whose write deletes key, "" where none does.
+func deleter(t *testing.T, key string) string {
+	t.Helper()
+	var run, g, i int
+	if _, err := fmt.Sscanf(key, "%d-%d-%d", &run, &g, &i); err != nil {
+		t.Fatal(err)
+	}
+	if i%3 != 1 {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d-%d", run, g, i+1)
+}
+
 // killed runs the writer until it has acknowledged n writes, kills it, and gives every key that it acknowledged.
-func killed(t *testing.T, path string, run, n int) (keys []string) {
+func killed(t *testing.T, path string, run, n int, alive func()) (keys []string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), crashEnv+"="+path, fmt.Sprintf("ZAVHOZ_TEST_CRASH_RUN=%d", run))
@@ -120,6 +134,7 @@ func killed(t *testing.T, path string, run, n int) (keys []string) {
 			}
 			break
 		}
+		alive()
 		if keys = append(keys, strings.TrimSpace(line)); len(keys) == n {
 			kill()
 		}
@@ -132,7 +147,7 @@ func killed(t *testing.T, path string, run, n int) (keys []string) {
 }
 
 // checkCrash: an acknowledged key is there unless its successor, acknowledged or not, deleted it; both collections agree.
-func checkCrash(t *testing.T, s *bolt.Store, acknowledged map[string]bool) {
+func checkCrash(t *testing.T, s *bolt.Store, acknowledged map[string]string) {
 	t.Helper()
 	left, right := map[string]bool{}, map[string]bool{}
 	err := s.View(context.Background(), func(tx store.Tx) error {
@@ -164,14 +179,8 @@ func checkCrash(t *testing.T, s *bolt.Store, acknowledged map[string]bool) {
 			t.Errorf("%s: half an update", k)
 		}
 	}
-	for k := range acknowledged {
-		var run, g, i int
-		if _, err := fmt.Sscanf(k, "%d-%d-%d", &run, &g, &i); err != nil {
-			t.Fatal(err)
-		}
-		next := fmt.Sprintf("%d-%d-%d", run, g, i+1)
-		deleted := i%3 == 1 && left[next]
-		if left[k] == deleted {
+	for k, next := range acknowledged {
+		if deleted := next != "" && left[next]; left[k] == deleted {
 			t.Errorf("%s: acknowledged, there: %v, deleted by the next: %v", k, left[k], deleted)
 		}
 	}

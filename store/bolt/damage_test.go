@@ -81,10 +81,13 @@ func sample(t testing.TB) (path string, want digest) {
 	return closed(t, s), want
 }
 
-// watchdog ends the test binary when a damaged file makes something hang.
-func watchdog(t *testing.T) {
-	timer := time.AfterFunc(10*time.Minute, func() { panic("hang: " + t.Name()) })
+// watchdog ends the test binary when a damaged file makes something hang. A test of many steps calls alive after each: a machine that is busy makes
+// all of them long, a hang one without end.
+func watchdog(t *testing.T) (alive func()) {
+	const patience = 10 * time.Minute
+	timer := time.AfterFunc(patience, func() { panic("hang: " + t.Name()) })
 	t.Cleanup(func() { timer.Stop() })
+	return func() { timer.Reset(patience) }
 }
 
 // outcome opens a damaged file and reads it. nil means that it read to the end, as d.
@@ -111,7 +114,7 @@ func outcome(t *testing.T, path string, what string) (d digest, err error) {
 // Structure must be found by the store itself; a changed key or value must be one that a digest finds, with no record lost beside it
 // (but where the number of a page or the name of a collection was bent).
 func TestEveryFlip(t *testing.T) {
-	watchdog(t)
+	alive := watchdog(t)
 	path, want := sample(t)
 	mem, err := os.ReadFile(path)
 	if err != nil {
@@ -132,6 +135,7 @@ func TestEveryFlip(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, err := outcome(t, path, what)
+		alive()
 		if _, werr := f.WriteAt(mem[at:at+1], int64(at)); werr != nil {
 			t.Fatal(werr)
 		}
@@ -169,7 +173,7 @@ func TestEveryFlip(t *testing.T) {
 
 // TestEveryByte flips bytes in memory, where it is quick: a stride of them, or with ZAVHOZ_LONG every byte of the file.
 func TestEveryByte(t *testing.T) {
-	watchdog(t)
+	alive := watchdog(t)
 	path, _ := sample(t)
 	mem, err := os.ReadFile(path)
 	if err != nil {
@@ -191,6 +195,7 @@ func TestEveryByte(t *testing.T) {
 		mask := byte(1) << (at % 8)
 		mem[at] ^= mask
 		n, err := bolt.ReadImage(mem)
+		alive()
 		mem[at] ^= mask
 		switch {
 		case err == nil && n != want && !refs[at]:
@@ -203,7 +208,7 @@ func TestEveryByte(t *testing.T) {
 
 // TestEveryCut cuts the file: short of its last page it does not open; past it nothing is lost.
 func TestEveryCut(t *testing.T) {
-	watchdog(t)
+	alive := watchdog(t)
 	path, want := sample(t)
 	mem, err := os.ReadFile(path)
 	if err != nil {
@@ -223,6 +228,7 @@ func TestEveryCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		d, err := outcome(t, path, fmt.Sprintf("cut at %d", at))
+		alive()
 		if err == nil && d != want {
 			t.Errorf("cut at %d: other records, and no error", at)
 		}
