@@ -11,6 +11,16 @@ const (
 	RoleOperator Role = "operator" // the operator's API over HTTP
 )
 
+// Scope is what an operator's token may do over HTTP.
+type Scope string
+
+// The scopes, frozen. None holds another.
+const (
+	ScopeRead  Scope = "read"  // what shows no value
+	ScopeWrite Scope = "write" // projects, their secrets, resources, sync
+	ScopeAdmin Scope = "admin" // audit, agents, and what ends the work of others
+)
+
 // LocalAgent is the agent that exists from init: who comes by the agent socket without a token.
 const LocalAgent = "local"
 
@@ -23,7 +33,8 @@ type Agent struct {
 	TokenHash string    `json:"token_hash,omitempty"` // id.HashToken; "" for local
 	Grants    Grants    `json:"grants"`
 	Rate      Rate      `json:"rate"`
-	Attended  bool      `json:"attended"` // a person sits at it: it may carry an approval by elicitation
+	Scopes    []Scope   `json:"scopes,omitempty"` // of an operator's token
+	Attended  bool      `json:"attended"`         // a person sits at it: it may carry an approval by elicitation
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -45,7 +56,8 @@ type Rate struct {
 type NewAgent struct {
 	Name     string
 	Role     Role
-	Grants   Grants // zero: the default project, all kinds
+	Grants   Grants // zero: the default project, of an operator's token all of them; all kinds
 	Rate     Rate
+	Scopes   []Scope // of an operator's token; none: read and write
 	Attended bool
 }

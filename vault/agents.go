@@ -48,8 +48,14 @@ func (v *Vault) AddAgent(ctx context.Context, actor Actor, n NewAgent) (a Agent,
 	default:
 		return a, "", fault.New(fault.InvalidArgument, "a role is agent or operator", "")
 	}
+	if n.Scopes, err = scopesOf(n); err != nil {
+		return a, "", err
+	}
 	if len(n.Grants.Projects) == 0 {
 		n.Grants.Projects = []string{DefaultProject}
+		if n.Role == RoleOperator { // its owner makes projects
+			n.Grants.Projects = []string{"*"}
+		}
 	}
 	if len(n.Grants.Kinds) == 0 {
 		n.Grants.Kinds = []string{"*"}
@@ -61,7 +67,7 @@ func (v *Vault) AddAgent(ctx context.Context, actor Actor, n NewAgent) (a Agent,
 	}
 	token = id.NewToken(tk)
 	a = Agent{
-		Format: 1, ID: id.New(id.Agent), Name: n.Name, Role: n.Role, TokenHash: id.HashToken(token), Grants: n.Grants, Rate: n.Rate,
+		Format: 1, ID: id.New(id.Agent), Name: n.Name, Role: n.Role, TokenHash: id.HashToken(token), Grants: n.Grants, Rate: n.Rate, Scopes: n.Scopes,
 		Attended: n.Attended, CreatedAt: v.now(),
 	}
 	err = v.update(ctx, func(tx store.Tx) error {
@@ -79,6 +85,32 @@ func (v *Vault) AddAgent(ctx context.Context, actor Actor, n NewAgent) (a Agent,
 		return Agent{}, "", err
 	}
 	return a, token, nil
+}
+
+// scopesOf checks what a token may do over HTTP, and puts in what goes without saying.
+func scopesOf(n NewAgent) ([]Scope, error) {
+	all := []Scope{ScopeRead, ScopeWrite, ScopeAdmin}
+	for _, s := range n.Scopes {
+		if n.Role != RoleOperator || !slices.Contains(all, s) {
+			return nil, fault.New(fault.InvalidArgument, "scopes are read, write and admin, of an operator's token", "add the agent with --role operator")
+		}
+	}
+	if n.Role == RoleOperator && len(n.Scopes) == 0 {
+		return []Scope{ScopeRead, ScopeWrite}, nil
+	}
+	sorted := slices.Clone(n.Scopes)
+	slices.Sort(sorted)
+	return slices.Compact(sorted), nil
+}
+
+// Allows tells whether an operator's token has a scope.
+func (a Agent) Allows(s Scope) bool { return a.Role == RoleOperator && slices.Contains(a.Scopes, s) }
+
+func (a Agent) allows(s Scope) error {
+	if a.Allows(s) {
+		return nil
+	}
+	return fault.New(fault.NotPermitted, "the token has not the scope "+string(s), "a person makes one that has it: `zavhoz agent add NAME --role operator --scope "+string(s)+"`")
 }
 
 // RemoveAgent removes an agent: its token opens nothing from then on, and its leases end.

@@ -38,7 +38,7 @@ func goldenRows() []goldenRow {
 		IdemKey: "once", IdemDigest: "0a0b", CreatedAt: at(0), ExpiresAt: at(30), ReleasedAt: at(5), ReleasedWhy: "released",
 	}
 	agent := Agent{
-		Format: 1, ID: agt, Name: "claude", Role: RoleAgent, TokenHash: id.HashToken("zvh_agt_"), Rate: Rate{PerMinute: 60, Concurrent: 2}, Attended: true, CreatedAt: at(0),
+		Format: 1, ID: agt, Name: "claude", Role: RoleAgent, TokenHash: id.HashToken("zvh_agt_"), Rate: Rate{PerMinute: 60, Concurrent: 2}, Scopes: []Scope{ScopeRead}, Attended: true, CreatedAt: at(0),
 		Grants: Grants{Projects: []string{"default"}, Kinds: []string{"*"}, Labels: []string{"env=prod"}},
 	}
 	server := Server{
@@ -51,7 +51,13 @@ func goldenRows() []goldenRow {
 		Command: []string{"ssh", "prod_vps_1", "uptime"}, Isolation: "in_process", Delivered: map[string]string{"prod_vps_1": "ssh"}, Background: true, State: RunFailed,
 		ExitCode: 125, Code: "connection_failed", Message: "the server is not reached", Next: "try again", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
 	}
-	project := Project{Format: 1, ID: fixed(id.Project), Slug: "default", Title: "All", CreatedAt: at(0)}
+	project := Project{Format: 1, ID: fixed(id.Project), Slug: "default", Title: "All", Former: "2b1c4c1e-6f7a-4a64-9a35-0f7c9be1d0aa", CreatedAt: at(0)}
+	meta := SecretMeta{Version: 3, Type: SecretUser, Class: "medium", Check: CheckVerified, CreatedAt: at(0), UpdatedAt: at(1), UpdatedBy: "operator", Why: "a new one"}
+	config := ProjectConfig{
+		Format: 1, Project: project.ID, Version: 4, Known: map[string]SecretMeta{"API_KEY": meta}, UpdatedAt: at(2), UpdatedBy: "ci",
+		Config: Settings{Secrets: map[string]string{"API_KEY": "zvh1:AQIDBAUGBwg"}, EnvHints: map[string]string{"API_KEY": "of the weather service"}, Other: map[string]json.RawMessage{"modules": json.RawMessage(`["backend"]`)}},
+	}
+	former := FormerSecret{Format: 1, Project: project.ID, Name: "API_KEY", Value: "zvh1:AQIDBAUGBwg", Known: meta}
 	workdir := Workdir{Format: 1, ID: fixed(id.Workdir), Path: "/srv/app", Mode: WorkdirOverlay, Agents: []string{"claude"}, Project: "default", CreatedAt: at(0), CreatedBy: "operator"}
 	rotation := Rotation{
 		Format: 1, Resource: res, Method: "ssh_key", Step: RotationSwitched, Base: 2, From: map[string]uint64{"host": 2}, Sealed: map[string]Sealed{"ssh_key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "long"}},
@@ -67,6 +73,7 @@ func goldenRows() []goldenRow {
 		{string(cSync), "time4vps", SyncState{Body: json.RawMessage(`{"last_success":"2026-08-01T12:00:00Z"}`)}, &SyncState{}},
 		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}}, {string(cWorkdirs), workdirKey("/srv/app"), workdir, &Workdir{}},
 		{string(cRotations), res, rotation, &Rotation{}},
+		{string(cProjectIDs), project.ID, to("default"), &link{}}, {string(cConfigs), project.ID, config, &ProjectConfig{}}, {string(cFormer), formerKey(project.ID, "API_KEY", 3), former, &FormerSecret{}},
 	}
 }
 

@@ -295,8 +295,5 @@ func (h *homecoming) project(slug string) error {
 		return err
 	}
 	p := Project{Format: 1, ID: id.New(id.Project), Slug: slug, CreatedAt: h.v.now()}
-	if err := h.v.projects.Put(h.tx, slug, p); err != nil {
-		return err
-	}
-	return h.v.audit.Append(h.tx, audit.Event{Actor: h.actor, Action: audit.ProjectAdd, Outcome: audit.Allowed, Subject: p.ID, Handle: slug})
+	return h.v.makeProject(h.tx, h.actor, p)
 }

@@ -195,10 +195,7 @@ func (x *importing) project(tx store.Tx, slug string) error {
 		return nil
 	}
 	p := Project{Format: 1, ID: id.New(id.Project), Slug: slug, CreatedAt: x.v.now()}
-	if err := x.v.projects.Put(tx, slug, p); err != nil {
-		return err
-	}
-	return x.v.audit.Append(tx, audit.Event{Actor: x.actor, Action: audit.ProjectAdd, Outcome: audit.Allowed, Subject: p.ID, Handle: slug})
+	return x.v.makeProject(tx, x.actor, p)
 }
 
 // one adds or changes one resource.

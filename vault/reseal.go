@@ -43,6 +43,29 @@ func (s Resealer) Body(c store.Collection, body []byte) ([]byte, error) {
 			return nil, err
 		}
 		return json.Marshal(x)
+	case cConfigs:
+		var p ProjectConfig
+		if err := whole(body, &p); err != nil {
+			return nil, err
+		}
+		p.Config.Secrets = maps.Clone(p.Config.Secrets)
+		for name := range p.Config.Secrets {
+			text := p.Config.Secrets[name]
+			if err := s.text(&text, p.SecretRef(name)); err != nil {
+				return nil, err
+			}
+			p.Config.Secrets[name] = text
+		}
+		return json.Marshal(p)
+	case cFormer:
+		var f FormerSecret
+		if err := whole(body, &f); err != nil {
+			return nil, err
+		}
+		if err := s.text(&f.Value, f.Ref()); err != nil {
+			return nil, err
+		}
+		return json.Marshal(f)
 	case cServers:
 		var v Server
 		if err := whole(body, &v); err != nil {
@@ -98,6 +121,20 @@ func (s Resealer) fields(sealed *map[string]Sealed, ref func(string) keyring.Ref
 	}
 	*sealed = out
 	return nil
+}
+
+// text seals one value anew, where it is under an older key.
+func (s Resealer) text(sealed *string, ref keyring.Ref) error {
+	if s.Keyring.Seals(*sealed) {
+		return nil
+	}
+	value, err := s.Opener.Open(ref, *sealed)
+	if err != nil {
+		return err
+	}
+	defer value.Wipe()
+	*sealed, err = s.Keyring.Seal(ref, value)
+	return err
 }
 
 // Stale tells whether a record's fingerprints were made with a former key, which nothing else of it shows: a cycle of sync may bring one that it made before.

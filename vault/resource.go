@@ -87,7 +87,9 @@ type Version struct {
 type Filter struct {
 	Kind    string
 	Project string
-	Label   string // "key=value" or "key"
-	Cursor  string // from the page before
-	Limit   int    // default 50, at most 500
+	// Projects are those that whoever asks is bound to; nil: all.
+	Projects []string
+	Label    string // "key=value" or "key"
+	Cursor   string // from the page before
+	Limit    int    // default 50, at most 500
 }

@@ -229,7 +229,7 @@ func (v *Vault) list(ctx context.Context, f Filter, may func(Resource) bool) (ou
 }
 
 func (f Filter) matches(r Resource) bool {
-	return (f.Kind == "" || f.Kind == r.Kind) && (f.Project == "" || f.Project == r.Project) && (f.Label == "" || hasLabel(r.Labels, f.Label))
+	return (f.Projects == nil || slices.Contains(f.Projects, r.Project)) && (f.Kind == "" || f.Kind == r.Kind) && (f.Project == "" || f.Project == r.Project) && (f.Label == "" || hasLabel(r.Labels, f.Label))
 }
 
 // RenameResource gives a resource another handle. Its id, leases and history stay.
@@ -326,8 +326,8 @@ func wipeAll(m map[string]secret.Secret) {
 	}
 }
 
-// EachSealed gives every secret field of every resource, of its earlier versions that are kept and of its rotation, with a public label (handle.field): what a redactor must know in
-// every run. Hidden fields (addresses) are the business of runs that use them: there are few enough of them to guess, and a redactor that knew them everywhere would
+// EachSealed gives every secret field of every resource, of its earlier versions that are kept and of its rotation, with a public label (handle.field), and every secret of every
+// project (slug.NAME): what a redactor must know in every run. Hidden fields (addresses) are the business of runs that use them: there are few enough of them to guess, and a redactor that knew them everywhere would
 // tell who guesses right (threat-model.md 60). A value that was changed here may still work, and still stand where it was delivered. The values stay
 // sealed; the caller has an opener.
 func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyring.Ref, sealed string) error) error {
@@ -351,7 +351,7 @@ func (v *Vault) EachSealed(ctx context.Context, fn func(label string, ref keyrin
 		if err := v.eachRotated(tx, func(rid string) string { return now[rid].Handle }, fn); err != nil {
 			return err
 		}
-		return v.eachFormer(tx, now, fn)
+		return errors.Join(v.eachFormer(tx, now, fn), v.eachProjectSealed(tx, fn))
 	})
 }
 

@@ -31,11 +31,12 @@ type Server struct {
 	Version    uint64            `json:"version"`
 }
 
-// Project groups resources; config and secrets.
+// Project groups resources; its config and its secrets are a record of their own (ProjectConfig).
 type Project struct {
 	Format    int       `json:"format"` // 1
 	ID        string    `json:"id"`     // prj_…
 	Slug      string    `json:"slug"`   // ^[a-z][a-z0-9-]{0,39}$
 	Title     string    `json:"title,omitempty"`
+	Former    string    `json:"former_id,omitempty"` // what the earlier system calls it, where it was adopted: a UUID
 	CreatedAt time.Time `json:"created_at"`
 }

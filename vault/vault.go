@@ -37,6 +37,9 @@ const (
 	cAgentNames store.Collection = "agent_names"
 	cTokens     store.Collection = "tokens"
 	cProjects   store.Collection = "projects"
+	cProjectIDs store.Collection = "project_ids"
+	cConfigs    store.Collection = "project_configs"
+	cFormer     store.Collection = "project_former"
 	cServers    store.Collection = "servers"
 	cRuns       store.Collection = "runs"
 	cLiveRuns   store.Collection = "live_runs"
@@ -54,6 +57,7 @@ const (
 	AgentCollection    = cAgents
 	LeaseCollection    = cLeases
 	RotationCollection = cRotations
+	ConfigCollection   = cConfigs
 )
 
 // Opener opens sealed fields (vault/open.Opener). The vault needs it where an edit must check new fields against kept ones and where
@@ -69,6 +73,7 @@ type Options struct {
 	Opener  Opener
 	Clock   func() time.Time // default time.Now
 	Writer  string           // the audit chain's writer; default "main"
+	Probe   Prober           // asks services whether a value is good; nil: none is asked
 	// RedactionBudget is how many secret values the runs of one lease may print before it ends (threat-model.md 60); default 50.
 	RedactionBudget int
 	KeepVersions    int  // how many earlier versions of a resource stay; default KeepVersions
@@ -90,6 +95,7 @@ type Vault struct {
 	st     store.Store
 	k      *keyring.Keyring
 	opener Opener
+	probe  Prober
 	book   *record.Book
 	audit  *audit.Log
 	now    func() time.Time
@@ -108,6 +114,9 @@ type Vault struct {
 	agentNames *record.Set[link]
 	tokens     *record.Set[link]
 	projects   *record.Set[Project]
+	projectIDs *record.Set[link] // prj_…, or the earlier system's id → slug
+	configs    *record.Set[ProjectConfig]
+	former     *record.Set[FormerSecret]
 	servers    *record.Set[Server]
 	runs       *record.Set[Run]
 	liveRuns   *record.Set[link]
@@ -138,7 +147,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 	}
 	b := record.NewBook(o.Keyring)
 	v := &Vault{
-		st: o.Store, k: o.Keyring, opener: o.Opener, book: b, budget: o.RedactionBudget, keeps: uint64(min(o.KeepVersions, MaxKeepVersions)),
+		st: o.Store, k: o.Keyring, opener: o.Opener, probe: o.Probe, book: b, budget: o.RedactionBudget, keeps: uint64(min(o.KeepVersions, MaxKeepVersions)),
 		now:        func() time.Time { return o.Clock().UTC() },
 		audit:      audit.New(b, o.Keyring, audit.Options{Writer: o.Writer, Clock: o.Clock}),
 		resources:  record.NewSet[Resource](b, cResources),
@@ -152,6 +161,9 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		agentNames: record.NewSet[link](b, cAgentNames),
 		tokens:     record.NewSet[link](b, cTokens),
 		projects:   record.NewSet[Project](b, cProjects),
+		projectIDs: record.NewSet[link](b, cProjectIDs),
+		configs:    record.NewSet[ProjectConfig](b, cConfigs),
+		former:     record.NewSet[FormerSecret](b, cFormer),
 		servers:    record.NewSet[Server](b, cServers),
 		runs:       record.NewSet[Run](b, cRuns),
 		liveRuns:   record.NewSet[link](b, cLiveRuns),
@@ -192,7 +204,7 @@ func (v *Vault) Setup(ctx context.Context) error {
 	return v.update(ctx, func(tx store.Tx) error {
 		now := v.now()
 		p := Project{Format: 1, ID: id.New(id.Project), Slug: DefaultProject, CreatedAt: now}
-		if err := v.projects.Put(tx, p.Slug, p); err != nil {
+		if err := v.putProject(tx, p); err != nil {
 			return err
 		}
 		local := Agent{

@@ -60,6 +60,12 @@ const (
 	AgentRemove      Action = "agent.remove"
 	AgentLogin       Action = "agent.login"
 	ProjectAdd       Action = "project.add"
+	ProjectEdit      Action = "project.edit"
+	ProjectAdopt     Action = "project.adopt"
+	SecretMerge      Action = "secret.merge" // of a project: values were given
+	SecretRemove     Action = "secret.remove"
+	SecretRollback   Action = "secret.rollback"
+	SecretList       Action = "secret.list"
 	ServerSync       Action = "server.sync"
 	ServerAdopt      Action = "server.adopt"
 	ServerManage     Action = "server.manage"
@@ -84,6 +90,7 @@ const (
 	KeyRetire        Action = "key.retire" // a rotation has ended: the former data key opens nothing any more
 	KeyCheck         Action = "key.check"
 	AuditExport      Action = "audit.export"
+	APIRequest       Action = "api.request" // over HTTP, with a token: refused before anything was read
 	StatusRead       Action = "status.read"
 	FileRead         Action = "file.read"  // a file that is a home of secrets was taken into force, or was refused
 	FileWrite        Action = "file.write" // such a file is about to be written, and was

@@ -1,0 +1,153 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+)
+
+// FormerSecret is an earlier value of a project's secret.
+type FormerSecret struct {
+	Format  int        `json:"format"` // 1
+	Project string     `json:"project"`
+	Name    string     `json:"name"`
+	Value   string     `json:"value"` // zvh1:…
+	Known   SecretMeta `json:"known"`
+}
+
+// Ref names the sealed value for an opener.
+func (f FormerSecret) Ref() keyring.Ref { return projectRef(f.Project, f.Name, f.Known.Version) }
+
+func formerPrefix(project, name string) string { return project + "/" + name + "/" }
+
+func formerKey(project, name string, version uint64) string {
+	return fmt.Sprintf("%s%016x", formerPrefix(project, name), version)
+}
+
+// keepFormer puts the present value of a name among the earlier ones, of which it keeps as many as of resources.
+func (v *Vault) keepFormer(tx store.Tx, c ProjectConfig, name string) error {
+	f := FormerSecret{Format: 1, Project: c.Project, Name: name, Value: c.Config.Secrets[name], Known: c.Known[name]}
+	if err := v.former.Put(tx, formerKey(c.Project, name, f.Known.Version), f); err != nil {
+		return err
+	}
+	return v.dropFormer(tx, c.Project, name, v.keeps)
+}
+
+// dropFormer leaves the newest earlier values of a name, as many as keeps says.
+func (v *Vault) dropFormer(tx store.Tx, project, name string, keeps uint64) error {
+	var gone []string
+	n := uint64(0)
+	err := v.former.ScanDown(tx, formerPrefix(project, name), "", func(key string, _ FormerSecret) (bool, error) {
+		if n++; n > keeps {
+			gone = append(gone, key)
+		}
+		return true, nil
+	})
+	for _, key := range gone {
+		err = errors.Join(err, v.former.Delete(tx, key))
+	}
+	return err
+}
+
+// RemoveProjectSecret removes a secret with its hint and its earlier values, for good. ifVersion is that of the secret; nil: whatever it is.
+// Errors: unknown_project, unknown_secret, version_conflict, not_permitted.
+func (v *Vault) RemoveProjectSecret(ctx context.Context, actor Actor, ref, name string, ifVersion *uint64) (out ProjectView, err error) {
+	err = v.update(ctx, func(tx store.Tx) error {
+		p, old, err := v.secretOf(tx, actor, ref, name, ScopeWrite)
+		if err != nil {
+			return err
+		}
+		if ifVersion != nil {
+			if err := matches(old, name, ifVersion); err != nil {
+				return err
+			}
+		}
+		c := old.next(actor, v.now())
+		delete(c.Config.Secrets, name)
+		delete(c.Config.EnvHints, name)
+		delete(c.Known, name)
+		if err := errors.Join(v.dropFormer(tx, p.ID, name, 0), v.putConfig(tx, c)); err != nil {
+			return err
+		}
+		out = p.view(c)
+		return v.audit.Append(tx, projectEvent(actor, audit.SecretRemove, p, map[string]string{"names": name, "version": utoa(c.Version)}))
+	})
+	if err != nil {
+		return ProjectView{}, v.refused(ctx, actor, audit.SecretRemove, err)
+	}
+	return out, nil
+}
+
+// RollbackProjectSecret makes an earlier value present again, under a new version. Errors: unknown_project, unknown_secret, unknown_version, not_permitted.
+func (v *Vault) RollbackProjectSecret(ctx context.Context, actor Actor, ref, name string, version uint64, why string) (out SecretMeta, err error) {
+	if err := checkWhy(why); err != nil {
+		return out, err
+	}
+	err = v.update(ctx, func(tx store.Tx) error {
+		p, old, err := v.secretOf(tx, actor, ref, name, ScopeWrite)
+		if err != nil {
+			return err
+		}
+		f, err := v.former.Get(tx, formerKey(p.ID, name, version))
+		if err != nil {
+			return found(err, fault.Newf(fault.UnknownVersion, "version %d is not kept", version).WithNext("`zavhoz project secret history %s %s` lists the versions", p.Slug, name))
+		}
+		c := old.next(actor, v.now())
+		value, err := v.opener.Open(f.Ref(), f.Value)
+		if err != nil {
+			return err
+		}
+		defer value.Wipe()
+		if err := v.keepFormer(tx, old, name); err != nil {
+			return err
+		}
+		if c.Config.Secrets[name], err = v.k.Seal(projectRef(p.ID, name, c.Version), value); err != nil {
+			return err
+		}
+		out = f.Known
+		out.Version, out.CreatedAt, out.UpdatedAt, out.UpdatedBy, out.Why = c.Version, old.Known[name].CreatedAt, c.UpdatedAt, c.UpdatedBy, why
+		if out.Why == "" {
+			out.Why = fmt.Sprintf("rolled back to version %d", version)
+		}
+		c.Known[name] = out
+		if err := v.putConfig(tx, c); err != nil {
+			return err
+		}
+		return v.audit.Append(tx, projectEvent(actor, audit.SecretRollback, p, map[string]string{"names": name, "to": utoa(version), "version": utoa(c.Version)}))
+	})
+	if err != nil {
+		return SecretMeta{}, v.refused(ctx, actor, audit.SecretRollback, err)
+	}
+	return out, nil
+}
+
+// eachProjectSealed gives every value of every project, the earlier ones too: what a redactor must know.
+func (v *Vault) eachProjectSealed(tx store.Tx, fn func(label string, ref keyring.Ref, sealed string) error) error {
+	slugs := map[string]string{} // by id
+	err := v.projects.Scan(tx, "", "", func(slug string, p Project) (bool, error) {
+		slugs[p.ID] = slug
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	err = v.configs.Scan(tx, "", "", func(_ string, c ProjectConfig) (bool, error) {
+		for name, text := range c.Config.Secrets {
+			if err := fn(slugs[c.Project]+"."+name, c.SecretRef(name), text); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	return v.former.Scan(tx, "", "", func(_ string, f FormerSecret) (bool, error) {
+		return true, fn(slugs[f.Project]+"."+f.Name, f.Ref(), f.Value)
+	})
+}
