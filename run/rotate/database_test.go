@@ -83,7 +83,7 @@ func TestAStoppedExchangeOfAPasswordGoesOnAndBack(t *testing.T) {
 				}
 				x := h.rotation("shop")
 				now := h.value("shop", "url")
-				sealed, err := h.opener.Open(x.FieldRef("url"), x.Sealed["url"].Value)
+				sealed, err := h.Opener.Open(x.FieldRef("url"), x.Sealed["url"].Value)
 				must(t, err)
 				if !logsIn(t, now) && !logsIn(t, string(sealed.Reveal())) {
 					t.Fatal("neither password is taken")
@@ -144,7 +144,7 @@ func TestARotationIsGivenUp(t *testing.T) {
 	if state.Ended != "aborted" || len(state.Remarks) != 1 || h.value("shop", "url") != old || h.rotation("shop") != nil {
 		t.Errorf("%+v", state)
 	}
-	r, err := h.v.RollbackResource(t.Context(), operator, "shop", state.Version-1, "")
+	r, err := h.Vault.RollbackResource(t.Context(), operator, "shop", state.Version-1, "")
 	must(t, err)
 	if now := h.value("shop", "url"); now == old || !logsIn(t, now) {
 		t.Errorf("the new password is not version %d", r.Version)

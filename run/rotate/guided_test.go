@@ -36,15 +36,15 @@ func TestAGuidedRotationOverlapsAndForgets(t *testing.T) {
 		t.Fatalf("%+v", state)
 	}
 	for n := range 12 { // more versions than are kept: the old value stays all the same
-		_, err := h.v.EditResource(t.Context(), operator, "one", vault.Edit{Labels: map[string]string{"n": strings.Repeat("x", n+1)}})
+		_, err := h.Vault.EditResource(t.Context(), operator, "one", vault.Edit{Labels: map[string]string{"n": strings.Repeat("x", n+1)}})
 		must(t, err)
 	}
 	if known := h.known(); !strings.Contains(known, oldValue) || !strings.Contains(known, newValue) {
 		t.Error("one of the two is not masked in the overlap")
 	}
-	_, err = h.v.EditResource(t.Context(), operator, "one", vault.Edit{Secrets: one("the-third-canary-value")})
+	_, err = h.Vault.EditResource(t.Context(), operator, "one", vault.Edit{Secrets: one("the-third-canary-value")})
 	wantCode(t, err, fault.ResourceBusy)
-	_, err = h.v.RollbackResource(t.Context(), operator, "one", 1, "")
+	_, err = h.Vault.RollbackResource(t.Context(), operator, "one", 1, "")
 	wantCode(t, err, fault.ResourceBusy)
 	h.pass(guidedOverlap - time.Minute)
 	h.r.Due(t.Context())
@@ -56,7 +56,7 @@ func TestAGuidedRotationOverlapsAndForgets(t *testing.T) {
 	if h.rotation("one") != nil || strings.Contains(h.known(), oldValue) || h.value("one", "value") != newValue {
 		t.Error("the old value is still there after the overlap")
 	}
-	rows, err := h.v.History(t.Context(), "one")
+	rows, err := h.Vault.History(t.Context(), "one")
 	must(t, err)
 	if rows[len(rows)-1].Version != 2 {
 		t.Errorf("%+v", rows)
@@ -67,8 +67,8 @@ func TestAGuidedRotationOverlapsAndForgets(t *testing.T) {
 // wantRecords compares what is on record of rotations.
 func (h *house) wantRecords(want ...string) {
 	h.t.Helper()
-	must(h.t, h.v.Noted(context.Background()))
-	log, st := h.v.Audit()
+	must(h.t, h.Vault.Noted(context.Background()))
+	log, st := h.Vault.Audit()
 	var got []string
 	must(h.t, st.View(context.Background(), func(tx store.Tx) error {
 		all, _, err := log.List(tx, audit.Filter{Limit: 500})
@@ -119,7 +119,7 @@ func TestAPurgedValueDoesNotComeBack(t *testing.T) {
 	h.addOne()
 	_, err := h.r.Start(t.Context(), operator, "one", Request{Generate: 32})
 	must(t, err)
-	_, _, err = h.v.PurgeVersions(t.Context(), operator, "one", vault.Purge{All: true})
+	_, _, err = h.Vault.PurgeVersions(t.Context(), operator, "one", vault.Purge{All: true})
 	must(t, err)
 	_, err = h.r.Abort(t.Context(), operator, "one")
 	wantCode(t, err, fault.UnknownVersion)
@@ -136,15 +136,15 @@ func TestARemovedResourceLeavesNoRotation(t *testing.T) {
 	h.addOne()
 	_, err := h.r.Start(t.Context(), operator, "one", Request{Secrets: one(newValue)})
 	must(t, err)
-	_, err = h.v.RemoveResource(t.Context(), operator, "one")
+	_, err = h.Vault.RemoveResource(t.Context(), operator, "one")
 	must(t, err)
-	all, err := h.v.Rotations(t.Context())
+	all, err := h.Vault.Rotations(t.Context())
 	must(t, err)
 	if len(all) > 0 || strings.Contains(h.known(), "canary") {
 		t.Errorf("%d are left", len(all))
 	}
 	h.r.Due(t.Context())
-	must(t, h.v.Verify(t.Context()))
+	must(t, h.Vault.Verify(t.Context()))
 }
 
 // full is a vault whose disk is full from the nth write on.
@@ -166,10 +166,10 @@ func TestTheDiskIsFull(t *testing.T) {
 	for n := range 7 {
 		h := newHouse(t)
 		h.addOne()
-		f := &full{Store: h.st, left: n}
-		v, err := vault.Open(t.Context(), vault.Options{Store: f, Keyring: h.ring, Opener: h.opener})
+		f := &full{Store: h.Store, left: n}
+		v, err := vault.Open(t.Context(), vault.Options{Store: f, Keyring: h.Keyring, Opener: h.Opener})
 		must(t, err)
-		r := New(Options{Vault: v, Opener: h.opener})
+		r := New(Options{Vault: v, Opener: h.Opener})
 		none := time.Duration(0)
 		state, err := r.Start(t.Context(), operator, "one", Request{Secrets: one(newValue), Overlap: &none})
 		if done := err == nil && state.Ended == "done"; done != (n >= 5) {
@@ -177,7 +177,7 @@ func TestTheDiskIsFull(t *testing.T) {
 		}
 		f.left = 100
 		must(t, v.Close(t.Context()))
-		h.leave()
+		h.Leave()
 		h.enter()
 		if now := h.value("one", "value"); now != oldValue && now != newValue {
 			t.Fatal("the resource has neither value")
@@ -207,9 +207,9 @@ func TestNothingWrittenHoldsAValue(t *testing.T) {
 	must(t, err)
 	state, err := h.r.Status(t.Context(), "one")
 	must(t, err)
-	h.leave()
+	h.Leave()
 	defer h.enter()
-	b, err := os.ReadFile(h.path())
+	b, err := os.ReadFile(h.Path)
 	must(t, err)
 	for _, value := range []string{oldValue, newValue} {
 		if strings.Contains(string(b), value) {

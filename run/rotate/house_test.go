@@ -14,97 +14,69 @@ import (
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/run/ssh/sshtest"
-	"github.com/zavhoz/zavhoz/store"
-	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault"
-	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
-	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/vault/vaulttest"
 )
 
-var operator = vault.OperatorActor()
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantCode(t testing.TB, err error, code fault.Code) {
-	t.Helper()
-	if fault.CodeOf(err) != code {
-		t.Fatalf("%v (%s), want %s", err, fault.CodeOf(err), code)
-	}
-}
+var (
+	operator       = vault.OperatorActor()
+	must, wantCode = vaulttest.Must, vaulttest.WantCode
+)
 
 // house is a vault in a folder, which can be left in the middle of anything and opened again.
 type house struct {
-	t      testing.TB
-	dir    string
-	st     store.Store
-	ring   *keyring.Keyring
-	opener *open.Opener
-	v      *vault.Vault
-	r      *Rotator
-	mu     sync.Mutex
-	late   time.Duration // how far the clock was put forward
-	dial   func(r vault.Resource) (Dial, error)
+	*vaulttest.House
+	t    testing.TB
+	dir  string
+	r    *Rotator
+	mu   sync.Mutex
+	late time.Duration // how far the clock was put forward
+	dial func(r vault.Resource) (Dial, error)
 }
 
 // newHouse makes a vault.
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir()}
+	h := &house{t: t}
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
+	h.House = vaulttest.New(t, vaulttest.Options{Clock: h.clock, Verify: true}, ident.Recipient())
+	h.dir = filepath.Dir(h.Path)
 	must(t, os.WriteFile(filepath.Join(h.dir, "identity"), []byte(ident.String()), 0o600))
-	ring, header, err := keyring.Create([]age.Recipient{ident.Recipient()})
-	must(t, err)
-	ring.Close()
-	st, err := bolt.Create(t.Context(), bolt.Options{Path: h.path()})
-	must(t, err)
-	must(t, vault.PutHeader(t.Context(), st, header))
-	must(t, st.Close())
-	h.enter()
-	must(t, h.v.Setup(t.Context()))
-	t.Cleanup(h.leave)
+	h.serve()
 	return h
 }
 
-func (h *house) path() string { return filepath.Join(h.dir, "vault.db") }
+// houseIn is the vault in the folder of another process's house.
+func houseIn(t testing.TB, dir string) *house {
+	h := &house{t: t, dir: dir}
+	h.House = vaulttest.At(t, filepath.Join(dir, "vault.db"), vaulttest.Options{Clock: h.clock, Verify: true})
+	h.enter()
+	return h
+}
 
 // enter opens the vault as a daemon does at its start, and checks every record.
 func (h *house) enter() {
 	h.t.Helper()
-	ctx := context.Background()
 	text, err := os.ReadFile(filepath.Join(h.dir, "identity"))
 	must(h.t, err)
 	ident, err := age.ParseX25519Identity(string(text))
 	must(h.t, err)
-	h.st, err = bolt.Open(ctx, bolt.Options{Path: h.path(), LockTimeout: 10 * time.Second})
-	must(h.t, err)
-	header, err := vault.Header(ctx, h.st)
-	must(h.t, err)
-	h.ring, err = keyring.Unlock(header, []age.Identity{ident})
-	must(h.t, err)
-	h.opener = open.New(h.ring)
-	clock := func() time.Time {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		return time.Now().Add(h.late)
-	}
-	h.v, err = vault.Open(ctx, vault.Options{Store: h.st, Keyring: h.ring, Opener: h.opener, Clock: clock, Verify: true})
-	must(h.t, err)
-	h.r = New(Options{Vault: h.v, Opener: h.opener, Clock: clock, Dialer: h.dial})
+	h.Enter(ident)
+	h.serve()
 }
 
-func (h *house) leave() {
-	must(h.t, h.v.Close(context.Background()))
-	must(h.t, h.st.Close())
-	h.ring.Close()
+func (h *house) serve() {
+	h.r = New(Options{Vault: h.Vault, Opener: h.Opener, Clock: h.clock, Dialer: h.dial})
+}
+
+func (h *house) clock() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Add(h.late)
 }
 
 func (h *house) pass(d time.Duration) {
@@ -137,14 +109,14 @@ func (h *house) stopAt(point string, do func() error) (reached bool) {
 			h.t.Fatalf("before %s: %v", point, err)
 		}
 	}()
-	h.leave()
+	h.Leave()
 	h.enter()
 	return reached
 }
 
 func (h *house) add(n vault.NewResource) vault.Resource {
 	h.t.Helper()
-	r, err := h.v.AddResource(context.Background(), operator, n)
+	r, err := h.Vault.AddResource(context.Background(), operator, n)
 	must(h.t, err)
 	return r
 }
@@ -156,7 +128,7 @@ func (h *house) addServer(s *sshtest.Server) vault.Resource {
 
 func (h *house) resource(ref string) vault.Resource {
 	h.t.Helper()
-	r, err := h.v.Resource(context.Background(), ref)
+	r, err := h.Vault.Resource(context.Background(), ref)
 	must(h.t, err)
 	return r
 }
@@ -165,7 +137,7 @@ func (h *house) resource(ref string) vault.Resource {
 func (h *house) value(ref, field string) string {
 	h.t.Helper()
 	r := h.resource(ref)
-	s, err := h.opener.Open(r.FieldRef(field), r.Sealed[field].Value)
+	s, err := h.Opener.Open(r.FieldRef(field), r.Sealed[field].Value)
 	must(h.t, err)
 	return string(s.Reveal())
 }
@@ -174,8 +146,8 @@ func (h *house) value(ref, field string) string {
 func (h *house) known() string {
 	h.t.Helper()
 	var all strings.Builder
-	must(h.t, h.v.EachSealed(context.Background(), func(_ string, ref keyring.Ref, sealed string) error {
-		s, err := h.opener.Open(ref, sealed)
+	must(h.t, h.Vault.EachSealed(context.Background(), func(_ string, ref keyring.Ref, sealed string) error {
+		s, err := h.Opener.Open(ref, sealed)
 		if err == nil {
 			all.WriteString(string(s.Reveal()) + "\x00")
 		}
@@ -186,7 +158,7 @@ func (h *house) known() string {
 
 func (h *house) rotation(ref string) *vault.Rotation {
 	h.t.Helper()
-	_, x, err := h.v.Rotation(context.Background(), ref)
+	_, x, err := h.Vault.Rotation(context.Background(), ref)
 	must(h.t, err)
 	return x
 }

@@ -42,8 +42,7 @@ func (dying) Fatal(args ...any) {
 }
 
 func dieAt(dir, point, keys string) int {
-	h := &house{t: dying{}, dir: dir}
-	h.enter()
+	h := houseIn(dying{}, dir)
 	h.r.at = func(p string) {
 		if p == point {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -51,7 +50,7 @@ func dieAt(dir, point, keys string) int {
 		}
 	}
 	ctx := context.Background()
-	_, x, err := h.v.Rotation(ctx, "vps")
+	_, x, err := h.Vault.Rotation(ctx, "vps")
 	switch {
 	case err != nil:
 	case x != nil:
@@ -72,7 +71,7 @@ func TestAProcessIsKilledAtEachStep(t *testing.T) {
 	h.addServer(s)
 	old := h.value("vps", "ssh_key")
 	for _, point := range append(append([]string{"begin"}, sshPoints...), "nowhere") {
-		h.leave()
+		h.Leave()
 		c := exec.Command(os.Args[0])
 		c.Env = append(os.Environ(), envDir+"="+h.dir, envPoint+"="+point, envKeys+"="+s.AuthorizedKeys())
 		out, err := c.CombinedOutput()
@@ -92,5 +91,5 @@ func TestAProcessIsKilledAtEachStep(t *testing.T) {
 	if fresh := h.value("vps", "ssh_key"); fresh == old || letsIn(t, s, old) || h.rotation("vps") != nil {
 		t.Error("not the new key alone is let in at the end")
 	}
-	must(t, h.v.Verify(t.Context()))
+	must(t, h.Vault.Verify(t.Context()))
 }

@@ -14,40 +14,26 @@ import (
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/store"
-	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/sync/sopshome"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/vault/sops"
 	"github.com/zavhoz/zavhoz/vault/sops/sopstest"
+	"github.com/zavhoz/zavhoz/vault/vaulttest"
 )
 
 func TestMain(m *testing.M) { sopstest.Main(m) }
 
 var (
-	ctx      = context.Background()
-	operator = vault.OperatorActor()
+	ctx            = context.Background()
+	operator       = vault.OperatorActor()
+	must, wantCode = vaulttest.Must, vaulttest.WantCode
 )
 
 const keyA, keyB = "sk-abcdefghijklmnopqrstuvwx", "sk-zyxwvutsrqponmlkjihgfedc"
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantCode(t testing.TB, err error, code fault.Code) {
-	t.Helper()
-	if fault.CodeOf(err) != code {
-		t.Fatalf("got %v, want code %q", err, code)
-	}
-}
 
 // frail is a store that can be full.
 type frail struct {
@@ -77,17 +63,9 @@ type house struct {
 
 func newHouse(t testing.TB, p *sopstest.Person, names ...string) *house {
 	t.Helper()
-	ring, header, err := keyring.Create([]age.Recipient{p.Identity.Recipient()})
-	must(t, err)
-	t.Cleanup(ring.Close)
-	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
-	must(t, err)
-	t.Cleanup(func() { _ = st.Close() })
-	h := &house{t: t, p: p, st: &frail{Store: st}, opener: open.New(ring)}
-	must(t, vault.PutHeader(ctx, h.st, header))
-	h.v, err = vault.Open(ctx, vault.Options{Store: h.st, Keyring: ring, Opener: h.opener})
-	must(t, err)
-	must(t, h.v.Setup(ctx))
+	h := &house{t: t, p: p}
+	made := vaulttest.New(t, vaulttest.Options{Lossy: true, Wrap: func(st store.Store) store.Store { h.st = &frail{Store: st}; return h.st }}, p.Identity.Recipient())
+	h.v, h.opener = made.Vault, made.Opener
 	h.o = sopshome.Options{
 		Vault: h.v, Codec: sops.New(sops.Options{Helper: sopstest.Helper(t)}), Opener: h.opener, Locked: h.locked.Load,
 		Identities: func(context.Context) ([]age.Identity, error) { return []age.Identity{p.Identity}, nil },

@@ -13,11 +13,13 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/internal/keys"
 	"github.com/zavhoz/zavhoz/vault/internal/keys/keystest"
+	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/record"
 )
 
-// The committed export (header, records, checkpoint) verifies, and the same events give the same bytes.
-func TestGoldenExport(t *testing.T) {
+// golden gives the committed export, which the export of a new log that fill fills must be byte by byte.
+func golden(t *testing.T, name string, fill func(*audit.Log, store.Store, *keyring.Keyring) error) []byte {
+	t.Helper()
 	made := func() []byte {
 		st, err := bolt.Create(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
 		if err != nil {
@@ -26,7 +28,26 @@ func TestGoldenExport(t *testing.T) {
 		defer st.Close()
 		k := keystest.Keyring(t)
 		l := audit.New(record.NewBook(k), k, audit.Options{Clock: func() time.Time { return time.Date(2026, 8, 1, 12, 0, 0, 5000, time.UTC) }})
-		err = st.Update(t.Context(), func(tx store.Tx) error {
+		var out bytes.Buffer
+		if err := fill(l, st, k); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Export(t.Context(), st, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	want := keystest.Golden(t, name, made)
+	if got := made(); !bytes.Equal(got, want) {
+		t.Errorf("written again:\n%s", got)
+	}
+	return want
+}
+
+// The committed export (header, records, checkpoint) verifies, and the same events give the same bytes.
+func TestGoldenExport(t *testing.T) {
+	want := golden(t, "audit_export.golden", func(l *audit.Log, st store.Store, _ *keyring.Keyring) error {
+		return st.Update(t.Context(), func(tx store.Tx) error {
 			for i := range 3 {
 				if err := l.Append(tx, event(i)); err != nil {
 					return err
@@ -34,19 +55,7 @@ func TestGoldenExport(t *testing.T) {
 			}
 			return l.AppendCount(tx, audit.Event{Actor: audit.Actor{Type: audit.System, Name: "sync"}, Action: audit.ServerSync, Outcome: audit.Failed, Code: "provider_reply"}, 3)
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out bytes.Buffer
-		if _, err := l.Export(t.Context(), st, &out); err != nil {
-			t.Fatal(err)
-		}
-		return out.Bytes()
-	}
-	want := keystest.Golden(t, "audit_export.golden", made)
-	if got := made(); !bytes.Equal(got, want) {
-		t.Errorf("written again:\n%s", got)
-	}
+	})
 	pub, err := keystest.Keyring(t).PublicKey()
 	if err != nil {
 		t.Fatal(err)
@@ -62,37 +71,17 @@ func TestGoldenExport(t *testing.T) {
 // The committed export of a vault whose data key was replaced is of format 2: it holds the handover, verifies by the present key and by the former one, and the same
 // events give the same bytes.
 func TestGoldenExportAfterARotation(t *testing.T) {
-	made := func() []byte {
-		st, err := bolt.Create(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
-		k := keystest.Keyring(t)
+	want := golden(t, "audit_export2.golden", func(l *audit.Log, st store.Store, k *keyring.Keyring) error {
 		ring := k.Ring(keys.Warrant{})
-		l := audit.New(record.NewBook(k), k, audit.Options{Clock: func() time.Time { return time.Date(2026, 8, 1, 12, 0, 0, 5000, time.UTC) }})
 		next, err := ring.Fresh()
-		if err == nil {
-			err = st.Update(t.Context(), func(tx store.Tx) error {
-				return errors.Join(l.Append(tx, event(0)), l.HandOver(tx, next.String()))
-			})
-		}
-		if err == nil {
-			err = ring.Use(next)
-		}
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		var out bytes.Buffer
-		if _, err := l.Export(t.Context(), st, &out); err != nil {
-			t.Fatal(err)
-		}
-		return out.Bytes()
-	}
-	want := keystest.Golden(t, "audit_export2.golden", made)
-	if got := made(); !bytes.Equal(got, want) {
-		t.Errorf("written again:\n%s", got)
-	}
+		err = st.Update(t.Context(), func(tx store.Tx) error {
+			return errors.Join(l.Append(tx, event(0)), l.HandOver(tx, next.String()))
+		})
+		return errors.Join(err, ring.Use(next))
+	})
 	former, err := keystest.Keyring(t).PublicKey()
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/migrate"
 	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/vaulttest"
 )
 
 // dump is every row of the collections that a backup has.
@@ -240,19 +241,13 @@ func TestGoldenBackup(t *testing.T) {
 }
 
 func makeGolden(t *testing.T, id *age.X25519Identity) []byte {
-	k, header, err := keyring.Create([]age.Recipient{id.Recipient()})
-	must(t, err)
-	defer k.Close()
-	g := &house{st: newStore(t), k: k, opener: open.New(k)}
-	must(t, vault.PutHeader(ctx, g.st, header))
-	g.Vault, err = vault.Open(ctx, vault.Options{Store: g.st, Keyring: k, Opener: g.opener})
-	must(t, err)
-	must(t, g.Setup(ctx))
+	made := vaulttest.New(t, vaulttest.Options{}, id.Recipient())
+	g := &house{Vault: made.Vault, st: made.Store, k: made.Keyring}
 	g.add(t, "g0")
 	g.add(t, "g1")
 	must(t, g.Close(ctx))
 	var b bytes.Buffer
-	_, err = backup.Write(ctx, &b, g.source(), []age.Recipient{id.Recipient()})
+	_, err := backup.Write(ctx, &b, g.source(), []age.Recipient{id.Recipient()})
 	must(t, err)
 	return b.Bytes()
 }

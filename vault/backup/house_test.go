@@ -5,50 +5,33 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/store"
-	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/backup"
-	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
-	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/vault/vaulttest"
 )
 
 var (
-	ctx      = context.Background()
-	operator = vault.OperatorActor()
-	moment   = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	ctx            = context.Background()
+	operator       = vault.OperatorActor()
+	must, wantCode = vaulttest.Must, vaulttest.WantCode
+	moment         = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 )
 
 const canary = "canary-4b7d1e-the-value"
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantCode(t testing.TB, err error, code fault.Code) {
-	t.Helper()
-	if fault.CodeOf(err) != code {
-		t.Errorf("%v (%s), want %s", err, fault.CodeOf(err), code)
-	}
-}
 
 // house is a vault on a real file, with who can open it.
 type house struct {
 	*vault.Vault
 	st       store.Store
 	k        *keyring.Keyring
-	opener   *open.Opener
 	owner    *age.X25519Identity
 	recovery *age.HybridIdentity
 }
@@ -61,31 +44,12 @@ func newHouse(t testing.TB, secrets int) *house {
 	must(t, err)
 	h.recovery, err = age.GenerateHybridIdentity()
 	must(t, err)
-	k, header, err := keyring.Create([]age.Recipient{h.owner.Recipient(), h.recovery.Recipient()})
-	must(t, err)
-	h.k, h.opener = k, open.New(k)
-	h.st = newStore(t)
-	must(t, vault.PutHeader(ctx, h.st, header))
-	h.Vault, err = vault.Open(ctx, vault.Options{Store: h.st, Keyring: k, Opener: h.opener})
-	must(t, err)
-	must(t, h.Setup(ctx))
+	made := vaulttest.New(t, vaulttest.Options{}, h.owner.Recipient(), h.recovery.Recipient())
+	h.Vault, h.st, h.k = made.Vault, made.Store, made.Keyring
 	for i := range secrets {
 		h.add(t, fmt.Sprintf("g%d", i))
 	}
-	t.Cleanup(func() {
-		must(t, h.Vault.Close(ctx))
-		k.Close()
-	})
 	return h
-}
-
-// newStore is an empty file.
-func newStore(t testing.TB) store.Store {
-	t.Helper()
-	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
-	must(t, err)
-	t.Cleanup(func() { must(t, st.Close()) })
-	return st
 }
 
 // add adds a resource and changes it once, so that it has a version.

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/store"
-	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -19,30 +17,18 @@ import (
 	"github.com/zavhoz/zavhoz/vault/migrate"
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/vault/vaulttest"
 )
 
 var (
-	ctx      = context.Background()
-	operator = vault.OperatorActor()
+	ctx                   = context.Background()
+	operator              = vault.OperatorActor()
+	must, wantCode, empty = vaulttest.Must, vaulttest.WantCode, vaulttest.Empty
 )
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantCode(t testing.TB, err error, code fault.Code) {
-	t.Helper()
-	if fault.CodeOf(err) != code {
-		t.Errorf("%v (%s), want %s", err, fault.CodeOf(err), code)
-	}
-}
 
 // house is a vault on a file, which nobody has open but the test.
 type house struct {
-	st     *bolt.Store
+	st     store.Store
 	k      *keyring.Keyring
 	opener *open.Opener
 }
@@ -51,30 +37,14 @@ func newHouse(t testing.TB, secrets int) *house {
 	t.Helper()
 	owner, err := age.GenerateX25519Identity()
 	must(t, err)
-	k, header, err := keyring.Create([]age.Recipient{owner.Recipient()})
-	must(t, err)
-	t.Cleanup(k.Close)
-	h := &house{st: empty(t), k: k, opener: open.New(k)}
-	must(t, vault.PutHeader(ctx, h.st, header))
-	v, err := vault.Open(ctx, vault.Options{Store: h.st, Keyring: k, Opener: h.opener})
-	must(t, err)
-	must(t, v.Setup(ctx))
+	made := vaulttest.New(t, vaulttest.Options{}, owner.Recipient())
 	for i := range secrets {
-		_, err := v.AddResource(ctx, operator, vault.NewResource{Kind: "generic", Handle: fmt.Sprintf("g%d", i), Attrs: map[string]string{"env": "G", "fields": "value,other"},
+		_, err := made.Vault.AddResource(ctx, operator, vault.NewResource{Kind: "generic", Handle: fmt.Sprintf("g%d", i), Attrs: map[string]string{"env": "G", "fields": "value,other"},
 			Secrets: map[string]secret.Secret{"value": secret.FromString("canary-value"), "other": secret.FromString("another-value")}})
 		must(t, err)
 	}
-	must(t, v.Close(ctx))
-	return h
-}
-
-// empty is a store with nothing in it.
-func empty(t testing.TB) *bolt.Store {
-	t.Helper()
-	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
-	must(t, err)
-	t.Cleanup(func() { must(t, st.Close()) })
-	return st
+	must(t, made.Vault.Close(ctx))
+	return &house{made.Store, made.Keyring, made.Opener}
 }
 
 func (h *house) options(to store.Store) migrate.Options {

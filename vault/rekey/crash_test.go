@@ -71,10 +71,10 @@ func TestAProcessEndsAfterEachCommit(t *testing.T) {
 				t.Errorf("%v under the former key", h.traces(old))
 			}
 
-			other := &house{t: t, path: h.path + ".backup", ident: h.ident, rows: h.rows}
-			must(t, os.WriteFile(other.path, backup, 0o600))
-			other.start()
-			defer func() { other.close() }()
+			path := h.in.Path + ".backup"
+			must(t, os.WriteFile(path, backup, 0o600))
+			other := h.houseIn(path)
+			defer other.in.Leave()
 			defer other.runs()()
 			other.settle()
 			if !maps.Equal(before, other.values()) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,35 +12,21 @@ import (
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/store"
-	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault"
-	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/rekey"
 	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/vault/vaulttest"
 )
 
 var (
-	ctx      = context.Background()
-	operator = vault.OperatorActor()
+	ctx            = context.Background()
+	operator       = vault.OperatorActor()
+	must, wantCode = vaulttest.Must, vaulttest.WantCode
 )
 
 const srv = "srv_aaaaaaaaaaaaaaaaaaaaaaaaaa"
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func wantCode(t testing.TB, err error, code fault.Code) {
-	t.Helper()
-	if fault.CodeOf(err) != code {
-		t.Fatalf("got %v, want code %q", err, code)
-	}
-}
 
 // disk is a store whose commits can fail, from one on or for a while.
 type disk struct {
@@ -79,12 +64,11 @@ type house struct {
 	*vault.Vault
 	*rekey.Keeper
 	t      testing.TB
-	path   string
+	in     *vaulttest.House
 	ident  *age.X25519Identity
 	disk   *disk
 	k      *keyring.Keyring
 	opener *open.Opener
-	close  func()
 	rows   int
 }
 
@@ -92,50 +76,36 @@ func newHouse(t testing.TB) *house {
 	t.Helper()
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
-	k, header, err := keyring.Create([]age.Recipient{ident.Recipient()})
-	must(t, err)
-	h := &house{t: t, path: filepath.Join(t.TempDir(), "vault.db"), ident: ident, rows: 8}
-	st, err := bolt.Create(ctx, bolt.Options{Path: h.path})
-	must(t, err)
-	must(t, vault.PutHeader(ctx, st, header))
-	v, err := vault.Open(ctx, vault.Options{Store: st, Keyring: k})
-	must(t, err)
-	must(t, v.Setup(ctx))
-	must(t, v.Close(ctx))
-	must(t, st.Close())
-	k.Close()
-	h.start()
-	t.Cleanup(func() { h.close() })
+	h := &house{t: t, ident: ident, rows: 8}
+	h.in = vaulttest.New(t, h.options(), ident.Recipient())
+	h.restart()
 	return h
 }
 
-// start opens the file as a daemon does, with its identity alone.
-func (h *house) start() {
+// houseIn is the vault in a copy of h's file.
+func (h *house) houseIn(path string) *house {
 	h.t.Helper()
-	st, err := bolt.Open(ctx, bolt.Options{Path: h.path})
-	must(h.t, err)
-	header, err := vault.Header(ctx, st)
-	must(h.t, err)
-	h.k, err = keyring.Unlock(header, []age.Identity{h.ident})
-	must(h.t, err)
-	h.disk = &disk{Store: st}
-	h.disk.left.Store(-1)
-	h.opener = open.New(h.k)
-	h.Vault, err = vault.Open(ctx, vault.Options{Store: h.disk, Keyring: h.k, Opener: h.opener, Verify: true})
-	must(h.t, err)
-	h.Keeper = rekey.New(rekey.Options{Vault: h.Vault, Keyring: h.k, Opener: h.opener, Rows: h.rows, Linger: time.Millisecond})
-	v, k := h.Vault, h.k
-	h.close = func() {
-		_ = v.Close(ctx) // of a full disk the queue is lost
-		must(h.t, st.Close())
-		k.Close()
-	}
+	other := &house{t: h.t, ident: h.ident, rows: h.rows}
+	other.in = vaulttest.At(h.t, path, other.options())
+	other.restart()
+	return other
 }
 
+func (h *house) options() vaulttest.Options {
+	return vaulttest.Options{Verify: true, Lossy: true, Wrap: func(st store.Store) store.Store {
+		h.disk = &disk{Store: st}
+		h.disk.left.Store(-1)
+		return h.disk
+	}}
+}
+
+// restart opens the file as a daemon does, with its identity alone.
 func (h *house) restart() {
 	h.t.Helper()
-	h.close()
-	h.start()
+	h.in.Leave()
+	h.in.Enter(h.ident)
+	h.Vault, h.k, h.opener = h.in.Vault, h.in.Keyring, h.in.Opener
+	h.Keeper = rekey.New(rekey.Options{Vault: h.Vault, Keyring: h.k, Opener: h.opener, Rows: h.rows, Linger: time.Millisecond})
 }
 
 // runs starts the keeper's job; the function given ends it.
@@ -190,6 +160,10 @@ func (h *house) furnish(n int) {
 			h.edit(handle, "second-"+handle)
 		}
 	}
+	for _, v := range []string{"first-of-project", "second-of-project"} {
+		_, err := h.MergeProjectSecrets(ctx, operator, vault.DefaultProject, vault.SecretMerge{Secrets: map[string]vault.SecretChange{"API_KEY": {Value: secret.FromString(v)}}})
+		must(h.t, err)
+	}
 	addr := secret.FromString("203.0.113.9")
 	s := vault.Server{ID: srv, ProviderID: "1", Status: "discovered", Intent: "auto", Prints: map[string]string{"ip": h.ServerPrint("ip", addr)}}
 	must(h.t, h.ApplyServers(ctx, "time4vps", func([]vault.Server, json.RawMessage) (vault.ServerOutcome, error) {
@@ -228,7 +202,7 @@ func (h *house) header() []byte {
 // copyFile gives the file's bytes: between transactions a copy is a backup of that moment.
 func (h *house) copyFile() []byte {
 	h.t.Helper()
-	b, err := os.ReadFile(h.path)
+	b, err := os.ReadFile(h.in.Path)
 	must(h.t, err)
 	return b
 }
