@@ -83,12 +83,6 @@ func (s *sessions) end(x *session) {
 	}
 }
 
-func (s *sessions) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.by)
-}
-
 func (s *sessions) endStreams() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,10 +30,16 @@ func (s *Server) keyRoutes() {
 }
 
 func (s *Server) keys() (Keys, error) {
-	if s.o.Keys == nil {
-		return nil, fault.New(fault.NotSupported, "this daemon changes no keys", "")
+	return have(s.o.Keys, "this daemon changes no keys")
+}
+
+// have gives a part of the program that a daemon may be without.
+func have[T comparable](part T, without string) (T, error) {
+	var none T
+	if part == none {
+		return none, fault.New(fault.NotSupported, without, "")
 	}
-	return s.o.Keys, nil
+	return part, nil
 }
 
 func (s *Server) listKeys(r *http.Request) (any, error) {

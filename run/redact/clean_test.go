@@ -51,7 +51,7 @@ func TestTail(t *testing.T) {
 	text := strings.Repeat("строка [redacted:weather_bot.token] конец\n", 200)
 	whole := NewTail(1 << 20)
 	fmt.Fprint(whole, text)
-	if string(whole.Bytes()) != text || whole.Truncated() || whole.Total() != int64(len(text)) {
+	if string(whole.Bytes()) != text || whole.Truncated() || whole.total != int64(len(text)) {
 		t.Error("a short text is not kept whole")
 	}
 	for limit := range 300 {
@@ -61,7 +61,7 @@ func TestTail(t *testing.T) {
 				fmt.Fprint(tail, text[i:min(i+step, len(text))])
 			}
 			got := string(tail.Bytes())
-			if len(got) > limit || !strings.HasSuffix(text, got) || !utf8.ValidString(got) || !tail.Truncated() || tail.Total() != int64(len(text)) {
+			if len(got) > limit || !strings.HasSuffix(text, got) || !utf8.ValidString(got) || !tail.Truncated() || tail.total != int64(len(text)) {
 				t.Fatalf("limit %d, step %d: %q", limit, step, got)
 			}
 			if o, c := strings.Index(got, "["), strings.Index(got, "]"); c >= 0 && (o < 0 || c < o) {

@@ -32,9 +32,6 @@ func (t *Tail) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Total is the number of bytes written so far.
-func (t *Tail) Total() int64 { return t.total }
-
 // Truncated tells whether Bytes is not the whole text.
 func (t *Tail) Truncated() bool { return t.total > int64(t.limit) }
 

@@ -92,26 +92,13 @@ func (s *Sandbox) open(BoxOptions, policy.Level) (*Box, error) {
 	if err := os.MkdirAll(b.Temp(), 0o700); err != nil {
 		return nil, internal("make the home", err)
 	}
-	s.mu.Lock()
-	s.boxes[b] = true
-	s.mu.Unlock()
+	s.enter(b)
 	return b, nil
 }
 
 // Close ends every box.
 func (s *Sandbox) Close() error {
-	s.mu.Lock()
-	var boxes []*Box
-	for b := range s.boxes {
-		boxes = append(boxes, b)
-	}
-	s.mu.Unlock()
-	var first error
-	for _, b := range boxes {
-		if err := b.Close(); err != nil && first == nil {
-			first = err
-		}
-	}
+	first := s.closeBoxes()
 	s.sweeping.Wait()
 	if err := s.folders.Close(); err != nil && first == nil {
 		first = internal("remove a folder", err)
@@ -189,9 +176,7 @@ func (b *Box) Close() error {
 		p.Kill()
 		p.Wait()
 	}
-	b.s.mu.Lock()
-	delete(b.s.boxes, b)
-	b.s.mu.Unlock()
+	b.s.forget(b)
 	if err := private.Remove(b.dir); err != nil {
 		return internal("remove a folder", err)
 	}

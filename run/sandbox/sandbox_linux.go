@@ -61,32 +61,13 @@ func (s *Sandbox) open(o BoxOptions, level policy.Level) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	s.boxes[b] = true
-	s.mu.Unlock()
+	s.enter(b)
 	return b, nil
-}
-
-func (s *Sandbox) forget(b *Box) {
-	s.mu.Lock()
-	delete(s.boxes, b)
-	s.mu.Unlock()
 }
 
 // Close ends every box, and then the launcher.
 func (s *Sandbox) Close() error {
-	s.mu.Lock()
-	var boxes []*Box
-	for b := range s.boxes {
-		boxes = append(boxes, b)
-	}
-	s.mu.Unlock()
-	var first error
-	for _, b := range boxes {
-		if err := b.Close(); err != nil && first == nil {
-			first = err
-		}
-	}
+	first := s.closeBoxes()
 	s.launchers.close()
 	s.sweeping.Wait()
 	if err := s.folders.Close(); err != nil && first == nil {

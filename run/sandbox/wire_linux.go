@@ -73,11 +73,6 @@ type reply struct {
 	_     uint32
 }
 
-func (a reply) encode() []byte {
-	b, _ := binary.Append(nil, binary.NativeEndian, []uint32{a.sign, a.errno, uint32(a.pid), 0})
-	return b
-}
-
 func decodeReply(b []byte) (reply, error) {
 	if len(b) != replySize || binary.NativeEndian.Uint32(b) != requestSign {
 		return reply{}, errWire

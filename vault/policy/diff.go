@@ -1,80 +1,41 @@
 package policy
 
 import (
-	"bytes"
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
-// Change is one difference between two policies. Both sides are short texts for a person who decides on them.
-type Change struct {
-	Field string `json:"field"` // JSON name in Policy
-	Old   string `json:"old"`
-	New   string `json:"new"`
-	Wider bool   `json:"wider"` // the new one allows something that the old one did not
-}
-
-// aspect is one field of a policy: its JSON name, how it reads, and whether b allows what a does not.
+// aspect is one field of a policy: its JSON name, and whether b allows what a does not.
 type aspect struct {
 	name  string
-	text  func(Policy) string
 	wider func(a, b Policy) bool
 }
 
 // aspects has one entry for each field of Policy (a test counts them): a field that nobody compares would widen in silence.
 var aspects = []aspect{
-	{"agents", func(p Policy) string { return list(p.Agents, "any") }, agentsWider},
-	{"deliveries", func(p Policy) string { return list(p.Deliveries, "stand-ins") }, deliveriesWider},
-	{"hosts", func(p Policy) string { return either(FormatHostRules(p.Hosts), "the kind's") }, func(a, b Policy) bool { return hostsWider(a.Hosts, b.Hosts) }},
-	{"pins", pinsText, pinsWider},
-	{"approval", func(p Policy) string { return either(p.Approval, "never") }, func(a, b Policy) bool { return a.Approval != "" && b.Approval == "" }},
-	{"min_level", func(p Policy) string { return either(string(p.MinLevel), "none") }, func(a, b Policy) bool { return b.MinLevel.Less(a.MinLevel) }},
-	{"max_uses", func(p Policy) string { return limit(p.MaxUses) }, func(a, b Policy) bool { return limitWider(a.MaxUses, b.MaxUses) }},
-	{"max_ttl_s", func(p Policy) string { return limit(p.MaxTTL) }, func(a, b Policy) bool { return limitWider(a.MaxTTL, b.MaxTTL) }},
-	{"expires_at", expiry, expiryWider},
-	{"resolve", func(p Policy) string { return list(p.Resolve, "none") }, func(a, b Policy) bool { return !subset(b.Resolve, a.Resolve) }},
-	{"allow_private", func(p Policy) string { return yesNo(p.Private) }, func(a, b Policy) bool { return !a.Private && b.Private }},
-	{"upstream_ca", func(p Policy) string { return yesNo(p.UpstreamCA != "") }, func(a, b Policy) bool { return b.UpstreamCA != "" && b.UpstreamCA != a.UpstreamCA }},
-	{"exec", func(p Policy) string { return list(p.Exec, "any") }, func(a, b Policy) bool { return listWider(a.Exec, b.Exec) }},
-	{"sftp", func(p Policy) string { return yesNo(p.SFTP) }, func(a, b Policy) bool { return !a.SFTP && b.SFTP }},
-	{"ssh_agent", func(p Policy) string { return yesNo(p.SSHAgent) }, func(a, b Policy) bool { return !a.SSHAgent && b.SSHAgent }},
-	{"pass_through", func(p Policy) string { return list(p.PassThrough, "none") }, passWider},
+	{"agents", agentsWider},
+	{"deliveries", deliveriesWider},
+	{"hosts", func(a, b Policy) bool { return hostsWider(a.Hosts, b.Hosts) }},
+	{"pins", pinsWider},
+	{"approval", func(a, b Policy) bool { return a.Approval != "" && b.Approval == "" }},
+	{"min_level", func(a, b Policy) bool { return b.MinLevel.Less(a.MinLevel) }},
+	{"max_uses", func(a, b Policy) bool { return limitWider(a.MaxUses, b.MaxUses) }},
+	{"max_ttl_s", func(a, b Policy) bool { return limitWider(a.MaxTTL, b.MaxTTL) }},
+	{"expires_at", expiryWider},
+	{"resolve", func(a, b Policy) bool { return !subset(b.Resolve, a.Resolve) }},
+	{"allow_private", func(a, b Policy) bool { return !a.Private && b.Private }},
+	{"upstream_ca", func(a, b Policy) bool { return b.UpstreamCA != "" && b.UpstreamCA != a.UpstreamCA }},
+	{"exec", func(a, b Policy) bool { return listWider(a.Exec, b.Exec) }},
+	{"sftp", func(a, b Policy) bool { return !a.SFTP && b.SFTP }},
+	{"ssh_agent", func(a, b Policy) bool { return !a.SSHAgent && b.SSHAgent }},
+	{"pass_through", passWider},
 }
-
-// Diff lists what differs, in the order of Policy's fields.
-func Diff(old, fresh Policy) []Change {
-	var out []Change
-	for _, a := range aspects {
-		if c := (Change{a.name, a.text(old), a.text(fresh), a.wider(old, fresh)}); c.Wider || c.Old != c.New || differs(a.name, old, fresh) {
-			out = append(out, c)
-		}
-	}
-	return out
-}
-
-// Differs tells whether the policies say different things; an empty list and none are the same.
-func Differs(a, b Policy) bool { return !bytes.Equal(encoded(a), encoded(b)) }
 
 // Widens tells whether fresh allows anything that old did not, or could: where that cannot be told cheaply, it says yes. It drives the proof of
 // presence, so an error to that side costs a passphrase, one to the other a wall.
 func Widens(old, fresh Policy) bool {
 	return slices.ContainsFunc(aspects, func(a aspect) bool { return a.wider(old, fresh) })
-}
-
-func encoded(p Policy) []byte {
-	b, _ := json.Marshal(p) // cannot fail: plain fields, and a time that Validate bounds
-	return b
-}
-
-func differs(field string, a, b Policy) bool {
-	var x, y map[string]json.RawMessage
-	if json.Unmarshal(encoded(a), &x) != nil || json.Unmarshal(encoded(b), &y) != nil {
-		return true
-	}
-	return !bytes.Equal(x[field], y[field])
 }
 
 // listWider compares lists in which empty means anything.
@@ -168,24 +129,6 @@ func pinsWider(a, b Policy) bool {
 // contains tells whether o allows no more than p.
 func (p Pin) contains(o Pin) bool {
 	return slices.Equal(p.Argv, o.Argv) && (p.SHA256 == "" || p.SHA256 == o.SHA256) && p.Cwd == o.Cwd && subset(o.Env, p.Env) && (p.Stdin || !o.Stdin) && (p.Open || !o.Open) && (len(p.Files) == 0 || maps.Equal(p.Files, o.Files))
-}
-
-func pinsText(p Policy) string {
-	s := make([]string, len(p.Pins))
-	for i, x := range p.Pins {
-		s[i] = x.Name + ": " + strings.Join(x.Argv, " ")
-		if x.Open {
-			s[i] += " (without walls)"
-		}
-	}
-	return list(s, "none")
-}
-
-func expiry(p Policy) string {
-	if p.Expires.IsZero() {
-		return "never"
-	}
-	return p.Expires.UTC().Format(time.RFC3339)
 }
 
 func expiryWider(a, b Policy) bool {

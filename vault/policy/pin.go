@@ -30,12 +30,6 @@ const PinPrefix = "pin:"
 // HowToPin is the next step of a refused command. Callers who know the handle replace HANDLE.
 const HowToPin = "a person allows one command with `zavhoz resource policy HANDLE --pin NAME -- /absolute/program arg {n:int}`"
 
-// ParsePin reads an argv template and checks it whole: what a person gave after `--pin NAME --`.
-func ParsePin(name string, argv []string) (Pin, error) {
-	p := Pin{Name: name, Argv: argv}
-	return p, p.Validate()
-}
-
 // Validate checks a pin: an absolute program, well-formed holes, no hole in what a shell or an interpreter would run as a script.
 func (p Pin) Validate() error {
 	if !pinName.MatchString(p.Name) {

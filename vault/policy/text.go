@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // list joins names; none is what an empty list stands for.
 func list[T ~string](s []T, none string) string {
@@ -21,20 +18,5 @@ func either(s, otherwise string) string {
 	return s
 }
 
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
-// limit reads a number in which zero means none.
-func limit[N int | uint64](n N) string {
-	if n == 0 {
-		return "no limit"
-	}
-	return fmt.Sprint(n)
-}
-
-// limitWider compares such numbers.
+// limitWider compares numbers in which zero means no limit.
 func limitWider[N int | uint64](a, b N) bool { return a != b && a != 0 && (b == 0 || b > a) }

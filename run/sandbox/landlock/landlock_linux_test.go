@@ -52,7 +52,7 @@ func try(args []string) {
 	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
 		walltest.Fail("%v", err)
 	}
-	if err := Restrict(o.Rules); err != nil {
+	if err := restrict(o.Rules); err != nil {
 		fmt.Println("restrict:", err)
 		return
 	}
