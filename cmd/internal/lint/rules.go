@@ -79,7 +79,7 @@ var house = Rules{
 	Printers:   []string{"fmt.*", "log.*", "log/slog.*", "errors.*", "builtin.panic", "builtin.print", "builtin.println", "./vault/fault.*"},
 	Carriers:   []string{"bytes", "strings", "strconv", "slices", "net/url", "html", "encoding/base32", "encoding/base64", "encoding/hex"},
 	TestOnly: []string{"testing", "testing/...", "net/http/httptest", "./...test/...", "./cmd/internal/...", "github.com/rogpeppe/go-internal/testscript",
-		"github.com/rogpeppe/go-internal/txtar", "github.com/mark3labs/mcp-go/mcptest", "github.com/mark3labs/mcp-go/server/servertest"},
+		"github.com/rogpeppe/go-internal/txtar", "github.com/mark3labs/mcp-go/mcptest", "github.com/mark3labs/mcp-go/server/servertest", "github.com/compose-spec/compose-go/...", "github.com/joho/godotenv"},
 	TestRooms: []string{"./...test/...", "./cmd/internal/..."},
 	Folders:   []string{".ci", "cmd", "mcp", "store", "vault", "sync", "tools", "run", "web", "docs", "examples", "deploy", "testdata"},
 	BadNames:  []string{"util", "utils", "helper", "helpers", "common", "pkg", "misc", "base", "shared"},
