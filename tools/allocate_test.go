@@ -37,9 +37,10 @@ func TestCapacityRefusalsHaveAnOrder(t *testing.T) {
 		{"one could, but is away", []machine{small, away, stale, full}, true, fault.ServerNotReady},
 		{"only what is not managed", []machine{unmanaged}, false, fault.ServerNotReady},
 		{"old numbers", []machine{small, stale, full}, true, fault.StaleMetrics},
-		{"reserved", []machine{small, full, {ram: 4096, disk: 40960, cpu: 2}}, true, fault.ReservedMemory},
+		{"reserved", []machine{small, full, {ram: 4096, disk: 40960, cpu: 2}}, true, fault.FreeMemory}, // memory is told before disk
+		{"disk reserved", []machine{small, {ram: 4096, disk: 40960, cpu: 2}}, true, fault.ReservedDisk},
 		{"in use", []machine{small, full}, false, fault.FreeMemory},
-		{"disk in use", []machine{{ram: 4096, disk: 2048, cpu: 2, usedDsk: 1800}}, false, fault.FreeMemory},
+		{"disk in use", []machine{{ram: 4096, disk: 2048, cpu: 2, usedDsk: 1800}}, false, fault.FreeDisk},
 		{"disk too small", []machine{{ram: 4096, disk: 512, cpu: 2}}, false, fault.ImpossibleCapacity},
 		{"one is free", []machine{small, away, stale, full, {ram: 2048, disk: 40960, cpu: 2}}, false, ""},
 	} {
@@ -110,8 +111,32 @@ func TestPortsAreLeased(t *testing.T) {
 		t.Errorf("ports %s", got)
 	}
 	c.refused(fault.NoFreePort, "allocate_resource", `{"handle":"s","purpose":"x","requirements":{"ports":[8001]}}`, "port 0")
-	c.refused(fault.InvalidArgument, "allocate_resource", `{"handle":"s","purpose":"x","requirements":{"ports":[22]}}`)
+	c.refused(fault.PortNotAllowed, "allocate_resource", `{"handle":"s","purpose":"x","requirements":{"ports":[22]}}`, "port 0", "`zavhoz server ports s`")
+	named := c.ok("allocate_resource", `{"handle":"s","purpose":"x","requirements":{"services":{"web":0,"backend":0,"db":5432}}}`)
+	if got := fmt.Sprint(named.get("services")); got != "map[backend:8003 db:5432 web:8004]" || len(named.list("ports")) != 0 {
+		t.Errorf("services %s of %s", got, named.Data)
+	}
+	c.refused(fault.InvalidArgument, "allocate_resource", `{"handle":"s","purpose":"x","requirements":{"services":{"Web":0}}}`)
+	c.refused(fault.InvalidArgument, "allocate_resource", `{"handle":"s","purpose":"x","requirements":{"services":{"web":"0"}}}`)
 	c.refused(fault.ServerNotReady, "allocate_resource", `{"handle":"s","purpose":"x","requirements":{"ram_mb":1}}`, "zavhoz server adopt")
+}
+
+// A dry run tells what the call would, and takes nothing.
+func TestADryRunLeasesNothing(t *testing.T) {
+	h := newHouse(t)
+	h.addServer("s")
+	c := h.connect("", false)
+	const q = `{"kind":"server","purpose":"x","requirements":{"ports":[0]},"dry_run":`
+	for range 2 {
+		r := c.ok("allocate_resource", q+"true}")
+		if r.str("handle") != "s" || r.str("lease_id") != "" || r.get("dry_run") != true || fmt.Sprint(r.list("ports")) != "[8000]" || !strings.Contains(r.Text, "would be yours") {
+			t.Errorf("%s %s", r.Text, r.Data)
+		}
+	}
+	if r := c.ok("allocate_resource", q+"false}"); r.str("lease_id") == "" || r.get("dry_run") != false || fmt.Sprint(r.list("ports")) != "[8000]" {
+		t.Errorf("%s", r.Data)
+	}
+	c.refused(fault.ServerNotReady, "allocate_resource", `{"handle":"s","purpose":"x","requirements":{"cpu":1},"dry_run":true}`)
 }
 
 func TestIdempotencyKeys(t *testing.T) {

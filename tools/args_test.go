@@ -39,6 +39,8 @@ func TestAttack67_ArgumentsAreHeldToTheSchema(t *testing.T) {
 			`{"handle":"b","purpose":"x","ttl_s":"60"}`, `{"handle":"b","purpose":"x","max_uses":0}`, `{"handle":"b","purpose":"x","max_uses":-3}`, `{"handle":"b","purpose":"x","requirements":[]}`,
 			`{"handle":"b","purpose":"x","requirements":{"ram_mb":-1}}`, `{"handle":"b","purpose":"x","requirements":{"ram_gb":1}}`, `{"handle":"b","purpose":"x","requirements":{"ports":[70000]}}`,
 			`{"handle":"b","purpose":"x","requirements":{"ports":["80"]}}`, `{"handle":"b","purpose":"x","requirements":{"ports":` + many(17, "0") + `}}`, `{"handle":"b","purpose":"x","requirements":{"ports":[9000,9000]}}`,
+			`{"handle":"b","purpose":"x","requirements":{"services":["web"]}}`, `{"handle":"b","purpose":"x","requirements":{"services":{"` + canary + `":0}}}`, `{"handle":"b","purpose":"x","requirements":{"services":{"web":70000}}}`,
+			`{"handle":"b","purpose":"x","requirements":{"services":{"web":9000},"ports":[9000]}}`, `{"handle":"b","purpose":"x","dry_run":"yes"}`,
 			`{"handle":"b","purpose":"x","requirements":{"ram_mb":1}}`, // a bot has no memory
 			`{"handle":"b","purpose":"x","context":"` + strings.Repeat("x", 201) + `"}`, `{"handle":"b","purpose":"x","idempotency_key":"` + strings.Repeat("x", 129) + `"}`, `{"handle":"b","purpose":"x","token":"` + canary + `"}`,
 		},

@@ -48,7 +48,7 @@ func listManagedServers(d Deps) mcp.Tool {
 	return mcp.Tool{
 		Name:  "list_managed_servers",
 		Title: "List managed servers",
-		Description: "Lists the servers that the operator manages through a provider: capacity, what is free, and how old the numbers are (data_age_s). " +
+		Description: "Lists the servers that the operator manages through a provider: capacity, what allocate_resource can still give (free_*), and how old the numbers are (data_age_s). " +
 			"Addresses are never shown. To use one, allocate_resource with its handle. Servers added by hand are in list_resources. " +
 			`Example: {"min_free_ram_mb":1024}`,
 		Input: schema(`"status":{"type":"string","maxLength":32,"description":"only this status, e.g. active"},"min_free_ram_mb":` + number + `,"min_free_disk_mb":` + number + `,"min_free_cpu":` + number +

@@ -26,51 +26,86 @@ type idemRow struct {
 }
 
 // Allocate gives a lease by handle or by kind, in one transaction with its audit record: capacity is counted from the first instant, and
-// the same idempotency key gives the same lease while it lives.
+// the same idempotency key gives the same lease while it lives. A dry run decides the same and writes nothing but the record that it was asked. Errors: invalid_argument,
+// unauthenticated, idempotency_mismatch, rate_limited, what stands in the way of the resource, none_available, and the refusals of docs/allocation.md.
 func (v *Vault) Allocate(ctx context.Context, actor Actor, q AllocateRequest) (out Allocation, err error) {
 	if err := q.check(); err != nil {
 		return out, err
 	}
-	err = v.update(ctx, func(tx store.Tx) error {
-		out = Allocation{}
-		a, err := v.agentOf(tx, actor)
-		if err != nil {
+	transact := v.update
+	if q.DryRun {
+		transact = v.view
+	}
+	near, err := v.candidates(ctx, actor, q)
+	if err == nil {
+		err = transact(ctx, func(tx store.Tx) error {
+			out, err = v.allocate(tx, actor, q, near)
 			return err
-		}
-		if done, err := v.repeated(tx, a, q, &out); done || err != nil {
-			return err
-		}
-		if err := v.room(tx, a); err != nil {
-			return err
-		}
-		r, ports, err := v.choose(tx, a, q)
-		if err != nil {
-			return err
-		}
-		now := v.now()
-		out.Resource = r
-		out.Lease = Lease{
-			Format: 1, ID: id.New(id.Lease), Agent: a.ID, Context: q.Context, Resource: r.ID, Handle: r.Handle, Project: r.Project, Purpose: q.Purpose,
-			Demand: q.Demand, Ports: ports, MaxUses: q.MaxUses, IdemKey: q.IdemKey, CreatedAt: now, ExpiresAt: now.Add(v.ttlOf(r, q.TTL)),
-		}
-		if err := v.putLease(tx, out.Lease); err != nil {
-			return err
-		}
-		if q.IdemKey != "" {
-			row := idemRow{Lease: out.Lease.ID, Digest: q.digest(), Until: out.Lease.ExpiresAt}
-			if err := v.idem.Put(tx, idemKey(a, q), row); err != nil {
-				return err
-			}
-		}
-		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.LeaseAllocate, Outcome: audit.Allowed, Subject: out.Lease.ID, Handle: r.Handle, Detail: map[string]string{"resource": r.ID}})
-	})
+		})
+	}
 	if err != nil {
 		if CheckHandle(q.Handle) != nil { // anything else may be a value in the wrong place
 			q.Handle = ""
 		}
 		return Allocation{}, v.deny(ctx, actor, audit.LeaseAllocate, "", q.Handle, err)
 	}
+	if q.DryRun {
+		return out, v.Note(ctx, allocated(actor, out, map[string]string{"dry_run": "true"}))
+	}
 	return out, nil
+}
+
+func allocated(actor Actor, a Allocation, detail map[string]string) audit.Event {
+	detail["resource"] = a.Resource.ID
+	return audit.Event{Actor: actor, Action: audit.LeaseAllocate, Outcome: audit.Allowed, Subject: a.Lease.ID, Handle: a.Resource.Handle, Detail: detail}
+}
+
+// allocate decides, and writes what was decided unless q is a dry run.
+func (v *Vault) allocate(tx store.Tx, actor Actor, q AllocateRequest, near []string) (out Allocation, err error) {
+	a, err := v.agentOf(tx, actor)
+	if err != nil {
+		return out, err
+	}
+	if done, err := v.repeated(tx, a, q, &out); done || err != nil {
+		return out, err
+	}
+	if err := v.room(tx, a); err != nil {
+		return out, err
+	}
+	p, err := v.choose(tx, a, q, near)
+	if err != nil {
+		return out, err
+	}
+	now := v.now()
+	out.Resource = p.r
+	out.Lease = Lease{
+		Format: 1, Agent: a.ID, Context: q.Context, Resource: p.r.ID, Handle: p.r.Handle, Project: p.r.Project, Purpose: q.Purpose,
+		Demand: q.Demand, Ports: p.ports, Services: p.services, MaxUses: q.MaxUses, IdemKey: q.IdemKey, CreatedAt: now, ExpiresAt: now.Add(v.ttlOf(p.r, q.TTL)),
+	}
+	if q.DryRun {
+		return out, nil
+	}
+	out.Lease.ID = id.New(id.Lease)
+	return out, v.grant(tx, actor, a, q, p, out)
+}
+
+// grant writes a lease. What has expired and gave way to it ends in the same transaction: nobody whose clock is behind can take it for live.
+func (v *Vault) grant(tx store.Tx, actor Actor, a Agent, q AllocateRequest, p placement, out Allocation) error {
+	for _, l := range p.held.over {
+		if err := v.endLease(tx, l, "expired"); err != nil {
+			return err
+		}
+	}
+	if err := v.putLease(tx, out.Lease); err != nil {
+		return err
+	}
+	if q.IdemKey != "" {
+		row := idemRow{Lease: out.Lease.ID, Digest: q.digest(), Until: out.Lease.ExpiresAt}
+		if err := v.idem.Put(tx, idemKey(a, q), row); err != nil {
+			return err
+		}
+	}
+	return v.audit.Append(tx, allocated(actor, out, map[string]string{}))
 }
 
 // check refuses what no state could allow.
@@ -89,24 +124,13 @@ func (q AllocateRequest) check() error {
 		return bad("ttl_s is between 1 and 86400 seconds", "")
 	case q.MaxUses < 0:
 		return bad("max_uses is not negative", "")
-	case len(q.Demand.Ports) > 16:
-		return bad("at most 16 ports in one lease", "")
-	case min(q.Demand.RAMMB, q.Demand.DiskMB, q.Demand.CPU) < 0 || max(q.Demand.RAMMB, q.Demand.DiskMB) > 1<<30 || q.Demand.CPU > 1<<16:
-		return bad("requirements are positive numbers: megabytes and cores", "")
 	}
-	seen := map[int]bool{}
-	for _, p := range q.Demand.Ports {
-		if p != 0 && (p < 1024 || p > 65535 || seen[p]) {
-			return bad("a port is 0 (any free one) or between 1024 and 65535, each once", "")
-		}
-		seen[p] = true
-	}
-	return nil
+	return q.Demand.check()
 }
 
 // digest is what must be equal for an idempotency key to be the same call.
 func (q AllocateRequest) digest() string {
-	q.IdemKey = ""
+	q.IdemKey, q.DryRun = "", false
 	b, _ := json.Marshal(q)
 	h := sha256.Sum256(b)
 	return hex.EncodeToString(h[:16])
@@ -144,13 +168,6 @@ func (v *Vault) repeated(tx store.Tx, a Agent, q AllocateRequest, out *Allocatio
 	return true, nil
 }
 
-func ignoreNotFound(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
-}
-
 // room refuses an agent that hoards leases.
 func (v *Vault) room(tx store.Tx, a Agent) error {
 	c, err := v.counters.Get(tx, leaseCount(a))
@@ -162,48 +179,80 @@ func (v *Vault) room(tx store.Tx, a Agent) error {
 
 func leaseCount(a Agent) string { return "leases/" + a.ID }
 
-// choose finds the resource: the one named, or the best of the kind.
-func (v *Vault) choose(tx store.Tx, a Agent, q AllocateRequest) (Resource, []int, error) {
+// candidates names the resources of the kind that was asked for, as they are before the transaction that decides: that one then reads them alone, and not all that
+// the vault holds while every other writer waits.
+func (v *Vault) candidates(ctx context.Context, actor Actor, q AllocateRequest) (ids []string, err error) {
 	if q.Handle != "" {
-		r, err := v.byHandle(tx, q.Handle)
-		if err != nil {
-			return r, nil, err
-		}
-		if !visible(r, a) || q.Project != "" && q.Project != r.Project {
-			return r, nil, noResource()
-		}
-		if err := v.usable(tx, r); err != nil {
-			return r, nil, err
-		}
-		return v.fit(tx, []Resource{r}, q.Demand)
+		return nil, nil
 	}
 	if _, err := kind.Get(q.Kind); err != nil {
-		return Resource{}, nil, err
+		return nil, err
 	}
+	err = v.view(ctx, func(tx store.Tx) error {
+		ids = nil
+		a, err := v.agentOf(tx, actor)
+		if err != nil {
+			return err
+		}
+		return v.handles.Scan(tx, "", "", func(_ string, l link) (bool, error) {
+			r, err := v.resources.Get(tx, l.ID)
+			if err != nil {
+				return false, found(err, fault.New(fault.VaultCorrupt, "a handle leads to a resource that is lost", "restore from a backup"))
+			}
+			if suits(r, a, q) {
+				ids = append(ids, r.ID)
+			}
+			return true, nil
+		})
+	})
+	return ids, err
+}
+
+// suits tells whether r is one of those that q asks for, and a may use.
+func suits(r Resource, a Agent, q AllocateRequest) bool {
+	return (q.Kind == "" || r.Kind == q.Kind) && (q.Project == "" || q.Project == r.Project) && visible(r, a)
+}
+
+// choose finds the resource: the one named, or the best of the kind.
+func (v *Vault) choose(tx store.Tx, a Agent, q AllocateRequest, near []string) (placement, error) {
+	if q.Handle == "" {
+		return v.chooseOf(tx, a, q, near)
+	}
+	r, err := v.byHandle(tx, q.Handle)
+	if err != nil {
+		return placement{}, err
+	}
+	if !suits(r, a, q) {
+		return placement{}, noResource()
+	}
+	if err := v.usable(tx, r); err != nil {
+		return placement{}, err
+	}
+	return v.place(tx, []Resource{r}, q.Demand, true)
+}
+
+func (v *Vault) chooseOf(tx store.Tx, a Agent, q AllocateRequest, near []string) (placement, error) {
 	var all []Resource
 	var refused error
-	err := v.handles.Scan(tx, "", "", func(_ string, l link) (bool, error) {
-		r, err := v.resources.Get(tx, l.ID)
-		if err != nil {
-			return false, found(err, fault.New(fault.VaultCorrupt, "a handle leads to a resource that is lost", "restore from a backup"))
+	for _, rid := range near {
+		r, err := v.resources.Get(tx, rid)
+		if errors.Is(err, store.ErrNotFound) || err == nil && !suits(r, a, q) { // removed or changed since
+			continue
 		}
-		if r.Kind != q.Kind || q.Project != "" && q.Project != r.Project || !visible(r, a) {
-			return true, nil
+		if err != nil {
+			return placement{}, err
 		}
 		if err := v.usable(tx, r); err != nil {
 			refused = err
-			return true, nil
+			continue
 		}
 		all = append(all, r)
-		return true, nil
-	})
-	switch {
-	case err != nil:
-		return Resource{}, nil, err
-	case len(all) == 0 && refused != nil:
-		return Resource{}, nil, refused
-	case len(all) == 0:
-		return Resource{}, nil, fault.New(fault.NoneAvailable, "there is no "+q.Kind+" that you may use", "ask the operator to add one: `zavhoz resource add "+q.Kind+" HANDLE …`")
 	}
-	return v.fit(tx, all, q.Demand)
+	switch {
+	case len(all) == 0 && refused != nil:
+		return placement{}, refused
+	case len(all) == 0:
+		return placement{}, fault.New(fault.NoneAvailable, "there is no "+q.Kind+" that you may use", "ask the operator to add one: `zavhoz resource add "+q.Kind+" HANDLE …`")
+	}
+	return v.place(tx, all, q.Demand, false)
 }

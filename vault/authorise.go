@@ -165,6 +165,8 @@ func (v *Vault) leaseLives(l Lease) error {
 	switch {
 	case !l.ReleasedAt.IsZero() && l.ReleasedWhy == "redactions":
 		return fault.New(fault.LeaseExhausted, "the lease ended because its runs printed secret values too often", "ask the operator to look at `zavhoz audit list`")
+	case !l.ReleasedAt.IsZero() && l.ReleasedWhy == "expired":
+		return fault.New(fault.LeaseExpired, "the lease has expired", again)
 	case !l.ReleasedAt.IsZero():
 		return fault.New(fault.LeaseReleased, "the lease was released", again)
 	case !v.now().Before(l.ExpiresAt):

@@ -2,71 +2,22 @@ package vault
 
 import (
 	"errors"
-	"slices"
+	"strconv"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// Rules of capacity; source: the domain's allocator, with reservations counted from the first instant.
-const (
-	ramReserveMB = 256             // kept free on every server
-	freshFor     = 5 * time.Minute // how old a server's numbers may be
-	firstPort    = 8000
-	lastPort     = 29999
-)
+// freshFor is how old a server's numbers may be, in whole seconds; numbers of the future are as worthless as old ones.
+const freshFor = 300
 
-// load is what the live leases of a resource hold.
+// load is what the leases of a resource hold.
 type load struct {
-	leases, ram, disk, cpu int
-	ports                  map[int]bool
-}
-
-// fit picks the first resource (for servers with demands: the one with the most memory left) that can carry the demand, with its
-// ports. The refusal is the one of highest precedence over all candidates: impossible_capacity, server_not_ready, stale_metrics,
-// insufficient_reserved_memory, insufficient_free_memory.
-func (v *Vault) fit(tx store.Tx, candidates []Resource, d Demand) (Resource, []int, error) {
-	asks := d.RAMMB > 0 || d.DiskMB > 0 || d.CPU > 0
-	var best Resource
-	var bestPorts []int
-	var why refusals
-	bestLeft, bestLeases, managed := -1, 0, 0
-	for _, r := range candidates {
-		if (asks || len(d.Ports) > 0) && r.Kind != "server" {
-			return r, nil, fault.New(fault.InvalidArgument, "requirements and ports are for servers", "leave them out")
-		}
-		held, err := v.loadOf(tx, r.ID)
-		if err != nil {
-			return r, nil, err
-		}
-		left := 0
-		if asks {
-			var counts bool
-			if left, counts, err = v.carries(tx, r, d, held); counts {
-				managed++
-			}
-			if err != nil && !slices.Contains(precedence, fault.CodeOf(err)) {
-				return r, nil, err // a row that is damaged is no refusal of one server
-			}
-			if err != nil {
-				why = append(why, fault.Of(err))
-				continue
-			}
-		}
-		ports, err := freePorts(d.Ports, held.ports)
-		if err != nil {
-			why = append(why, fault.Of(err))
-			continue
-		}
-		if left > bestLeft || left == bestLeft && held.leases < bestLeases {
-			best, bestPorts, bestLeft, bestLeases = r, ports, left, held.leases
-		}
-	}
-	if bestLeft < 0 {
-		return best, nil, why.first(managed).With("required_ram_mb", d.RAMMB).With("required_disk_mb", d.DiskMB).With("required_cpu", d.CPU)
-	}
-	return best, bestPorts, nil
+	live           []Lease
+	over           []Lease // expired, and not ended yet: they hold nothing
+	ram, disk, cpu int
+	ports          map[int]bool
 }
 
 // loadOf adds up the live leases of a resource.
@@ -74,15 +25,18 @@ func (v *Vault) loadOf(tx store.Tx, rid string) (load, error) {
 	sum := load{ports: map[int]bool{}}
 	err := v.live.Scan(tx, rid+"/", "", func(_ string, l link) (bool, error) {
 		x, err := v.leases.Get(tx, l.ID)
-		if err != nil {
+		switch {
+		case err != nil:
 			return false, err
-		}
-		if !x.ReleasedAt.IsZero() || !v.now().Before(x.ExpiresAt) {
+		case !x.ReleasedAt.IsZero():
+			return true, nil
+		case !v.now().Before(x.ExpiresAt):
+			sum.over = append(sum.over, x)
 			return true, nil
 		}
-		sum.leases++
+		sum.live = append(sum.live, x)
 		sum.ram, sum.disk, sum.cpu = sum.ram+x.Demand.RAMMB, sum.disk+x.Demand.DiskMB, sum.cpu+x.Demand.CPU
-		for _, p := range x.Ports {
+		for _, p := range x.AllPorts() {
 			sum.ports[p] = true
 		}
 		return true, nil
@@ -90,81 +44,132 @@ func (v *Vault) loadOf(tx store.Tx, rid string) (load, error) {
 	return sum, err
 }
 
-// carries tells how much memory (MB) is left when r's machine carries d besides what it holds, and whether the machine is a managed one, whose
-// capacity counts.
-func (v *Vault) carries(tx store.Tx, r Resource, d Demand, held load) (left int, managed bool, err error) {
-	s, err := v.serverOf(tx, r.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return 0, false, fault.New(fault.ServerNotReady, "the capacity of "+r.Handle+" is not known", "leave out the requirements, or ask the operator to adopt the server from its provider: `zavhoz server adopt`")
+// candidate is a resource that a demand may be placed on, with all that decides whether it can carry it.
+type candidate struct {
+	r     Resource
+	s     Server
+	known bool // s is there: the capacity is known
+	terms terms
+	held  load
+}
+
+// weigh gathers what decides about a resource, at one instant.
+func (v *Vault) weigh(tx store.Tx, r Resource) (c candidate, err error) {
+	c.r = r
+	if c.held, err = v.loadOf(tx, r.ID); err != nil || r.Kind != "server" {
+		return c, err
 	}
-	if err != nil {
-		return 0, false, err
+	if c.terms, err = v.termsOf(tx, r); err != nil {
+		return c, err
 	}
-	needRAM := d.RAMMB + ramReserveMB
-	if s.IsManaged && (s.RAMMB < needRAM || s.DiskMB < d.DiskMB || s.CPU < d.CPU) {
-		return 0, true, fault.New(fault.ImpossibleCapacity, "no managed server could ever fit this", "ask for less, or ask the operator for a larger server")
+	c.s, err = v.serverOf(tx, r.ID)
+	c.known = err == nil
+	return c, ignoreNotFound(err)
+}
+
+// amount is one measure of a server, and what is asked of it. kept stays free, reserved is held by leases, used was observed.
+type amount struct {
+	asked, all, kept, reserved, used int
+	what                             string
+	whenReserved, whenUsed           fault.Code
+}
+
+// left is what can still be given: capacity less max(reserved, observed) and what is kept.
+func (a amount) left() int { return a.all - a.kept - max(a.reserved, a.used) }
+
+// amounts are the measures in the order in which a shortage is told.
+func (c candidate) amounts(d Demand) []amount {
+	return []amount{
+		{d.RAMMB, c.s.RAMMB, c.terms.ram, c.held.ram, c.s.UsedRAMMB, "memory", fault.ReservedMemory, fault.FreeMemory},
+		{d.DiskMB, c.s.DiskMB, c.terms.disk, c.held.disk, c.s.UsedDiskMB, "disk", fault.ReservedDisk, fault.FreeDisk},
+		{d.CPU, c.s.CPU, c.terms.cpu, c.held.cpu, 0, "cores", fault.ReservedCPU, ""},
 	}
+}
+
+// refusal tells why c cannot carry d now; nil if it can, ports excepted. idle says that nothing is asked and the server was named: then it may be in any state, for
+// somebody has to look after it.
+func (c candidate) refusal(d Demand, idle bool, now time.Time) *fault.Error {
+	if f := c.never(d); f != nil {
+		return f
+	}
+	if f := c.away(d); f != nil && !idle {
+		return f
+	}
+	if !d.amounts() {
+		return nil
+	}
+	if age := int64(now.Sub(c.s.ObservedAt) / time.Second); age < 0 || age > freshFor || c.s.ObservedAt.IsZero() {
+		return fault.New(fault.StaleMetrics, "the numbers of "+c.r.Handle+" are too old to promise capacity", "try again in a minute; if it stays, ask the operator to run `zavhoz server sync`")
+	}
+	for _, a := range c.amounts(d) {
+		switch {
+		case a.asked == 0:
+		case a.all-a.kept-a.reserved < a.asked:
+			return fault.New(a.whenReserved, "what is left of the "+a.what+" of "+c.r.Handle+" is reserved by other leases", "release a lease that is not needed, or wait")
+		case a.left() < a.asked:
+			return fault.New(a.whenUsed, "the server "+c.r.Handle+" has too little "+a.what+" free now", "try again later, or ask for less")
+		}
+	}
+	return nil
+}
+
+// never refuses what c could not carry if it were empty and well.
+func (c candidate) never(d Demand) *fault.Error {
+	if !c.counts(d) {
+		return nil
+	}
+	for _, a := range c.amounts(d) {
+		if a.asked > 0 && a.all-a.kept < a.asked {
+			return fault.New(fault.ImpossibleCapacity, "no managed server could ever fit this", "ask for less, or ask the operator for a larger server").With("reserve_ram_mb", c.terms.ram)
+		}
+	}
+	for _, p := range d.numbers() {
+		if !c.terms.number.Has(p) || c.terms.kept.Has(p) {
+			return fault.New(fault.PortNotAllowed, "the operator does not give port "+strconv.Itoa(p)+" of "+c.r.Handle, "ask for port 0 to get any free one; `zavhoz server ports "+c.r.Handle+"` shows a person which are given")
+		}
+	}
+	return nil
+}
+
+// away refuses a server that takes no work.
+func (c candidate) away(d Demand) *fault.Error {
+	no := func(why, message, next string) *fault.Error {
+		return fault.New(fault.ServerNotReady, message, next).With("admission", why)
+	}
+	const wait = "wait, or ask the operator: `zavhoz server list`"
 	switch {
-	case !s.IsManaged || !admits(s.Status):
-		err = fault.New(fault.ServerNotReady, "the server "+r.Handle+" is not ready for work", "wait, or ask the operator: `zavhoz server list`")
-	case v.now().Sub(s.ObservedAt) > freshFor:
-		err = fault.New(fault.StaleMetrics, "the numbers of "+r.Handle+" are too old to promise capacity", "try again in a minute; if it stays, ask the operator to run `zavhoz server sync`")
-	case s.RAMMB < held.ram+needRAM || s.DiskMB < held.disk+d.DiskMB || s.CPU < held.cpu+d.CPU:
-		err = fault.New(fault.ReservedMemory, "what is left of "+r.Handle+" is reserved by other leases", "release a lease that is not needed, or wait")
-	case s.RAMMB < max(held.ram, s.UsedRAMMB)+needRAM || s.DiskMB < max(held.disk, s.UsedDiskMB)+d.DiskMB:
-		err = fault.New(fault.FreeMemory, "the server "+r.Handle+" has too little free now", "try again later, or ask for less")
+	case !c.known && d.amounts():
+		return no("capacity_unknown", "the capacity of "+c.r.Handle+" is not known", "leave out memory, disk and cores, or ask the operator to adopt the server from its provider: `zavhoz server adopt`")
+	case !c.known:
+		return nil
+	case !c.s.IsManaged:
+		return no("not_managed", "the server "+c.r.Handle+" is not managed", wait)
+	case !admits(c.s.Status):
+		return no("status_not_admitting", "the server "+c.r.Handle+" is not ready for work", wait)
+	case c.s.Labels[phaseLabel] != "" && c.s.Labels[phaseLabel] != "complete":
+		return no("provisioning_incomplete", "the server "+c.r.Handle+" is still being set up", wait)
 	}
-	return s.RAMMB - max(held.ram, s.UsedRAMMB) - needRAM, s.IsManaged, err
+	return nil
 }
 
-// freePorts gives the wanted ports, and for every 0 the smallest free one.
-func freePorts(wanted []int, taken map[int]bool) ([]int, error) {
-	var out []int
-	mine := map[int]bool{}
-	for _, p := range wanted {
-		if p != 0 {
-			if taken[p] {
-				return nil, fault.Newf(fault.NoFreePort, "port %d is taken", p).WithNext("ask for port 0 to get any free one")
-			}
-			mine[p] = true
-		}
+// phaseLabel is how far a server's setting up is, where something set it up.
+const phaseLabel = "provisioning_phase"
+
+// counts tells whether c is a server that could carry d at another time, where it is not too small for ever.
+func (c candidate) counts(d Demand) bool { return c.known && c.s.IsManaged || !c.known && !d.amounts() }
+
+// room is the memory that would be left, by which servers are compared; 0 where it is not known.
+func (c candidate) room(d Demand) int {
+	if !c.known {
+		return 0
 	}
-	for _, p := range wanted {
-		for next := firstPort; p == 0; next++ {
-			if next > lastPort {
-				return nil, fault.New(fault.NoFreePort, "no port is free on the server", "release a lease that is not needed")
-			}
-			if !taken[next] && !mine[next] {
-				p, mine[next] = next, true
-			}
-		}
-		out = append(out, p)
-	}
-	return out, nil
+	return max(0, c.amounts(d)[0].left()-d.RAMMB)
 }
 
-// refusals are why each candidate was refused.
-type refusals []*fault.Error
-
-var precedence = []fault.Code{fault.ImpossibleCapacity, fault.ServerNotReady, fault.StaleMetrics, fault.ReservedMemory, fault.FreeMemory, fault.NoFreePort}
-
-// first gives the refusal to show: impossible_capacity only when none of the managed servers could ever fit.
-func (rs refusals) first(managed int) *fault.Error {
-	impossible := 0
-	for _, e := range rs {
-		if e.Code == fault.ImpossibleCapacity {
-			impossible++
-		}
+// ignoreNotFound is err, or nil where that says that there is no such record.
+func ignoreNotFound(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
 	}
-	for _, c := range precedence {
-		if c == fault.ImpossibleCapacity && impossible < managed {
-			continue
-		}
-		for _, e := range rs {
-			if e.Code == c {
-				return e
-			}
-		}
-	}
-	return fault.New(fault.NoneAvailable, "no server is available", "call list_managed_servers to see what there is")
+	return err
 }

@@ -34,7 +34,7 @@ func goldenRows() []goldenRow {
 	}
 	lease := Lease{
 		Format: 1, ID: lse, Agent: agt, Context: "thread 7", Resource: res, Handle: "prod_vps_1", Project: "default", Purpose: "deploy <the bot> & look",
-		Demand: Demand{RAMMB: 512, DiskMB: 1024, CPU: 1, Ports: []int{8080}}, Ports: []int{8080}, Implicit: true, MaxUses: 3, Used: 1, Redactions: 2,
+		Demand: Demand{RAMMB: 512, DiskMB: 1024, CPU: 1, Ports: []int{8080}, Services: map[string]int{"backend": 0}}, Ports: []int{8080}, Services: map[string]int{"backend": 8000}, Implicit: true, MaxUses: 3, Used: 1, Redactions: 2,
 		IdemKey: "once", IdemDigest: "0a0b", CreatedAt: at(0), ExpiresAt: at(30), ReleasedAt: at(5), ReleasedWhy: "released",
 	}
 	agent := Agent{
@@ -63,6 +63,8 @@ func goldenRows() []goldenRow {
 		Format: 1, Resource: res, Method: "ssh_key", Step: RotationSwitched, Base: 2, From: map[string]uint64{"host": 2}, Sealed: map[string]Sealed{"ssh_key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "long"}},
 		Notes: map[string]string{"old": "ssh-ed25519 AAAA"}, OverlapS: 3600, Switched: 3, Until: at(60), Code: "connection_failed", Message: "the server is not reached", Next: "try again", BegunAt: at(0), BegunBy: "operator", At: at(1),
 	}
+	kept := []int{512, 2048, 1}
+	reserve := Reserve{Format: 1, RAMMB: &kept[0], DiskMB: &kept[1], CPU: &kept[2], Ports: PortRanges{{8000, 8999}, {9100, 9100}}, KeptPorts: PortRanges{{8080, 8080}}, Version: 1, UpdatedAt: at(1), UpdatedBy: "operator"}
 	to := func(target string) link { return link{target} }
 	return []goldenRow{
 		{string(cResources), res, resource, &Resource{}}, {string(cVersions), versionKey(res, 1), resource, &Resource{}}, {string(cHandles), "prod_vps_1", to(res), &link{}},
@@ -73,6 +75,7 @@ func goldenRows() []goldenRow {
 		{string(cSync), "time4vps", SyncState{Body: json.RawMessage(`{"last_success":"2026-08-01T12:00:00Z"}`)}, &SyncState{}},
 		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}}, {string(cWorkdirs), workdirKey("/srv/app"), workdir, &Workdir{}},
 		{string(cRotations), res, rotation, &Rotation{}},
+		{string(cReserves), res, reserve, &Reserve{}},
 		{string(cProjectIDs), project.ID, to("default"), &link{}}, {string(cConfigs), project.ID, config, &ProjectConfig{}}, {string(cFormer), formerKey(project.ID, "API_KEY", 3), former, &FormerSecret{}},
 	}
 }

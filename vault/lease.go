@@ -25,6 +25,8 @@ type Lease struct {
 	ExpiresAt   time.Time `json:"expires_at"`
 	ReleasedAt  time.Time `json:"released_at,omitzero"`
 	ReleasedWhy string    `json:"released_why,omitempty"` // released, expired, redactions, resource_removed, agent_removed
+
+	Services map[string]int `json:"services,omitempty"` // ports given by name, besides Ports
 }
 
 // Demand is what a lease of a server asks of it. Zero fields ask nothing.
@@ -33,6 +35,8 @@ type Demand struct {
 	DiskMB int   `json:"disk_mb,omitempty"`
 	CPU    int   `json:"cpu,omitempty"`
 	Ports  []int `json:"ports,omitempty"` // wanted ports; 0 means any free one
+
+	Services map[string]int `json:"services,omitempty"` // ports by the name of what listens there; 0 means any free one
 }
 
 // AllocateRequest asks for a lease by handle or by kind.
@@ -46,6 +50,7 @@ type AllocateRequest struct {
 	TTL     time.Duration // 0: default 1 h; at most 24 h, or the policy's
 	MaxUses int
 	IdemKey string
+	DryRun  bool `json:"-"` // decide, and write nothing
 }
 
 // Allocation is what AllocateRequest gives.

@@ -272,7 +272,7 @@ func (v *Vault) RemoveResource(ctx context.Context, actor Actor, ref string) (r 
 		if err := v.unlinkServer(tx, r.ID); err != nil {
 			return err
 		}
-		if err := errors.Join(v.handles.Delete(tx, r.Handle), v.counters.Delete(tx, r.ID), v.resources.Delete(tx, r.ID)); err != nil {
+		if err := errors.Join(v.handles.Delete(tx, r.Handle), v.counters.Delete(tx, r.ID), v.reserves.Delete(tx, r.ID), v.resources.Delete(tx, r.ID)); err != nil {
 			return err
 		}
 		return v.audit.Append(tx, resourceEvent(actor, audit.ResourceRemove, r, nil))

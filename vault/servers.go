@@ -46,25 +46,67 @@ func (v *Vault) unlinkServer(tx store.Tx, rid string) error {
 	return errors.Join(v.serverLinks.Delete(tx, rid), v.servers.Put(tx, s.ID, s))
 }
 
-// ServerView is a server with what its adopted resource adds.
+// ServerView is a server with what its adopted resource adds. Reserved is what live leases hold, kept what the operator lets nobody have.
 type ServerView struct {
 	Server
 	Handle        string // of the adopted resource; "" while only discovered
 	Label         string // a name for people: the handle, or the server's id
-	ReservedRAMMB int    // held by live leases
+	ReservedRAMMB int
 	ReservedDisk  int
 	ReservedCPU   int
+	KeptRAMMB     int
+	KeptDiskMB    int
+	KeptCPU       int
 	Age           time.Duration // of the numbers; negative where there are none
 }
 
-// FreeRAMMB is capacity less max(reserved, observed), not under 0.
-func (s ServerView) FreeRAMMB() int { return max(0, s.RAMMB-max(s.ReservedRAMMB, s.UsedRAMMB)) }
+// FreeRAMMB is what can be allocated: capacity less max(reserved, observed) and what is kept, not under 0.
+func (s ServerView) FreeRAMMB() int {
+	return max(0, s.RAMMB-s.KeptRAMMB-max(s.ReservedRAMMB, s.UsedRAMMB))
+}
 
-// FreeDiskMB is capacity less max(reserved, observed), not under 0.
-func (s ServerView) FreeDiskMB() int { return max(0, s.DiskMB-max(s.ReservedDisk, s.UsedDiskMB)) }
+// FreeDiskMB is the same of the disk.
+func (s ServerView) FreeDiskMB() int {
+	return max(0, s.DiskMB-s.KeptDiskMB-max(s.ReservedDisk, s.UsedDiskMB))
+}
 
-// FreeCPU is capacity less what is reserved, not under 0.
-func (s ServerView) FreeCPU() int { return max(0, s.CPU-s.ReservedCPU) }
+// FreeCPU is capacity less what is reserved and kept, not under 0: what cores do is not observed.
+func (s ServerView) FreeCPU() int { return max(0, s.CPU-s.KeptCPU-s.ReservedCPU) }
+
+// viewOf is a server as it is seen, with its resource; one of nobody's would be in the default project.
+func (v *Vault) viewOf(tx store.Tx, s Server) (view ServerView, r Resource, err error) {
+	view, r = ServerView{Server: s, Label: s.ID, Age: -1}, Resource{Kind: "server", Project: DefaultProject}
+	if !s.ObservedAt.IsZero() {
+		view.Age = max(0, v.now().Sub(s.ObservedAt))
+	}
+	if s.ResourceID != "" {
+		if r, err = v.resources.Get(tx, s.ResourceID); err != nil {
+			return view, r, found(err, fault.New(fault.VaultCorrupt, "a server leads to a resource that is lost", "restore from a backup"))
+		}
+		held, err := v.loadOf(tx, r.ID)
+		if err != nil {
+			return view, r, err
+		}
+		view.Handle, view.Label = r.Handle, r.Handle
+		view.ReservedRAMMB, view.ReservedDisk, view.ReservedCPU = held.ram, held.disk, held.cpu
+	}
+	t, err := v.termsOf(tx, r)
+	view.KeptRAMMB, view.KeptDiskMB, view.KeptCPU = t.ram, t.disk, t.cpu
+	return view, r, err
+}
+
+// Server gives the operator one server of a provider, by id or handle. Errors: unknown_server.
+func (v *Vault) Server(ctx context.Context, ref string) (view ServerView, err error) {
+	err = v.view(ctx, func(tx store.Tx) error {
+		s, err := v.findServer(tx, ref)
+		if err != nil {
+			return err
+		}
+		view, _, err = v.viewOf(tx, s)
+		return err
+	})
+	return view, err
+}
 
 // Servers gives every server to the operator; to an agent the managed ones whose adopted resource it may use, or that nobody adopted yet
 // and that lie in its reach (default project). In order of id.
@@ -78,27 +120,11 @@ func (v *Vault) Servers(ctx context.Context, actor Actor) (out []ServerView, err
 			}
 		}
 		return v.servers.Scan(tx, "", "", func(_ string, s Server) (bool, error) {
-			view := ServerView{Server: s, Label: s.ID, Age: -1}
-			if !s.ObservedAt.IsZero() {
-				view.Age = v.now().Sub(s.ObservedAt)
+			view, r, err := v.viewOf(tx, s)
+			if err == nil && (actor.Type != audit.Agent || s.IsManaged && visible(r, a)) {
+				out = append(out, view)
 			}
-			r := Resource{Kind: "server", Project: DefaultProject}
-			if s.ResourceID != "" {
-				if r, err = v.resources.Get(tx, s.ResourceID); err != nil {
-					return false, found(err, fault.New(fault.VaultCorrupt, "a server leads to a resource that is lost", "restore from a backup"))
-				}
-				held, err := v.loadOf(tx, r.ID)
-				if err != nil {
-					return false, err
-				}
-				view.Handle, view.Label = r.Handle, r.Handle
-				view.ReservedRAMMB, view.ReservedDisk, view.ReservedCPU = held.ram, held.disk, held.cpu
-			}
-			if actor.Type == audit.Agent && (!s.IsManaged || !visible(r, a)) {
-				return true, nil
-			}
-			out = append(out, view)
-			return true, nil
+			return true, err
 		})
 	})
 	if err != nil || actor.Type != audit.Agent {

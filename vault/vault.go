@@ -124,6 +124,7 @@ type Vault struct {
 	syncState  *record.Set[SyncState]
 	workdirs   *record.Set[Workdir]
 	rotations  *record.Set[Rotation]
+	reserves   *record.Set[Reserve] // res_…, or everyServer
 
 	serverLinks *record.Set[link] // res_… → srv_…
 
@@ -171,6 +172,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		syncState:  record.NewSet[SyncState](b, cSync),
 		workdirs:   record.NewSet[Workdir](b, cWorkdirs),
 		rotations:  record.NewSet[Rotation](b, cRotations),
+		reserves:   record.NewSet[Reserve](b, cReserves),
 
 		serverLinks: record.NewSet[link](b, cServerOf),
 	}

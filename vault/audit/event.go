@@ -70,6 +70,7 @@ const (
 	ServerAdopt      Action = "server.adopt"
 	ServerManage     Action = "server.manage"
 	ServerList       Action = "server.list"
+	ServerReserve    Action = "server.reserve"
 	WorkdirAdd       Action = "workdir.add"
 	WorkdirRemove    Action = "workdir.remove"
 	RunStart         Action = "run.start"

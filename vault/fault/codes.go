@@ -89,7 +89,11 @@ const (
 	StaleMetrics        Code = "stale_metrics"
 	ReservedMemory      Code = "insufficient_reserved_memory"
 	FreeMemory          Code = "insufficient_free_memory"
+	ReservedDisk        Code = "insufficient_reserved_disk"
+	FreeDisk            Code = "insufficient_free_disk"
+	ReservedCPU         Code = "insufficient_reserved_cpu"
 	NoFreePort          Code = "no_free_port"
+	PortNotAllowed      Code = "port_not_allowed"
 	AuditBroken         Code = "audit_broken"
 	AuditUnavailable    Code = "audit_unavailable"
 )
@@ -147,6 +151,7 @@ var registry = map[Code]Meaning{
 	SyncNotConfigured: {409, ExitUsage, false}, SyncIncomplete: {500, ExitPartial, true}, SyncShrunk: {409, ExitConflict, true},
 	ImpossibleCapacity: {409, ExitConflict, false}, ServerNotReady: {409, ExitConflict, true}, StaleMetrics: {409, ExitConflict, true},
 	ReservedMemory: {409, ExitConflict, true}, FreeMemory: {409, ExitConflict, true}, NoFreePort: {409, ExitConflict, true},
+	ReservedDisk: {409, ExitConflict, true}, FreeDisk: {409, ExitConflict, true}, ReservedCPU: {409, ExitConflict, true}, PortNotAllowed: {409, ExitConflict, false},
 	AuditBroken: corrupt, AuditUnavailable: away,
 }
 
