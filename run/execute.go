@@ -54,8 +54,9 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 // made, and it takes no short values.
 func (e *Engine) learn(l *live, p *plan) error {
 	for _, u := range p.uses {
-		for _, field := range slices.Sorted(maps.Keys(u.Resource.Sealed)) {
-			s, err := e.unseal(u.Resource, field)
+		now := e.present(u.Resource)
+		for _, field := range slices.Sorted(maps.Keys(now.Sealed)) {
+			s, err := e.field(now, field)
 			if err != nil {
 				return err
 			}
@@ -66,9 +67,13 @@ func (e *Engine) learn(l *live, p *plan) error {
 	return nil
 }
 
-// unseal opens one field. The caller wipes it.
+// unseal opens one field of the resource as it is now. The caller wipes it.
 func (e *Engine) unseal(r vault.Resource, field string) (secret.Secret, error) {
-	r = e.present(r)
+	return e.field(e.present(r), field)
+}
+
+// field opens one field of the resource as it is given: whoever opens many asks once what it is now. The caller wipes it.
+func (e *Engine) field(r vault.Resource, field string) (secret.Secret, error) {
 	sealed, ok := r.Sealed[field]
 	if !ok {
 		return secret.Secret{}, nil
@@ -165,7 +170,7 @@ func (e *Engine) values(l *live, p *plan) (items []deliver.Item, err error) {
 	guarded := redact.NewSet(redact.Options{})
 	for _, u := range p.uses {
 		as := policy.Delivery(p.delivered[u.Resource.Handle])
-		own, err := e.items(u.Resource, as == policy.File)
+		own, err := e.items(e.present(u.Resource), as == policy.File)
 		items = append(items, own...)
 		if err != nil {
 			return items, err
@@ -190,7 +195,7 @@ func wipe(items []deliver.Item) {
 	}
 }
 
-// items opens what the resource's variables are filled with. Plain ones go in the environment always; what is minted for a moment never here.
+// items opens what the variables of the resource, as it is given, are filled with. Plain ones go in the environment always; what is minted for a moment never here.
 func (e *Engine) items(r vault.Resource, file bool) ([]deliver.Item, error) {
 	var items []deliver.Item
 	for _, v := range e.o.Rules.EnvVars(r) {
@@ -201,7 +206,7 @@ func (e *Engine) items(r vault.Resource, file bool) ([]deliver.Item, error) {
 		case v.Field == "":
 			it.Value = secret.FromString(v.Value)
 		default:
-			s, err := e.unseal(r, v.Field)
+			s, err := e.field(r, v.Field)
 			if err != nil {
 				return items, err
 			}

@@ -61,7 +61,7 @@ func (e *Engine) OpenPlan(ctx context.Context, actor vault.Actor, refs, command 
 // draft is a personal plan in the making.
 type draft struct{ plan *deliver.Plan }
 
-// personal opens what a person's own run gets.
+// personal opens what a person's own run gets, as it was when the run was allowed: OpenPlan sees whether that is what the record of the run says too.
 func (e *Engine) personal(uses []vault.Use) (d draft, err error) {
 	d.plan = &deliver.Plan{}
 	defer func() {
@@ -76,7 +76,7 @@ func (e *Engine) personal(uses []vault.Use) (d draft, err error) {
 			return d, err
 		}
 		for _, field := range slices.Sorted(maps.Keys(u.Resource.Sealed)) {
-			s, err := e.unseal(u.Resource, field)
+			s, err := e.field(u.Resource, field)
 			if err != nil {
 				return d, err
 			}
