@@ -29,6 +29,11 @@ var (
 	ErrTooLarge   = errors.New("store: key or value too large")
 	ErrInvalidKey = errors.New("store: invalid collection or key")
 	ErrFull       = errors.New("store: no space left")
+
+	// Of a backend that is another machine's.
+	ErrUnavailable = errors.New("store: the database does not answer")
+	ErrDenied      = errors.New("store: the database does not allow it")
+	ErrUnknown     = errors.New("store: the connection was lost in a commit, and nobody knows yet whether it was made")
 )
 
 // Limits that every backend keeps, in bytes.
@@ -64,7 +69,7 @@ type Store interface {
 	View(ctx context.Context, fn func(Tx) error) error
 	// Update runs fn and makes what it wrote durable, or, when fn gives an error or panics, changes nothing. A backend may run fn
 	// more than once (serialization): fn has no effect besides the transaction and variables it sets anew each time.
-	// nil means durable. After an error from the commit itself, nothing was written. fn sees its own writes.
+	// nil means durable. After an error from the commit itself, nothing was written, but for ErrUnknown. fn sees its own writes.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Watch tells of committed changes until ctx ends, then the channel closes. Notices may be merged (Key ""), never lost.
 	Watch(ctx context.Context) <-chan Change

@@ -262,6 +262,12 @@ func StoreFault(err error) error {
 		return fault.New(fault.VaultBusy, "another process holds the vault", "stop the other daemon (zavhoz stop), then try again").Because(err)
 	case errors.Is(err, store.ErrFull):
 		return fault.New(fault.Internal, "the disk is full: nothing was written", "free some space, then try again").Because(err)
+	case errors.Is(err, store.ErrUnknown):
+		return fault.New(fault.Internal, "the database went away while this was written: whether it was is not known yet", "look whether it is there before you do it again").Because(err)
+	case errors.Is(err, store.ErrUnavailable):
+		return fault.New(fault.DaemonUnavailable, "the vault's database does not answer", "try again; `zavhoz doctor` says more").Because(err)
+	case errors.Is(err, store.ErrDenied):
+		return fault.New(fault.NotPermitted, "the vault's database does not let this user in, or not do this", "see docs/postgresql.md: which rights a vault needs").Because(err)
 	case errors.Is(err, store.ErrClosed):
 		return fault.New(fault.DaemonUnavailable, "the vault is closing", "try again").Because(err)
 	case errors.Is(err, context.Canceled):

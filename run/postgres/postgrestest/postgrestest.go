@@ -44,11 +44,12 @@ type Server struct {
 	AdminPassword string
 	CA            []byte // PEM; its server certificate is for localhost and 127.0.0.1
 
-	dir  string
-	bin  string
-	cmd  *exec.Cmd
-	done chan struct{}
-	log  locked
+	dir     string
+	bin     string
+	durable bool
+	cmd     *exec.Cmd
+	done    chan struct{}
+	log     locked
 }
 
 // locked is a buffer for several writers.
@@ -81,7 +82,9 @@ func Start(t testing.TB) *Server {
 }
 
 // New starts a server for several tests; Close it.
-func New() (*Server, error) {
+func New() (*Server, error) { return begin(false) }
+
+func begin(durable bool) (*Server, error) {
 	bin, err := find()
 	if err != nil {
 		return nil, err
@@ -90,7 +93,7 @@ func New() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Host: "127.0.0.1", Password: random(), AdminPassword: random(), dir: dir, bin: bin, done: make(chan struct{})}
+	s := &Server{Host: "127.0.0.1", Password: random(), AdminPassword: random(), dir: dir, bin: bin, durable: durable, done: make(chan struct{})}
 	if err := s.start(); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("postgrestest: %w\n%s", err, s.log.String())
@@ -175,17 +178,30 @@ func (s *Server) listen(data string) error {
 		if s.Port, err = freePort(); err != nil {
 			return err
 		}
-		s.cmd = s.command("postgres", "-D", data, "-h", s.Host, "-p", strconv.Itoa(s.Port), "-k", "", "-F", "-c", "max_connections=200", "-c", "ssl=on",
-			"-c", "ssl_cert_file="+filepath.Join(s.dir, "server.crt"), "-c", "ssl_key_file="+filepath.Join(s.dir, "server.key"), "-c", "log_min_messages=warning")
-		if err = s.cmd.Start(); err != nil {
-			return err
-		}
-		done := make(chan struct{})
-		go func(c *exec.Cmd) { _ = c.Wait(); close(done) }(s.cmd)
-		s.done = done
-		if err = s.await(done); err == nil {
+		if err = s.run(data); err == nil {
 			return nil
 		}
+	}
+	return err
+}
+
+// run starts the server at its port and waits until it answers.
+func (s *Server) run(data string) error {
+	args := []string{"-D", data, "-h", s.Host, "-p", strconv.Itoa(s.Port), "-k", "", "-c", "max_connections=200", "-c", "ssl=on",
+		"-c", "ssl_cert_file=" + filepath.Join(s.dir, "server.crt"), "-c", "ssl_key_file=" + filepath.Join(s.dir, "server.key"), "-c", "log_min_messages=warning"}
+	if !s.durable {
+		args = append(args, "-F")
+	}
+	s.cmd = s.command("postgres", args...)
+	if err := s.cmd.Start(); err != nil {
+		s.cmd = nil
+		return err
+	}
+	done := make(chan struct{})
+	go func(c *exec.Cmd) { _ = c.Wait(); close(done) }(s.cmd)
+	s.done = done
+	err := s.await(done)
+	if err != nil {
 		s.Stop()
 	}
 	return err

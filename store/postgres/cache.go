@@ -1,0 +1,288 @@
+package postgres
+
+import (
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// moment names a commit: its number, and a random name, which tells two histories with the same numbers apart.
+type moment struct {
+	seq   uint64
+	batch [16]byte
+}
+
+// Bounds of what is kept in memory.
+const (
+	cacheBytes  = 48 << 20
+	cacheValue  = 32 << 10 // bytes of a value that is kept
+	cacheRanges = 32       // a collection
+)
+
+// point is what is known of one key: its value, or that there is none.
+type point struct {
+	value []byte // nil: no record
+	since uint64 // the commit that made it so, or one after which it was read
+}
+
+// row is a record within a scan. value is nil where it is long: Get has it.
+type row struct {
+	key   string
+	value []byte
+	long  bool
+}
+
+// span is all of a collection's records within [lo, hi).
+type span struct {
+	lo, hi string
+	rows   []row
+	since  uint64
+}
+
+// cache holds what was read, as it is at the moment `at`. A reader of an earlier moment may use what has been so since then.
+type cache struct {
+	mu     sync.Mutex
+	at     moment
+	age    uint64 // how often all was forgotten: what was read before does not come back
+	points map[store.Collection]map[string]point
+	spans  map[store.Collection][]*span
+	bytes  int
+}
+
+func newCache(at moment) *cache {
+	c := &cache{}
+	c.reset(at)
+	return c
+}
+
+// reset forgets all.
+func (c *cache) reset(at moment) {
+	c.at, c.bytes = at, 0
+	c.age++
+	c.points, c.spans = map[store.Collection]map[string]point{}, map[store.Collection][]*span{}
+}
+
+// now gives the moment that the cache is at, and its age.
+func (c *cache) now() (moment, uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at, c.age
+}
+
+// get gives what is known of a key at a moment. value is not a copy; nil: there is no record.
+func (c *cache) get(col store.Collection, key string, at moment, age uint64) (value []byte, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age != c.age || at.seq > c.at.seq {
+		return nil, false
+	}
+	if p, ok := c.points[col][key]; ok {
+		return p.value, p.since <= at.seq
+	}
+	for _, s := range c.spans[col] {
+		if s.lo <= key && key < s.hi {
+			i, ok := s.find(key)
+			switch {
+			case s.since > at.seq || ok && s.rows[i].long:
+				return nil, false
+			case ok:
+				return s.rows[i].value, true
+			}
+			return nil, true
+		}
+	}
+	return nil, false
+}
+
+func (s *span) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(s.rows, key, func(r row, k string) int { return strings.Compare(r.key, k) })
+}
+
+// span gives the known part of [lo, hi) from its beginning, or its end where down: rows in order of keys, and up to where they are all.
+func (c *cache) span(col store.Collection, lo, hi string, down bool, at moment, age uint64) (rows []row, end string, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age != c.age || at.seq > c.at.seq {
+		return nil, "", false
+	}
+	for _, s := range c.spans[col] {
+		if s.since > at.seq {
+			continue
+		}
+		switch {
+		case !down && s.lo <= lo && lo < s.hi:
+			end = min(s.hi, hi)
+			return s.between(lo, end), end, true
+		case down && s.lo < hi && hi <= s.hi:
+			end = max(s.lo, lo)
+			return s.between(end, hi), end, true
+		}
+	}
+	return nil, "", false
+}
+
+func (s *span) between(lo, hi string) []row {
+	i := sort.Search(len(s.rows), func(i int) bool { return s.rows[i].key >= lo })
+	j := sort.Search(len(s.rows), func(i int) bool { return s.rows[i].key >= hi })
+	return s.rows[i:max(i, j)]
+}
+
+// learn keeps what was read at a moment, if that is still the cache's. since is the commit that wrote it; for no record, the moment's.
+func (c *cache) learn(col store.Collection, key string, value []byte, since uint64, at moment, age uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age == c.age && at == c.at && len(value) <= cacheValue {
+		c.put(col, key, point{value, since})
+	}
+}
+
+func (c *cache) put(col store.Collection, key string, p point) {
+	m := c.points[col]
+	if m == nil {
+		m = map[string]point{}
+		c.points[col] = m
+	}
+	c.drop(col, key)
+	m[key] = p
+	c.bytes += len(key) + len(p.value) + 64
+	for c.bytes > cacheBytes && c.evict() {
+	}
+}
+
+func (c *cache) drop(col store.Collection, key string) {
+	if p, ok := c.points[col][key]; ok {
+		c.bytes -= len(key) + len(p.value) + 64
+		delete(c.points[col], key)
+	}
+}
+
+// evict drops any one point: which, the map's order says, which is random.
+func (c *cache) evict() bool {
+	for col, m := range c.points {
+		for key := range m {
+			c.drop(col, key)
+			return true
+		}
+		delete(c.points, col)
+	}
+	return false
+}
+
+// learnSpan keeps all rows of [lo, hi), read at a moment.
+func (c *cache) learnSpan(col store.Collection, s *span, at moment, age uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if age != c.age || at != c.at || s.lo >= s.hi {
+		return
+	}
+	list := slices.DeleteFunc(c.spans[col], func(o *span) bool { return o.lo < s.hi && s.lo < o.hi })
+	if len(list) >= cacheRanges {
+		list = list[1:]
+	}
+	c.spans[col] = append(list, s)
+}
+
+// change is one write of a commit.
+type change struct {
+	c     store.Collection
+	key   string
+	value []byte // nil: removed
+}
+
+// wrote moves the cache over a commit of this process.
+func (c *cache) wrote(from, to moment, changes []change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at != from {
+		return // who asked meanwhile has moved it
+	}
+	c.at = to
+	for _, ch := range changes {
+		if len(ch.value) > cacheValue {
+			c.drop(ch.c, ch.key)
+		} else {
+			c.put(ch.c, ch.key, point{ch.value, to.seq})
+		}
+		c.patch(ch, to.seq)
+	}
+}
+
+// patch writes a change into the span that covers it. Rows that were given to somebody stay as they are.
+func (c *cache) patch(ch change, seq uint64) {
+	for _, s := range c.spans[ch.c] {
+		if ch.key < s.lo || ch.key >= s.hi {
+			continue
+		}
+		i, there := s.find(ch.key)
+		rows := slices.Clone(s.rows)
+		r := row{ch.key, ch.value, false}
+		if len(ch.value) > cacheValue {
+			r.value, r.long = nil, true
+		}
+		switch {
+		case ch.value == nil && there:
+			rows = slices.Delete(rows, i, i+1)
+		case ch.value == nil:
+		case there:
+			rows[i] = r
+		default:
+			rows = slices.Insert(rows, i, r)
+		}
+		s.rows, s.since = rows, seq
+		if len(rows) > 2*pageMost { // it grew: read it anew
+			c.spans[ch.c] = slices.DeleteFunc(c.spans[ch.c], func(o *span) bool { return o == s })
+		}
+		return
+	}
+}
+
+// commit is what another process's commit changed: keys is nil where all of the collections may have.
+type commit struct {
+	moment
+	cols []string
+	keys [][]byte
+}
+
+// advance moves the cache to a moment that was found by a question asked when the cache was at `asked`. between are the commits from then on, in order. Where they
+// do not join, history is another one, or too long ago: all is forgotten. It gives the cache's age.
+func (c *cache) advance(asked, to moment, between []commit) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	has := func(m moment) bool { return slices.ContainsFunc(between, func(b commit) bool { return b.moment == m }) }
+	switch {
+	case to == c.at:
+	case !has(asked) || !has(to):
+		c.reset(to)
+	case to.seq <= c.at.seq: // an answer that came late: this process has committed meanwhile
+	case !has(c.at):
+		c.reset(to)
+	default:
+		for _, b := range between {
+			if b.seq > c.at.seq {
+				c.forget(b)
+			}
+		}
+		c.at = to
+	}
+	return c.age
+}
+
+func (c *cache) forget(b commit) {
+	if b.keys == nil {
+		for _, col := range b.cols {
+			for key := range c.points[store.Collection(col)] {
+				c.drop(store.Collection(col), key)
+			}
+			delete(c.spans, store.Collection(col))
+		}
+		return
+	}
+	for i, col := range b.cols {
+		key := string(b.keys[i])
+		c.drop(store.Collection(col), key)
+		c.spans[store.Collection(col)] = slices.DeleteFunc(c.spans[store.Collection(col)], func(s *span) bool { return s.lo <= key && key < s.hi })
+	}
+}

@@ -1,0 +1,19 @@
+package postgres
+
+// FailNextCommit makes the next commit of s fail before anything of it is sent.
+func FailNextCommit(s *Store, err error) { s.inject.Store(&err) }
+
+// OnSend runs fn after a commit was sent, with what came of it, and takes its word for that.
+func OnSend(s *Store, fn func(err error) error) {
+	if fn == nil {
+		s.onSend.Store(nil)
+		return
+	}
+	s.onSend.Store(&fn)
+}
+
+// LostAnswer is what a connection that breaks while an answer is waited for gives.
+func LostAnswer() error { return &failed{unsure: true, again: true} }
+
+// URLOf gives the address that s was opened with.
+func URLOf(s *Store) Options { return s.opts }

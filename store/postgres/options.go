@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// DefaultSchema is where the tables are where Options name no other.
+const DefaultSchema = "zavhoz"
+
+// Options say which database, and how.
+type Options struct {
+	URL      string        // postgres://… or key=value words, as libpq takes them; PG… variables and a password file fill what it leaves out
+	Schema   string        // ^[a-z_][a-z0-9_]{0,47}$; "" means DefaultSchema
+	ReadOnly bool          // Update gives store.ErrReadOnly
+	Patience time.Duration // how long a call waits for a database that is away; 0 means 30 s
+	Log      *slog.Logger  // nil: nothing is logged
+}
+
+// Times of a session, in milliseconds where PostgreSQL is told them.
+const (
+	patience       = 30 * time.Second
+	connectTimeout = 5 * time.Second
+	askTimeout     = 35 * time.Second // for one statement, beyond what the server grants it
+
+	statementTimeout = "30000"
+	lockTimeout      = "10000"
+	idleTimeout      = "600000" // in a transaction: a View whose function waits for a person
+)
+
+// Bounds of what one process takes of the server.
+const (
+	maxConns     = 16
+	maxSnapshots = 8 // connections that Views hold, each at its own moment
+)
+
+var errAddress = errors.New("postgres: the address is not one of PostgreSQL, or names a file that cannot be read")
+
+// config reads the address. What libpq's words could say of a password is not passed on.
+func (o Options) config() (*pgxpool.Config, error) {
+	c, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, errAddress
+	}
+	c.MaxConns, c.MinConns, c.MaxConnIdleTime, c.MaxConnLifetime = maxConns, 0, 5*time.Minute, time.Hour
+	c.HealthCheckPeriod = time.Minute
+	cc := c.ConnConfig
+	cc.ConnectTimeout = connectTimeout
+	cc.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
+	cc.DialFunc = (&net.Dialer{Timeout: connectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}).DialContext
+	cc.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) {}
+	for k, v := range map[string]string{
+		"application_name": "zavhoz", "search_path": "pg_catalog", "default_transaction_isolation": "read committed",
+		"statement_timeout": statementTimeout, "lock_timeout": lockTimeout, "idle_in_transaction_session_timeout": idleTimeout,
+		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3", "tcp_user_timeout": "10000", "client_encoding": "UTF8",
+	} {
+		cc.RuntimeParams[k] = v
+	}
+	c.AfterConnect = fit
+	return c, nil
+}
+
+// fit refuses a server that is too old, and a session that would acknowledge what a crash could take back.
+func fit(ctx context.Context, c *pgx.Conn) error {
+	major, _, _ := strings.Cut(c.PgConn().ParameterStatus("server_version"), ".")
+	if n, err := strconv.Atoi(strings.TrimFunc(major, func(r rune) bool { return r < '0' || r > '9' })); err == nil && n < 13 {
+		return errOld
+	}
+	var how string
+	if err := c.QueryRow(ctx, "SELECT pg_catalog.current_setting('synchronous_commit')").Scan(&how); err != nil || how != "off" {
+		return err
+	}
+	_, err := c.Exec(ctx, "SET synchronous_commit = on")
+	return err
+}
+
+var errOld = errors.New("postgres: the server is older than PostgreSQL 13")
+
+// schema gives the quoted name of the schema.
+func (o Options) schema() (string, error) {
+	name := o.Schema
+	if name == "" {
+		name = DefaultSchema
+	}
+	if len(name) > 48 {
+		return "", errSchema
+	}
+	for i := range len(name) {
+		if b := name[i]; (b < 'a' || b > 'z') && b != '_' && (i == 0 || b < '0' || b > '9') {
+			return "", errSchema
+		}
+	}
+	return `"` + name + `"`, nil
+}
+
+var errSchema = errors.New("postgres: a schema's name has 1–48 lower-case letters, digits or `_`, and begins with a letter")
+
+// Exposure says what of the way to the server others could read, "" where nothing: for a warning. addr is the server's address without a password.
+func (o Options) Exposure() (warning string, err error) {
+	c, err := pgconn.ParseConfig(o.URL)
+	if err != nil {
+		return "", errAddress
+	}
+	ways := []*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}
+	for _, w := range append(ways, c.Fallbacks...) {
+		switch {
+		case local(w.Host):
+		case w.TLSConfig == nil:
+			return "the way to the database is not always encrypted: who is on it sees names, and could answer in its place. Say sslmode=verify-full in its address", nil
+		case w.TLSConfig.InsecureSkipVerify && w.TLSConfig.VerifyPeerCertificate == nil:
+			return "the database's certificate is not verified: who is on the way could answer in its place. Say sslmode=verify-full in its address", nil
+		}
+	}
+	return "", nil
+}
+
+// local tells whether a host is this machine.
+func local(host string) bool {
+	if host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}
+
+// Place names the store for people: server, port, database and schema, never a user or a password.
+func (o Options) Place() string {
+	c, err := pgconn.ParseConfig(o.URL)
+	if err != nil {
+		return "postgres"
+	}
+	schema := o.Schema
+	if schema == "" {
+		schema = DefaultSchema
+	}
+	return fmt.Sprintf("postgres %s/%s, schema %s", net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))), c.Database, schema)
+}

@@ -1,0 +1,231 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// Rows of a page: the first, so that a scan that stops soon costs little, and those after it.
+const (
+	pageFirst = 16
+	pageMost  = 256
+)
+
+// beyond is greater than every key.
+var beyond = strings.Repeat("\xff", store.MaxKey+1)
+
+// errMoved: what was read is of another moment than what was read before.
+var errMoved = errors.New("postgres: another process has committed meanwhile")
+
+// source asks the server. Every answer bears the moment that it is of.
+type source interface {
+	query(sql string, args []any, fn func(pgx.Rows) error) error
+}
+
+// reader reads one moment: what the cache knows of it, and the rest from the server.
+type reader struct {
+	s   *Store
+	at  moment
+	age uint64
+	src source
+}
+
+// get gives a value, not a copy; nil: there is none.
+func (r *reader) get(c store.Collection, key string) (v []byte, err error) {
+	if v, known := r.s.cache.get(c, key, r.at, r.age); known {
+		return v, nil
+	}
+	var since *uint64
+	err = r.ask(r.s.sql.get, []any{string(c), []byte(key)}, func(rows pgx.Rows, m *moment) error { return rows.Scan(&m.seq, &m.batch, &v, &since) })
+	if err != nil {
+		return nil, err
+	}
+	if since == nil {
+		v = nil
+		since = &r.at.seq
+	}
+	r.s.cache.learn(c, key, v, *since, r.at, r.age)
+	return v, nil
+}
+
+// ask runs a statement whose rows begin with the moment, and refuses rows of another.
+func (r *reader) ask(sql string, args []any, scan func(pgx.Rows, *moment) error) error {
+	some := false
+	err := r.src.query(sql, args, func(rows pgx.Rows) error {
+		var m moment
+		if err := scan(rows, &m); err != nil {
+			return err
+		}
+		if some = true; m != r.at {
+			return errMoved
+		}
+		return nil
+	})
+	if err == nil && !some {
+		err = &failed{kind: store.ErrCorrupt} // the moment is gone
+	}
+	return err
+}
+
+// page reads up to limit rows of [lo, hi) from its beginning, or its end, and tells where what is known of it ends.
+func (r *reader) page(c store.Collection, lo, hi string, down bool, limit int) (rows []row, end string, err error) {
+	sql := r.s.sql.up
+	if down {
+		sql = r.s.sql.down
+	}
+	err = r.ask(sql, []any{string(c), []byte(lo), []byte(hi), limit}, func(got pgx.Rows, m *moment) error {
+		var key []byte
+		var x row
+		var long *bool
+		if err := got.Scan(&m.seq, &m.batch, &key, &x.value, &long); err != nil || key == nil {
+			return err
+		}
+		x.key, x.long = string(key), *long
+		rows = append(rows, x)
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if down {
+		end = lo
+		if len(rows) == limit {
+			end = rows[len(rows)-1].key
+		}
+		for i, j := 0, len(rows)-1; i < j; i, j = i+1, j-1 {
+			rows[i], rows[j] = rows[j], rows[i]
+		}
+		return rows, end, nil
+	}
+	if end = hi; len(rows) == limit {
+		end = rows[len(rows)-1].key + "\x00"
+	}
+	return rows, end, nil
+}
+
+// rows walks the records of one collection within [lo, hi), up or down.
+type rows struct {
+	r      *reader
+	c      store.Collection
+	lo, hi string
+	down   bool
+	page   []row
+	pages  int
+}
+
+// walk gives the window of a scan.
+func (r *reader) walk(c store.Collection, prefix, from string, down bool) *rows {
+	w := &rows{r: r, c: c, lo: prefix, hi: beyond, down: down}
+	if end, bounded := prefixEnd(prefix); bounded {
+		w.hi = end
+	}
+	switch {
+	case !down:
+		w.lo = max(prefix, from)
+	case from != "":
+		w.hi = min(w.hi, from+"\x00")
+	}
+	return w
+}
+
+// next gives copies of the next record; ok is false at the end.
+func (w *rows) next() (key string, v []byte, ok bool, err error) {
+	for len(w.page) == 0 {
+		if w.lo >= w.hi {
+			return "", nil, false, nil
+		}
+		if err := w.turn(); err != nil {
+			return "", nil, false, err
+		}
+	}
+	var x row
+	if w.down {
+		x, w.page = w.page[len(w.page)-1], w.page[:len(w.page)-1]
+	} else {
+		x, w.page = w.page[0], w.page[1:]
+	}
+	if x.long {
+		if x.value, err = w.r.get(w.c, x.key); err != nil {
+			return "", nil, false, err
+		}
+	}
+	return x.key, clone(x.value), true, nil
+}
+
+// turn reads the next page. Only the first is kept in memory: a walk over everything would push out what is used.
+func (w *rows) turn() error {
+	s := w.r.s
+	got, end, known := s.cache.span(w.c, w.lo, w.hi, w.down, w.r.at, w.r.age)
+	if !known {
+		limit := pageMost
+		if w.pages++; w.pages == 1 {
+			limit = pageFirst
+		}
+		var err error
+		if got, end, err = w.r.page(w.c, w.lo, w.hi, w.down, limit); err != nil {
+			return err
+		}
+		if w.pages == 1 {
+			sp := &span{lo: w.lo, hi: end, rows: got, since: w.r.at.seq}
+			if w.down {
+				sp.lo, sp.hi = end, w.hi
+			}
+			s.cache.learnSpan(w.c, sp, w.r.at, w.r.age)
+		}
+	}
+	w.page = got
+	if w.down {
+		w.hi = end
+	} else {
+		w.lo = end
+	}
+	return nil
+}
+
+// clone copies; an empty value is not nil.
+func clone(v []byte) []byte {
+	if v == nil {
+		return nil
+	}
+	return append(make([]byte, 0, len(v)), v...)
+}
+
+// prefixEnd gives the least string above all that begin with prefix; ok is false where there is none.
+func prefixEnd(prefix string) (end string, ok bool) {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			return prefix[:i] + string([]byte{prefix[i] + 1}), true
+		}
+	}
+	return "", false
+}
+
+// each runs a statement and hands its rows on.
+func each(ctx context.Context, q querier, sql string, args []any, fn func(pgx.Rows) error) error {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return failure(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows); err != nil {
+			if errors.Is(err, errMoved) {
+				return err
+			}
+			return failure(ctx, err)
+		}
+	}
+	return failure(ctx, rows.Err())
+}
+
+// equal tells whether a key's value is want.
+func (r *reader) equal(c store.Collection, key string, want []byte) (bool, error) {
+	v, err := r.get(c, key)
+	return err == nil && v != nil && bytes.Equal(v, want), err
+}

@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// Times of the follower.
+const (
+	pollEvery = 500 * time.Millisecond // how often it asks though it was not notified
+	pollLeast = 10 * time.Millisecond  // between two questions: others' commits are told of in groups
+	trimEvery = time.Minute
+	retell    = 500 * time.Millisecond // before it connects again
+)
+
+// teller is up to where the watchers were told.
+type teller struct {
+	mu sync.Mutex
+	at moment
+}
+
+// Watch tells of committed changes, of this process at once and of others within a second, until ctx ends or the store closes; then the channel closes. Nothing is
+// lost where the connection is: what was committed meanwhile is told when it is back.
+func (s *Store) Watch(ctx context.Context) <-chan store.Change {
+	out := make(chan store.Change)
+	sub := &subscriber{pending: map[store.Change]struct{}{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
+	if !s.subs.add(sub) {
+		close(out)
+		return out
+	}
+	go func() {
+		defer s.subs.pumps.Done()
+		defer close(out)
+		defer s.subs.remove(sub)
+		sub.pump(ctx, out)
+	}()
+	return out
+}
+
+// told tells the watchers of a commit of this process, where they have heard all before it; else the follower does, in its order.
+func (s *Store) told(from, to moment, changes []change) {
+	s.teller.mu.Lock()
+	defer s.teller.mu.Unlock()
+	if s.teller.at != from {
+		return
+	}
+	s.teller.at = to
+	list := make([]store.Change, len(changes))
+	for i, ch := range changes {
+		list[i] = store.Change{Collection: ch.c, Key: ch.key}
+	}
+	s.subs.tell(list)
+}
+
+// follow listens for what others commit, and asks now and then in case that a notice is lost.
+func (s *Store) follow() {
+	for s.ctx.Err() == nil {
+		conn, err := s.pool.Acquire(s.ctx)
+		if err == nil {
+			err = s.listen(conn)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_ = conn.Conn().Close(ctx) // it listens: nobody else's
+			cancel()
+			conn.Release()
+		}
+		if s.ctx.Err() == nil {
+			s.log.Warn("not listening to the database", "cause", failure(s.ctx, err).Error())
+			wait(s.ctx, retell)
+		}
+	}
+}
+
+func (s *Store) listen(conn *pgxpool.Conn) error {
+	if _, err := conn.Exec(s.ctx, s.sql.listen); err != nil {
+		return err
+	}
+	trimmed := time.Now()
+	for {
+		if err := s.catchUp(); err != nil {
+			return err
+		}
+		if time.Since(trimmed) > trimEvery {
+			trimmed = time.Now()
+			if at, _ := s.cache.now(); at.seq > watchKeys {
+				_ = each(s.ctx, s.pool, s.sql.trim, []any{at.seq - watchKeys}, func(pgx.Rows) error { return nil })
+			}
+		}
+		wait(s.ctx, pollLeast)
+		if err := s.await(conn); err != nil {
+			return err
+		}
+	}
+}
+
+// await waits for a notice of something that was not told yet, or until it is time to ask.
+func (s *Store) await(conn *pgxpool.Conn) error {
+	ctx, cancel := context.WithTimeout(s.ctx, pollEvery)
+	defer cancel()
+	for {
+		n, err := conn.Conn().WaitForNotification(ctx)
+		if err != nil {
+			if ctx.Err() != nil && s.ctx.Err() == nil {
+				return nil
+			}
+			return err
+		}
+		s.teller.mu.Lock()
+		at := s.teller.at.seq
+		s.teller.mu.Unlock()
+		if seq, err := strconv.ParseUint(n.Payload, 10, 64); err != nil || seq > at {
+			return nil
+		}
+	}
+}
+
+// catchUp tells the watchers what was committed since they were told last.
+func (s *Store) catchUp() error {
+	s.teller.mu.Lock()
+	asked := s.teller.at
+	s.teller.mu.Unlock()
+	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
+	defer cancel()
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY") // both answers of one moment
+	news := s.queueNews(b, asked, s.sql.moment)
+	b.Queue("COMMIT")
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	s.teller.mu.Lock()
+	defer s.teller.mu.Unlock()
+	has := func(m moment) bool {
+		return slices.ContainsFunc(news.commits, func(c commit) bool { return c.moment == m })
+	}
+	switch at := s.teller.at; {
+	case news.at == at, has(asked) && has(news.at) && news.at.seq <= at.seq:
+		return nil
+	case has(at) && has(news.at):
+		s.subs.tell(changesOf(news.commits, at.seq))
+	default: // too long away, or another history: everything may be different
+		all, err := s.collections(ctx)
+		if err != nil {
+			return err
+		}
+		s.subs.tell(all)
+	}
+	s.teller.at = news.at
+	return nil
+}
+
+func changesOf(commits []commit, after uint64) (out []store.Change) {
+	for _, c := range commits {
+		if c.seq <= after {
+			continue
+		}
+		for i, col := range c.cols {
+			n := store.Change{Collection: store.Collection(col)}
+			if c.keys != nil {
+				n.Key = string(c.keys[i])
+			}
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// collections names every collection that has records, and those that watchers heard of before.
+func (s *Store) collections(ctx context.Context) (out []store.Change, err error) {
+	err = each(ctx, s.pool, s.sql.all, nil, func(rows pgx.Rows) error {
+		var c string
+		err := rows.Scan(&c)
+		out = append(out, store.Change{Collection: store.Collection(c)})
+		return err
+	})
+	return append(out, s.subs.heard()...), err
+}
+
+// wait waits, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

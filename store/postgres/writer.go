@@ -1,0 +1,268 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// Bounds of a batch. A caller that finds it full waits for the next, with its context.
+const (
+	batchCalls = 256
+	batchBytes = 32 << 20 // of keys and values; the call that crosses it is the batch's last
+)
+
+// turn is a mutex that is given in the order in which it was asked for, and that a context can give up asking for.
+type turn chan struct{}
+
+func (t turn) wait(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) take() { t <- struct{}{} }
+
+func (t turn) give() { <-t }
+
+// errAbandoned ends the followers of a leader that did not come to the end of its commit: a held value panicked.
+var errAbandoned = errors.New("postgres: the commit was abandoned before anything was written")
+
+// writer is the write side. Each function runs in the goroutine that called Update, one at a time, against the overlay of the batch that is open. The first call that
+// goes well leads the batch: it takes along whoever waits by then, and commits.
+type writer struct {
+	run  turn   // held while a function runs, and while a batch is made durable
+	open *batch // under run
+	calm calm
+}
+
+func newWriter() *writer { return &writer{run: make(turn, 1)} }
+
+// What a call is in its batch.
+type membership int
+
+const (
+	alone   membership = iota // it failed before any other: there is no batch
+	leads                     // commits for all
+	follows                   // is told
+)
+
+// batch is the set of calls that one commit makes durable.
+type batch struct {
+	s     *Store
+	base  moment // that the functions read
+	age   uint64
+	lock  *locked // holds the row of the moment; nil: nobody was asked
+	ov    *overlay
+	calls int
+	led   bool
+	moved bool          // something that was read is of another moment
+	done  chan struct{} // durable, or given up with err
+	full  chan struct{} // closed when it takes no more calls
+	err   error
+}
+
+// Update runs fn and returns when what it wrote is committed. Where another process has committed meanwhile, fn is run again. A context that ends before fn started
+// gives its error, and fn does not run; later it no longer counts, but for running it again.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if s.opts.ReadOnly {
+		return store.ErrReadOnly
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	for {
+		err, again := s.attempt(ctx, fn)
+		if !again {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt runs fn in a batch. again: what it read was not the newest any more, and nothing was written.
+func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (err error, again bool) {
+	b, err := s.join(ctx)
+	if err != nil {
+		return err, false
+	}
+	member, err := b.call(ctx, fn)
+	switch member {
+	case leads:
+		b.lead()
+	case follows:
+		<-b.done
+	default:
+		return s.stands(ctx, b, err)
+	}
+	switch {
+	case errors.Is(b.err, errMoved):
+		return nil, true
+	case b.err != nil: // counts more than an error of fn's own, which may tell of what never was: "is there already"
+		return b.err, false
+	}
+	return err, false
+}
+
+// stands tells whether an error of a function that read b's base is true of the newest moment as well.
+func (s *Store) stands(ctx context.Context, b *batch, err error) (error, bool) {
+	if b.moved {
+		return nil, true
+	}
+	if b.lock != nil {
+		return err, false
+	}
+	same, verr := s.still(ctx, b.base)
+	if verr != nil {
+		return verr, false
+	}
+	return err, !same
+}
+
+// still tells whether a moment is the newest.
+func (s *Store) still(ctx context.Context, m moment) (same bool, err error) {
+	err = s.patient(ctx, func(ctx context.Context) error {
+		var now moment
+		err := s.pool.QueryRow(ctx, s.sql.moment).Scan(&now.seq, &now.batch)
+		same = now == m
+		return failure(ctx, err)
+	})
+	if err == nil && !same {
+		s.writes.calm.disturb()
+	}
+	return same, err
+}
+
+// join waits for its turn and gives the open batch. It is the caller's turn to run then.
+func (s *Store) join(ctx context.Context) (*batch, error) {
+	w := s.writes
+	for {
+		if err := w.run.wait(ctx); err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			w.run.give()
+			return nil, err
+		}
+		if w.open == nil {
+			b, err := s.begin(ctx)
+			if err != nil {
+				w.run.give()
+				return nil, err
+			}
+			w.open = b
+		}
+		b := w.open
+		if b.calls < batchCalls && b.ov.bytes < batchBytes {
+			return b, nil
+		}
+		w.run.give()
+		select {
+		case <-b.full:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// begin opens a batch at the moment that is known here; where others write as well, at the newest, under its lock.
+func (s *Store) begin(ctx context.Context) (*batch, error) {
+	b := &batch{s: s, ov: newOverlay(), done: make(chan struct{}), full: make(chan struct{})}
+	if s.writes.calm.broken() {
+		var err error
+		if b.lock, err = s.lockMoment(ctx); err != nil {
+			return nil, err
+		}
+		b.base, b.age = b.lock.at, b.lock.age
+		return b, nil
+	}
+	b.base, b.age = s.cache.now()
+	return b, nil
+}
+
+// call runs fn against the overlay and lets the next call have its turn. What fn panics with, and the end of its goroutine, pass through.
+func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership, err error) {
+	t := &tx{ctx: ctx, ov: b.ov, r: &reader{s: b.s, at: b.base, age: b.age, src: b}}
+	kept := false
+	defer func() {
+		t.finish()
+		if b.led {
+			m = follows
+		}
+		switch {
+		case !kept:
+			b.ov.rollback()
+			if !b.led { // nobody is in it
+				b.s.writes.open = nil
+				b.lock.drop()
+				close(b.full)
+			}
+		case !b.led:
+			m, b.led = leads, true
+		}
+		b.s.writes.run.give()
+	}()
+	if err := fn(t); err != nil || b.moved {
+		return alone, err
+	}
+	b.ov.keep()
+	b.calls++
+	kept = true
+	return alone, nil
+}
+
+// lead closes the batch when its turn has come, commits it, and tells every caller.
+func (b *batch) lead() {
+	w := b.s.writes
+	runtime.Gosched()
+	w.run.take() // behind all who wait already: they come along
+	w.open = nil
+	close(b.full)
+	b.err = errAbandoned
+	defer func() {
+		if b.err != nil {
+			b.lock.drop()
+		}
+		close(b.done)
+		w.run.give()
+	}()
+	b.err = b.finish()
+}
+
+func (b *batch) finish() error {
+	if b.moved {
+		return errMoved
+	}
+	changes, err := b.ov.changes()
+	if err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		return b.s.commit(b, changes)
+	}
+	if b.lock != nil {
+		b.lock.drop()
+		return nil
+	}
+	same, err := b.s.still(b.s.ctx, b.base) // "there is nothing to do" must be true of the newest moment
+	if err == nil && !same {
+		err = errMoved
+	}
+	return err
+}
