@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,42 @@ type Options struct {
 	ReadOnly bool          // Update gives store.ErrReadOnly
 	Patience time.Duration // how long a call waits for a database that is away; 0 means 30 s
 	Log      *slog.Logger  // nil: nothing is logged
+
+	// Exclusive opens the store for this process alone: store.ErrBusy where another has it open, and for those who come. For acts on a whole vault.
+	Exclusive bool
+
+	parsed *pgxpool.Config // of URL, by Address
+}
+
+// schemaWord is the word of an address that names the schema; it is ours, and not sent.
+const schemaWord = "zavhoz_schema"
+
+// Address reads an address at once: of the environment and of files that it names, nothing is asked later. A query of it may name the schema: zavhoz_schema=NAME.
+// The error holds nothing of the address.
+func Address(address string) (o Options, err error) {
+	o.URL = address
+	if u, err := url.Parse(address); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
+		q := u.Query()
+		o.Schema = q.Get(schemaWord)
+		q.Del(schemaWord)
+		u.RawQuery = q.Encode()
+		o.URL = u.String()
+	}
+	if _, err := o.schema(); err != nil {
+		return o, err
+	}
+	o.parsed, err = o.config()
+	return o, err
+}
+
+// HasPassword tells whether the address itself holds a password, which has no place on a command line.
+func HasPassword(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return true
+	}
+	_, set := u.User.Password()
+	return set || u.Query().Has("password") || !strings.Contains(address, "://") && strings.Contains(address, "password")
 }
 
 // Times of a session, in milliseconds where PostgreSQL is told them.
@@ -49,6 +86,9 @@ var errAddress = errors.New("postgres: the address is not one of PostgreSQL, or 
 
 // config reads the address. What libpq's words could say of a password is not passed on.
 func (o Options) config() (*pgxpool.Config, error) {
+	if o.parsed != nil {
+		return o.parsed.Copy(), nil
+	}
 	c, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
 		return nil, errAddress
@@ -106,12 +146,13 @@ func (o Options) schema() (string, error) {
 
 var errSchema = errors.New("postgres: a schema's name has 1–48 lower-case letters, digits or `_`, and begins with a letter")
 
-// Exposure says what of the way to the server others could read, "" where nothing: for a warning. addr is the server's address without a password.
+// Exposure says what of the way to the server others could read, "" where nothing: for a warning.
 func (o Options) Exposure() (warning string, err error) {
-	c, err := pgconn.ParseConfig(o.URL)
+	pool, err := o.config()
 	if err != nil {
-		return "", errAddress
+		return "", err
 	}
+	c := pool.ConnConfig
 	ways := []*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}
 	for _, w := range append(ways, c.Fallbacks...) {
 		switch {
@@ -136,11 +177,11 @@ func local(host string) bool {
 
 // Place names the store for people: server, port, database and schema, never a user or a password.
 func (o Options) Place() string {
-	c, err := pgconn.ParseConfig(o.URL)
+	pool, err := o.config()
 	if err != nil {
 		return "postgres"
 	}
-	schema := o.Schema
+	c, schema := pool.ConnConfig, o.Schema
 	if schema == "" {
 		schema = DefaultSchema
 	}

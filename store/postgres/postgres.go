@@ -32,6 +32,7 @@ type Store struct {
 	subs    subscribers
 	teller  teller
 
+	ousted  atomic.Bool // somebody took the store for themselves while the connection was away
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup // Views and Updates
@@ -54,8 +55,8 @@ func Create(ctx context.Context, o Options) (*Store, error) {
 	return Open(ctx, o)
 }
 
-// Open opens tables that are there. Errors: fs.ErrNotExist (there are none), store.ErrFormat (of a newer zavhoz, or of an earlier one: Prepare), store.ErrDenied,
-// store.ErrUnavailable.
+// Open opens tables that are there. Errors: fs.ErrNotExist (there are none), store.ErrFormat (of a newer zavhoz, or of an earlier one: Prepare), store.ErrBusy (see
+// Options.Exclusive), store.ErrDenied, store.ErrUnavailable.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Patience <= 0 {
 		o.Patience = patience
@@ -83,7 +84,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.pool.Close()
 		return nil, err
 	}
-	s.tasks.Go(s.follow)
+	conn, err := s.use(ctx)
+	if err != nil {
+		s.stop()
+		s.pool.Close()
+		return nil, err
+	}
+	s.tasks.Go(func() { s.follow(conn) })
 	s.tasks.Go(s.sweep)
 	return s, nil
 }
@@ -128,6 +135,9 @@ func (s *Store) enter() error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return store.ErrClosed
+	}
+	if s.ousted.Load() {
+		return store.ErrBusy
 	}
 	s.running.Add(1)
 	return nil

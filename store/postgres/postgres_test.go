@@ -170,3 +170,59 @@ func TestMigrations(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// Whoever acts on a whole vault has it alone.
+func TestExclusive(t *testing.T) {
+	o := fresh(server)
+	s := create(t, o)
+	alone := o
+	alone.Exclusive = true
+	if _, err := postgres.Open(t.Context(), alone); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("beside another: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	x := open(t, alone)
+	put(t, x, "a", "1")
+	for _, o := range []postgres.Options{o, alone} {
+		if _, err := postgres.Open(t.Context(), o); !errors.Is(err, store.ErrBusy) {
+			t.Errorf("beside who has it alone: %v", err)
+		}
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := value(t, open(t, o), "a"); got != "1" {
+		t.Error(got)
+	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Setenv("PGPASSWORD", "canary")
+	o, err := postgres.Address("postgres://app@db.example:5433/shop?sslmode=require&zavhoz_schema=team")
+	if err != nil || o.Schema != "team" || strings.Contains(o.URL, "zavhoz_schema") || o.Place() != "postgres db.example:5433/shop, schema team" {
+		t.Errorf("%+v %v %s", o.Schema, err, o.Place())
+	}
+	for address, exposed := range map[string]bool{
+		"postgres://app@db.example/shop": true, "postgres://app@db.example/shop?sslmode=require": true, "postgres://app@db.example/shop?sslmode=verify-full": false,
+		"postgres://app@localhost/shop?sslmode=disable": false, "postgres://app@127.0.0.1,db.example/shop?sslmode=disable": true, "postgres:///shop?host=/run/postgresql": false,
+		"postgres://app@db.example/shop?sslmode=verify-ca": false,
+	} {
+		o, err := postgres.Address(address)
+		if err != nil {
+			t.Errorf("%s: %v", address, err)
+			continue
+		}
+		if why, err := o.Exposure(); err != nil || (why != "") != exposed {
+			t.Errorf("%s: %q %v", address, why, err)
+		}
+	}
+	for address, has := range map[string]bool{
+		"postgres://app@h/d": false, "postgres://app:x@h/d": true, "postgres://app@h/d?password=x": true, "host=h password=x": true, "host=h user=app": false, "postgres://app:@h/d": true,
+	} {
+		if postgres.HasPassword(address) != has {
+			t.Error(address)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -61,21 +62,45 @@ func (s *Store) told(from, to moment, changes []change) {
 }
 
 // follow listens for what others commit, and asks now and then in case that a notice is lost.
-func (s *Store) follow() {
-	for s.ctx.Err() == nil {
-		conn, err := s.pool.Acquire(s.ctx)
-		if err == nil {
-			err = s.listen(conn)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			_ = conn.Conn().Close(ctx) // it listens: nobody else's
-			cancel()
-			conn.Release()
-		}
-		if s.ctx.Err() == nil {
+func (s *Store) follow(conn *pgxpool.Conn) {
+	for {
+		err := s.listen(conn)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_ = conn.Conn().Close(ctx) // it listens, and holds a lock: nobody else's
+		cancel()
+		conn.Release()
+		for conn = nil; conn == nil; {
+			if s.ctx.Err() != nil {
+				return
+			}
 			s.log.Warn("not listening to the database", "cause", failure(s.ctx, err).Error())
 			wait(s.ctx, retell)
+			conn, err = s.use(s.ctx)
 		}
 	}
+}
+
+// use takes a connection that says, for as long as it lives, that the store is in use here. Errors: store.ErrBusy where somebody has, or wants, it alone.
+func (s *Store) use(ctx context.Context) (*pgxpool.Conn, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	ask := "SELECT pg_catalog.pg_try_advisory_lock_shared($1)"
+	if s.opts.Exclusive {
+		ask = "SELECT pg_catalog.pg_try_advisory_lock($1)"
+	}
+	got := false
+	err = failure(ctx, conn.QueryRow(ctx, ask, lockOf(s.schema, "use")).Scan(&got))
+	if err == nil && !got {
+		err = store.ErrBusy
+	}
+	s.ousted.Store(errors.Is(err, store.ErrBusy))
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	return conn, nil
 }
 
 func (s *Store) listen(conn *pgxpool.Conn) error {
