@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/contract"
 	"github.com/zavhoz/zavhoz/vault/id"
 	"github.com/zavhoz/zavhoz/vault/internal/keys/keystest"
 	"github.com/zavhoz/zavhoz/vault/policy"
@@ -58,6 +59,13 @@ func goldenRows() []goldenRow {
 		Config: Settings{Secrets: map[string]string{"API_KEY": "zvh1:AQIDBAUGBwg"}, EnvHints: map[string]string{"API_KEY": "of the weather service"}, Other: map[string]json.RawMessage{"modules": json.RawMessage(`["backend"]`)}},
 	}
 	former := FormerSecret{Format: 1, Project: project.ID, Name: "API_KEY", Value: "zvh1:AQIDBAUGBwg", Known: meta}
+	environment := Environment{
+		Format: 1, Resource: res, Project: project.ID, Digest: "0a0b", Environment: "production", Names: []string{"A"}, Supplied: map[string]string{"A": "1"}, CreatedAt: at(0), CreatedBy: "claude",
+		Contract: &contract.Contract{Format: 1, Owners: []string{"backend"}, Entries: map[string]contract.Entry{"A": {
+			Attribute: "username", Consumers: []string{"backend"}, Description: "d", Environments: []string{"production"}, Form: contract.Hex, Required: true, Resource: "bot", Sensitive: true,
+			Service: "backend", Source: contract.Derived, Template: "${B}", Value: "1",
+		}}},
+	}
 	workdir := Workdir{Format: 1, ID: fixed(id.Workdir), Path: "/srv/app", Mode: WorkdirOverlay, Agents: []string{"claude"}, Project: "default", CreatedAt: at(0), CreatedBy: "operator"}
 	rotation := Rotation{
 		Format: 1, Resource: res, Method: "ssh_key", Step: RotationSwitched, Base: 2, From: map[string]uint64{"host": 2}, Sealed: map[string]Sealed{"ssh_key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "long"}},
@@ -75,7 +83,7 @@ func goldenRows() []goldenRow {
 		{string(cSync), "time4vps", SyncState{Body: json.RawMessage(`{"last_success":"2026-08-01T12:00:00Z"}`)}, &SyncState{}},
 		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}}, {string(cWorkdirs), workdirKey("/srv/app"), workdir, &Workdir{}},
 		{string(cRotations), res, rotation, &Rotation{}},
-		{string(cReserves), res, reserve, &Reserve{}},
+		{string(cReserves), res, reserve, &Reserve{}}, {string(cEnvironments), environmentKey(project.ID, environment.Digest), environment, &Environment{}},
 		{string(cProjectIDs), project.ID, to("default"), &link{}}, {string(cConfigs), project.ID, config, &ProjectConfig{}}, {string(cFormer), formerKey(project.ID, "API_KEY", 3), former, &FormerSecret{}},
 	}
 }

@@ -48,6 +48,8 @@ const (
 	cServerOf   store.Collection = "server_of"
 	cWorkdirs   store.Collection = "workdirs"
 	cRotations  store.Collection = "rotations"
+
+	cEnvironments store.Collection = "environments"
 )
 
 // The collections that are watched: by whoever caches opened values, and by whoever must end what is no longer allowed.
@@ -126,6 +128,8 @@ type Vault struct {
 	rotations  *record.Set[Rotation]
 	reserves   *record.Set[Reserve] // res_…, or everyServer
 
+	environments *record.Set[Environment] // prj_…/digest
+
 	serverLinks *record.Set[link] // res_… → srv_…
 
 	closing sync.Once
@@ -173,6 +177,8 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		workdirs:   record.NewSet[Workdir](b, cWorkdirs),
 		rotations:  record.NewSet[Rotation](b, cRotations),
 		reserves:   record.NewSet[Reserve](b, cReserves),
+
+		environments: record.NewSet[Environment](b, cEnvironments),
 
 		serverLinks: record.NewSet[link](b, cServerOf),
 	}

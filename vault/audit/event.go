@@ -62,7 +62,8 @@ const (
 	ProjectAdd       Action = "project.add"
 	ProjectEdit      Action = "project.edit"
 	ProjectAdopt     Action = "project.adopt"
-	SecretMerge      Action = "secret.merge" // of a project: values were given
+	EnvResolve       Action = "environment.resolve" // of a project: what was lacking was generated
+	SecretMerge      Action = "secret.merge"        // of a project: values were given
 	SecretRemove     Action = "secret.remove"
 	SecretRollback   Action = "secret.rollback"
 	SecretList       Action = "secret.list"
@@ -93,8 +94,9 @@ const (
 	AuditExport      Action = "audit.export"
 	APIRequest       Action = "api.request" // over HTTP, with a token: refused before anything was read
 	StatusRead       Action = "status.read"
-	FileRead         Action = "file.read"  // a file that is a home of secrets was taken into force, or was refused
-	FileWrite        Action = "file.write" // such a file is about to be written, and was
+	FileRead         Action = "file.read"   // a file that is a home of secrets was taken into force, or was refused
+	FileWrite        Action = "file.write"  // such a file is about to be written, and was
+	FileAccept       Action = "file.accept" // a person says that what such a file lost is meant to be gone
 )
 
 // Outcome is how it ended.

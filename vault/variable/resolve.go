@@ -27,6 +27,11 @@ func (p *planner) byContract(r *Resolved, e contract.Entry) {
 		p.given(r)
 	case contract.Generated:
 		r.Class, r.Form = Infra, e.Form
+		if v := Classify(r.Name); v.Rule == "service" || v.Rule == "issued" {
+			r.Why = "the contract would have it generated, but " + v.Why
+			r.fail(NotAllowed, r.Name)
+			return
+		}
 		p.generated(r)
 	case contract.Allocation:
 		r.Class = Computed

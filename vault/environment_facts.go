@@ -1,0 +1,175 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
+	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/variable"
+)
+
+// What of a project's config an environment is made of.
+const (
+	keyModules = "modules"      // names of its parts
+	keyImages  = "image_prefix" // "registry.example/owner/repo": images are PREFIX-SERVICE:latest
+)
+
+var (
+	moduleShape = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	imageShape  = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9][A-Za-z0-9._-]*){1,4}$`)
+)
+
+// factsOf gathers what is known of a project without opening anything. actor decides whose attributes count: what an agent may not see it does not learn by way of
+// a variable.
+func (v *Vault) factsOf(tx store.Tx, actor Actor, p Project, c ProjectConfig) (f variable.Facts, err error) {
+	f = variable.Facts{ID: cmp.Or(p.Former, p.ID), Slug: p.Slug, Ports: map[string][]int{}, Attributes: map[string]map[string]string{}, Stored: map[string]bool{}}
+	for name := range c.Config.Secrets {
+		f.Stored[name] = true
+	}
+	f.Modules, f.Images = modulesOf(c.Config.Other[keyModules]), imagesOf(c.Config.Other[keyImages])
+	may := func(Resource) bool { return true }
+	if actor.Type == audit.Agent {
+		a, err := v.agentOf(tx, actor)
+		if err != nil {
+			return f, err
+		}
+		may = func(r Resource) bool { return visible(r, a) }
+	}
+	err = v.resources.Scan(tx, "", "", func(_ string, r Resource) (bool, error) {
+		if r.Project == p.Slug && r.Kind != kind.Environment && may(r) {
+			f.Attributes[r.Handle] = publicAttrs(r)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return f, err
+	}
+	return f, v.portsOf(tx, p, f.Ports)
+}
+
+// publicAttrs leaves out a server's host key: scans of the internet find the address by it.
+func publicAttrs(r Resource) map[string]string {
+	out := make(map[string]string, len(r.Attrs))
+	for name, value := range r.Attrs {
+		if name != "host_key" {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+// portsOf gives the ports that live leases hold for services of the project, whoever took them.
+func (v *Vault) portsOf(tx store.Tx, p Project, ports map[string][]int) error {
+	return v.live.Scan(tx, "", "", func(_ string, at link) (bool, error) {
+		l, err := v.leases.Get(tx, at.ID)
+		if err != nil {
+			return false, found(err, fault.New(fault.VaultCorrupt, "a live lease is lost", "restore from a backup"))
+		}
+		if l.Project != p.Slug || v.leaseLives(l) != nil {
+			return true, nil
+		}
+		for service, port := range l.Services {
+			ports[service] = append(ports[service], port)
+		}
+		return true, nil
+	})
+}
+
+func modulesOf(raw json.RawMessage) []string {
+	var all []string
+	if len(raw) == 0 || json.Unmarshal(raw, &all) != nil || len(all) > maxConfigKeys {
+		return nil
+	}
+	for _, m := range all {
+		if !moduleShape.MatchString(m) { // a comma in a name would make two of it
+			return nil
+		}
+	}
+	return all
+}
+
+func imagesOf(raw json.RawMessage) (prefix string) {
+	if len(raw) == 0 || json.Unmarshal(raw, &prefix) != nil || !imageShape.MatchString(prefix) || strings.Contains(prefix, "..") {
+		return ""
+	}
+	return prefix
+}
+
+// EnvironmentValues is an environment as a run is to put it together: how each variable is made, and the sealed secrets that it is made of, by name.
+type EnvironmentValues struct {
+	Variables []variable.Resolved // those of the environment; hidden ones are left out
+	Secrets   map[string]SealedSecret
+}
+
+// EnvironmentOf gives what a resource of kind environment stands for now, to who runs with it. It makes nothing: what was not made when it was resolved is missing. Its callers are those
+// who may use the resource; see vault/open for who opens.
+// Errors: secret_missing (names what a person has to give), resource_disabled (the definition is lost).
+func (v *Vault) EnvironmentOf(ctx context.Context, actor Actor, r Resource) (out EnvironmentValues, err error) {
+	err = v.view(ctx, func(tx store.Tx) error {
+		p, err := v.byProject(tx, r.Project)
+		if err != nil {
+			return err
+		}
+		digest := r.Attrs[kind.EnvironmentDefinition]
+		e, err := v.environments.Get(tx, environmentKey(p.ID, digest))
+		if err != nil {
+			return found(err, noDefinition(r))
+		}
+		def := variable.Definition{Contract: e.Contract, Environment: e.Environment, Names: e.Names, Supplied: e.Supplied}
+		if e.Resource != r.ID || e.Digest != digest || digestOf(p.ID, def) != digest {
+			return noDefinition(r)
+		}
+		c, err := v.configOf(tx, p)
+		if err != nil {
+			return err
+		}
+		f, err := v.factsOf(tx, actor, p, c)
+		if err != nil {
+			return err
+		}
+		out, err = valuesOf(r, p, c, variable.Plan(def, f))
+		return err
+	})
+	return out, err
+}
+
+func noDefinition(r Resource) *fault.Error {
+	return fault.New(fault.ResourceDisabled, "what the environment "+r.Handle+" is made of is not known any more", "resolve it again: resolve_environment, or `zavhoz project env resolve "+r.Project+"`")
+}
+
+func valuesOf(r Resource, p Project, c ProjectConfig, all []variable.Resolved) (EnvironmentValues, error) {
+	out := EnvironmentValues{Secrets: map[string]SealedSecret{}}
+	var lacks []string
+	for _, x := range all {
+		switch {
+		case x.Hidden || x.State == variable.Absent:
+			continue
+		case !x.Ready():
+			lacks = append(lacks, x.Name)
+			continue
+		}
+		out.Variables = append(out.Variables, x)
+		for _, part := range x.Parts {
+			if part.Secret == "" {
+				continue
+			}
+			text, ok := c.Config.Secrets[part.Secret]
+			if !ok {
+				lacks = append(lacks, part.Secret)
+				continue
+			}
+			out.Secrets[part.Secret] = SealedSecret{Ref: c.SecretRef(part.Secret), Sealed: text, Known: c.Known[part.Secret]}
+		}
+	}
+	if len(lacks) > 0 {
+		return EnvironmentValues{}, fault.Newf(fault.SecretMissing, "the environment %s is not complete: %s", r.Handle, clippedNames(lacks)).
+			WithNext("resolve_environment says what each needs; a person gives a secret: zavhoz project secret set %s NAME", p.Slug)
+	}
+	return out, nil
+}
