@@ -221,3 +221,6 @@ func known(ctx context.Context, q querier, schema string) error {
 
 // errBehind: Prepare mends it.
 var errBehind = fmt.Errorf("%w: the database has an earlier format and was not migrated", store.ErrFormat)
+
+// Behind tells whether an error of Open says that the tables are of an earlier format, which Prepare mends.
+func Behind(err error) bool { return errors.Is(err, errBehind) }

@@ -113,8 +113,7 @@ func (o Options) config() (*pgxpool.Config, error) {
 
 // fit refuses a server that is too old, and a session that would acknowledge what a crash could take back.
 func fit(ctx context.Context, c *pgx.Conn) error {
-	major, _, _ := strings.Cut(c.PgConn().ParameterStatus("server_version"), ".")
-	if n, err := strconv.Atoi(strings.TrimFunc(major, func(r rune) bool { return r < '0' || r > '9' })); err == nil && n < 13 {
+	if version(c) < 13 {
 		return errOld
 	}
 	var how string
@@ -123,6 +122,17 @@ func fit(ctx context.Context, c *pgx.Conn) error {
 	}
 	_, err := c.Exec(ctx, "SET synchronous_commit = on")
 	return err
+}
+
+// version gives the server's major version; "15.3 (Debian …)", "17beta1".
+func version(c *pgx.Conn) int {
+	text := c.PgConn().ParameterStatus("server_version")
+	end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		end = len(text)
+	}
+	n, _ := strconv.Atoi(text[:end])
+	return n
 }
 
 var errOld = errors.New("postgres: the server is older than PostgreSQL 13")

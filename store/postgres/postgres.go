@@ -35,6 +35,7 @@ type Store struct {
 	ousted  atomic.Bool // somebody took the store for themselves while the connection was away
 	mu      sync.Mutex
 	closed  bool
+	shut    chan struct{}  // closed with it
 	running sync.WaitGroup // Views and Updates
 	tasks   sync.WaitGroup // goroutines of the store's own
 
@@ -69,7 +70,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{opts: o, schema: schema, sql: statementsOf(schema), log: o.Log, writes: newWriter()}
+	s := &Store{opts: o, schema: schema, sql: statementsOf(schema), log: o.Log, writes: newWriter(), shut: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -151,6 +152,7 @@ func (s *Store) Close() error {
 		return store.ErrClosed
 	}
 	s.closed = true
+	close(s.shut)
 	s.mu.Unlock()
 
 	s.subs.close()

@@ -19,7 +19,12 @@ import (
 
 var server *postgrestest.Server // of the tests that do not hurt it
 
+// TestMain: with leaderEnv set, this binary is the process that TestALeaderIsKilled kills.
 func TestMain(m *testing.M) {
+	if address := os.Getenv(leaderEnv); address != "" {
+		fmt.Fprintln(os.Stderr, leadAlone(address))
+		os.Exit(1)
+	}
 	var err error
 	if server, err = postgrestest.New(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

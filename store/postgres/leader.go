@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Times of a leader. One that cannot be sure for beatEvery + beatLimit steps down; the server ends a session that has not spoken for leaderIdle, also where the
+// machine is cut off or the process stands still, and only then another takes over: never two, and within standbyEvery more.
+const (
+	beatEvery    = 2 * time.Second
+	beatLimit    = 3 * time.Second
+	leaderIdle   = "9s"
+	standbyEvery = 3 * time.Second
+)
+
+// Lead runs fn while this process is the leader among all that share the store and ask under the same name, again each time it becomes it, until ctx ends. The context
+// of fn ends when the leadership may be lost; Lead waits for fn then, so fn must end soon. Another leads within 15 s of a leader's death. Before PostgreSQL 14 a
+// leader that stands still, its machine running, keeps the others waiting for as long as it does.
+func (s *Store) Lead(ctx context.Context, name string, fn func(context.Context)) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	for ctx.Err() == nil && !s.closing() {
+		c, err := s.candidate(ctx, name)
+		if err != nil {
+			s.log.Warn("nobody can be the leader now", "cause", failure(ctx, err).Error())
+		}
+		if c != nil {
+			s.log.Info("leader", "of", name)
+			s.reign(ctx, c, fn)
+			s.log.Info("leader no more", "of", name)
+		}
+		s.rest(ctx, standbyEvery)
+	}
+	return ctx.Err()
+}
+
+// closing tells whether Close was called.
+func (s *Store) closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// rest waits, or until ctx ends or the store is closed.
+func (s *Store) rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	case <-s.shut:
+	}
+}
+
+// candidate gives a session that holds the leader's lock, nil where another does.
+func (s *Store) candidate(ctx context.Context, name string) (c *pgx.Conn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*connectTimeout)
+	defer cancel()
+	if c, err = pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig); err != nil {
+		return nil, err
+	}
+	got := false
+	if version(c) >= 14 {
+		_, err = c.Exec(ctx, "SET idle_session_timeout = '"+leaderIdle+"'")
+	}
+	if err == nil {
+		err = c.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock($1)", lockOf(s.schema, "leader "+name)).Scan(&got)
+	}
+	if err != nil || !got {
+		s.endSession(c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// endSession closes a connection, and with it its locks.
+func (s *Store) endSession(c *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = c.Close(ctx)
+}
+
+// reign runs fn for as long as the session answers, and gives the lock back when fn has ended.
+func (s *Store) reign(ctx context.Context, c *pgx.Conn, fn func(context.Context)) {
+	ctx, depose := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer depose()
+		fn(ctx)
+	}()
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for alive := true; alive; {
+		select {
+		case <-tick.C:
+			alive = s.beat(ctx, c)
+		case <-s.shut:
+			alive = false
+		case <-ctx.Done():
+			alive = false
+		}
+	}
+	depose()
+	<-done
+	s.endSession(c)
+}
+
+// beat tells whether the session still answers, and so still holds the lock.
+func (s *Store) beat(ctx context.Context, c *pgx.Conn) bool {
+	limit, cancel := context.WithTimeout(ctx, beatLimit)
+	defer cancel()
+	var one int
+	return c.QueryRow(limit, "SELECT 1").Scan(&one) == nil
+}
