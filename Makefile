@@ -44,6 +44,9 @@ run: bare needs ## Play the main job as a real MCP session against the built bin
 needs: ## Install what the tests need, if it is missing (apt; as root or by sudo -n)
 	@testdata/needs/install
 
+# Else every program that the race detector watches sleeps a second at its end.
+test test-long: export GORACE ?= atexit_sleep_ms=10
+
 .PHONY: test
 test: needs lint ## Check the house rules, then run every test with the race detector
 	@echo "test: $(GO) test -race, $(JOBS) packages at once, each at most $(TIMEOUT)"

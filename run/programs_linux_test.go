@@ -70,7 +70,7 @@ func TestProgramsUseAPlaceholder(t *testing.T) {
 			{"python aiohttp", "key=Bearer", []string{python, "-c", "import os,asyncio,aiohttp\nasync def f():\n async with aiohttp.ClientSession(trust_env=True) as s:\n  async with s.get('" +
 				u.url("/v1/x") + "',headers=" + header + ") as r: print(await r.text())\nasyncio.run(f())"}, nil},
 			{"node fetch", "key=Bearer", []string{"node", "-e", `fetch("` + u.url("/v1/x") + `",{headers:{Authorization:"Bearer "+process.env.ACME_KEY}}).then(r=>r.text()).then(console.log,e=>{console.error(e);process.exit(1)})`}, nil},
-			{"go", "key=Bearer", []string{filepath.Join(tools, "client")}, map[string]string{"GO_CLIENT_URL": u.url("/v1/x")}},
+			{"go", "key=Bearer", []string{filepath.Join(tools, "client")}, map[string]string{"GO_CLIENT_URL": u.url("/v1/x"), "GORACE": hasty}},
 		} {
 			t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
 				r := run.Request{Actor: alice, Refs: []string{"acme"}, Command: c.argv, Env: c.env, Timeout: 60 * time.Second}

@@ -34,8 +34,12 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv("GO_CLIENT_URL"); url != "" {
 		goClient(url)
 	}
+	_ = os.Setenv("GORACE", hasty+os.Getenv("GORACE"))
 	os.Exit(m.Run())
 }
+
+// hasty: the race detector lets every process sleep a second at its end.
+const hasty = "atexit_sleep_ms=10 "
 
 // someone is the ordinary user that tests of root's play.
 const someone = 65534

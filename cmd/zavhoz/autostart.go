@@ -140,10 +140,14 @@ func awaitReady(ctx context.Context, r *os.File) error {
 	return fault.New(fault.DaemonUnavailable, "the daemon could not start", "see its log: `zavhoz doctor` names the file")
 }
 
+// daemonVars are what a started daemon inherits of the caller's environment, where it is set.
+var daemonVars = []string{"PATH", "HOME", "USER", "LOGNAME", "TZ", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "XDG_DATA_HOME",
+	"GHOST_SERVERS", "SSL_CERT_FILE", "SSL_CERT_DIR", "SystemRoot", "LOCALAPPDATA"}
+
 // daemonEnv is all that a started daemon inherits: where things are, never a token or whatever else the caller's environment holds.
 func daemonEnv(dir home.Dir) []string {
 	env := []string{home.EnvHome + "=" + dir.Path()}
-	for _, name := range []string{"PATH", "HOME", "USER", "LOGNAME", "TZ", "LANG", "LC_ALL", "TMPDIR", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "XDG_DATA_HOME", "GHOST_SERVERS", "SSL_CERT_FILE", "SSL_CERT_DIR", "SystemRoot", "LOCALAPPDATA"} {
+	for _, name := range daemonVars {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}

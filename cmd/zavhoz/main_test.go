@@ -15,8 +15,9 @@ import (
 // So the race detector watches both sides.
 func TestMain(m *testing.M) {
 	sandbox.Main()
-	// the race detector lets every process sleep a second at its end; thousands of commands run here
-	_ = os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=10")
+	// the race detector lets every process sleep a second at its end; thousands of commands run here, and daemons that somebody waits for
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=10 "+os.Getenv("GORACE"))
+	daemonVars = append(daemonVars, "GORACE")
 	testscript.Main(m, map[string]func(){
 		"zavhoz": func() { os.Exit(Main()) },
 		"probe":  probe,

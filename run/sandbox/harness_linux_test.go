@@ -25,7 +25,8 @@ import (
 const (
 	nobody  = 65534
 	asUser  = "ZAVHOZ_TEST_AS_USER"
-	seconds = 60 * time.Second // nothing takes that long; a test that hangs says so
+	hasty   = "GORACE=atexit_sleep_ms=10" // the race detector lets every process sleep a second at its end
+	seconds = 60 * time.Second            // nothing takes that long; a test that hangs says so
 )
 
 // program is the test binary where everybody may execute it.
@@ -89,7 +90,7 @@ func both(t *testing.T, f func(t *testing.T)) {
 		}
 		name, _, _ := strings.Cut(t.Name(), "/")
 		c := exec.Command(program, "-test.run=^"+name+"$", "-test.v", "-test.timeout=2m")
-		c.Env = []string{asUser + "=1", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + dir, "HOME=" + dir}
+		c.Env = []string{asUser + "=1", hasty, "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + dir, "HOME=" + dir}
 		c.Dir = dir
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Setsid: true}
 		out, err := c.CombinedOutput()
@@ -177,7 +178,7 @@ func (s *sink) await(t testing.TB, want string) {
 }
 
 func environment(b *sandbox.Box) []string {
-	return append(b.Environment(), "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C")
+	return append(b.Environment(), "PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C", hasty)
 }
 
 // start makes a process ready and lets it go.
