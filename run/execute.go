@@ -15,6 +15,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -77,6 +78,9 @@ func (e *Engine) field(r vault.Resource, field string) (secret.Secret, error) {
 	sealed, ok := r.Sealed[field]
 	if !ok {
 		return secret.Secret{}, nil
+	}
+	if sealed.Ref != nil {
+		return e.o.Opener.Open(*sealed.Ref, sealed.Value)
 	}
 	return e.o.Opener.Open(keyring.Ref{Type: "resource", ID: r.ID, Field: field, Version: sealed.Version}, sealed.Value)
 }
@@ -170,18 +174,30 @@ func (e *Engine) values(l *live, p *plan) (items []deliver.Item, err error) {
 	guarded := redact.NewSet(redact.Options{})
 	for _, u := range p.uses {
 		as := policy.Delivery(p.delivered[u.Resource.Handle])
+		watch := func(name string, value secret.Secret) error {
+			if guarded.Add(u.Resource.Handle, value) == nil {
+				return nil
+			}
+			return fault.New(fault.DeliveryRefused, "a value of "+u.Resource.Handle+" ("+name+") is too short to be kept out of output, so no agent's run gets it",
+				"a person runs it: `zavhoz run "+u.Resource.Handle+" --open -- COMMAND…`")
+		}
+		if u.Resource.Kind == kind.Environment {
+			own, err := e.environmentItems(l.record.Actor, u.Resource, watch)
+			if items = append(items, own...); err != nil {
+				return items, err
+			}
+			continue
+		}
 		own, err := e.items(e.present(u.Resource), as == policy.File)
-		items = append(items, own...)
-		if err != nil {
+		if items = append(items, own...); err != nil {
 			return items, err
 		}
 		for _, it := range own {
 			if it.Field == "" {
 				continue
 			}
-			if err := guarded.Add(u.Resource.Handle, it.Value); err != nil { // too short to be kept out of the output
-				return items, fault.New(fault.DeliveryRefused, "a value of "+u.Resource.Handle+" is too short to be kept out of output, so no agent's run gets it",
-					"a person runs it: `zavhoz run "+u.Resource.Handle+" --open -- COMMAND…`")
+			if err := watch(it.Field, it.Value); err != nil {
+				return items, err
 			}
 		}
 	}

@@ -76,7 +76,11 @@ func (e *Engine) outfit(ctx context.Context, l *live, p *plan, box *sandbox.Box)
 		case policy.SSH:
 			err = o.server(u.Resource)
 		case policy.Broker:
-			if s := p.standIns[u.Resource.ID]; s.Front != "" {
+			if s := p.standIns[u.Resource.ID]; s.Front == kind.Environment {
+				var more []egress.Resource
+				more, err = o.environment(u.Resource)
+				reach = append(reach, more...)
+			} else if s.Front != "" {
 				err = o.database(u.Resource, s)
 			} else {
 				var r egress.Resource
@@ -84,6 +88,12 @@ func (e *Engine) outfit(ctx context.Context, l *live, p *plan, box *sandbox.Box)
 				reach = append(reach, r)
 			}
 		default: // a pinned command holds the value; its requests go out as they are, to the resource's hosts only
+			if u.Resource.Kind == kind.Environment {
+				var more []egress.Resource
+				more, err = o.held(u.Resource)
+				reach = append(reach, more...)
+				break
+			}
 			var r egress.Resource
 			r, err = egressResource(u.Resource, e.o.Rules.StandIn(u.Resource).Hosts)
 			r.Holds = true
@@ -112,24 +122,33 @@ func (o *outfit) next(network string) (string, error) {
 	return network + strconv.Itoa(o.used[network]), nil
 }
 
-// api draws the placeholders of a resource and says where the proxy may swap them.
+// api gives a resource's variables placeholders, which the proxy swaps.
 func (o *outfit) api(r vault.Resource, s StandIn) (egress.Resource, error) {
-	out, err := egressResource(r, s.Hosts)
+	out, drawn, err := o.swaps(r, s)
 	if err != nil {
 		return out, err
+	}
+	return out, o.variables(r, drawn)
+}
+
+// swaps draws the placeholders of a resource and says where the proxy may swap them.
+func (o *outfit) swaps(r vault.Resource, s StandIn) (egress.Resource, *placeholders, error) {
+	out, err := egressResource(r, s.Hosts)
+	if err != nil {
+		return out, nil, err
 	}
 	drawn := o.e.standIns(r, s)
 	for _, w := range s.Swaps {
 		text, err := drawn.get(w.Field + w.Minted)
 		if err != nil {
-			return out, err
+			return out, nil, err
 		}
 		o.drawn = append(o.drawn, text)
 		out.Swaps = append(out.Swaps, egress.Swap{
 			Placeholder: text, Header: w.Header, Template: w.Template, Basic: w.Basic, Path: w.Path, Value: o.e.valueOf(o.l.ctx, r, w.Field, w.Minted),
 		})
 	}
-	return out, o.variables(r, drawn)
+	return out, drawn, nil
 }
 
 // egressResource is a resource as the proxy knows it, without any credential.

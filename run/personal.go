@@ -11,6 +11,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -33,7 +34,7 @@ func (e *Engine) OpenPlan(ctx context.Context, actor vault.Actor, refs, command 
 	for _, u := range uses {
 		p.delivered[u.Resource.Handle] = string(policy.Env)
 	}
-	d, err := e.personal(uses)
+	d, err := e.personal(actor, uses)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (e *Engine) OpenPlan(ctx context.Context, actor vault.Actor, refs, command 
 type draft struct{ plan *deliver.Plan }
 
 // personal opens what a person's own run gets, as it was when the run was allowed: OpenPlan sees whether that is what the record of the run says too.
-func (e *Engine) personal(uses []vault.Use) (d draft, err error) {
+func (e *Engine) personal(actor vault.Actor, uses []vault.Use) (d draft, err error) {
 	d.plan = &deliver.Plan{}
 	defer func() {
 		if err != nil {
@@ -70,9 +71,16 @@ func (e *Engine) personal(uses []vault.Use) (d draft, err error) {
 		}
 	}()
 	for _, u := range uses {
-		items, err := e.items(u.Resource, false)
-		d.plan.Items = append(d.plan.Items, items...)
-		if err != nil {
+		var items []deliver.Item
+		if u.Resource.Kind == kind.Environment { // its fields are the project's
+			items, err = e.environmentItems(actor, u.Resource, func(name string, value secret.Secret) error {
+				d.mask(u.Resource.Handle+"."+name, value)
+				return nil
+			})
+		} else {
+			items, err = e.items(u.Resource, false)
+		}
+		if d.plan.Items = append(d.plan.Items, items...); err != nil {
 			return d, err
 		}
 		for _, field := range slices.Sorted(maps.Keys(u.Resource.Sealed)) {
@@ -80,13 +88,18 @@ func (e *Engine) personal(uses []vault.Use) (d draft, err error) {
 			if err != nil {
 				return d, err
 			}
-			addWithParts(func(label string, v secret.Secret) {
-				d.plan.Redact = append(d.plan.Redact, deliver.Labelled{Label: label, Value: v.Clone()})
-			}, u.Resource.Handle+"."+field, s)
+			d.mask(u.Resource.Handle+"."+field, s)
 			s.Wipe()
 		}
 	}
 	return d, nil
+}
+
+// mask keeps a value out of the output.
+func (d draft) mask(label string, s secret.Secret) {
+	addWithParts(func(label string, v secret.Secret) {
+		d.plan.Redact = append(d.plan.Redact, deliver.Labelled{Label: label, Value: v.Clone()})
+	}, label, s)
 }
 
 // hide keeps out of the record what a person typed of these very values: building a matcher would cost more than their command.

@@ -153,6 +153,8 @@ type Options struct {
 	Mint func(ctx context.Context, r vault.Resource, minted string) (secret.Secret, error)
 	// Present gives a resource as it is now, by its id (vault.Vault.Resource): a run that is under way uses a credential that was exchanged meanwhile. nil: it does not.
 	Present func(ctx context.Context, id string) (vault.Resource, error)
+	// Environment gives what a resource of kind environment is made of now (vault.Vault.EnvironmentOf). nil: no environment can be used.
+	Environment func(ctx context.Context, actor vault.Actor, r vault.Resource) (vault.EnvironmentValues, error)
 	// Secrets gives every secret of the vault with its public label (handle.field), one at a time; what it gives is wiped after add. An output may
 	// hold a secret that the run was not given (a server's own .env). nil: only the run's own are masked.
 	Secrets func(ctx context.Context, add func(label string, s secret.Secret)) error

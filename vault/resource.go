@@ -3,6 +3,7 @@ package vault
 import (
 	"time"
 
+	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -22,6 +23,9 @@ type Sealed struct {
 	Value   string `json:"value"`   // zvh1:…
 	Version uint64 `json:"version"` // the resource's version in which it was sealed: part of the associated data
 	Class   string `json:"class"`   // secret.LengthClass, for people
+
+	// Ref is where the value is kept, where that is not this resource: a project's secret that an environment lends to one run. Never stored.
+	Ref *keyring.Ref `json:"-"`
 }
 
 // Resource is a credential or a machine. The record is readable; what is secret or hidden in it is sealed.

@@ -43,7 +43,7 @@ func (d *daemon) shelf() string {
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
 func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, shelf string, mac func(string, ...[]byte) [32]byte, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
-		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Shelf: shelf, MAC: mac, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Present: v.Resource, Asleep: true, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
+		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Shelf: shelf, MAC: mac, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Present: v.Resource, Environment: v.EnvironmentOf, Asleep: true, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
 		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
@@ -98,7 +98,7 @@ func (d *daemon) watch(ctx context.Context, changes <-chan store.Change) {
 		switch c.Collection {
 		case vault.AgentCollection, vault.LeaseCollection:
 			d.engine.Recheck(ctx)
-		case vault.RotationCollection: // a new credential is sealed: it is masked before anything has it
+		case vault.RotationCollection, vault.ConfigCollection: // a new credential is sealed: it is masked before anything has it
 			d.engine.Changed()
 		case vault.ResourceCollection, vault.ServerCollection:
 			if c.Key == "" {

@@ -35,6 +35,7 @@ var _ = register(Kind{
 	Uses: func(map[string]string) string {
 		return "a project's whole environment: commands of your own get stand-ins for the keys of known services and every variable that is no secret; pinned commands get all of it"
 	},
+	Front:      func(map[string]string) string { return Environment },
 	Deliveries: []policy.Delivery{policy.Broker, policy.Env},
 	StandIn:    []policy.Delivery{policy.Broker},
 })

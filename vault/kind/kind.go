@@ -112,7 +112,7 @@ type Kind struct {
 	Uses func(attrs map[string]string) string
 	// Unsupported says why no stand-in can serve this one; "" where one can. May be nil. See StandIns.
 	Unsupported func(attrs map[string]string) string
-	// Front names the protocol front that serves a stand-in where HTTP does not: "postgres" (run/postgres); "" none. May be nil. See FrontOf.
+	// Front names the protocol front that serves a stand-in where HTTP does not: "postgres" (run/postgres), "environment" (each variable for itself); "" none. May be nil. See FrontOf.
 	Front func(attrs map[string]string) string
 	// Placeholder declares the shape of a believable stand-in for a sealed field. May be nil: 32 letters and digits.
 	Placeholder func(attrs map[string]string, field string) Shape
