@@ -160,8 +160,15 @@ func (h *house) person() {
 	}
 }
 
-// readBack records every file of the house and what /proc shows of the daemon.
+// readBack records every file of the house and what /proc shows of the daemon, and ends it.
 func (h *house) readBack() {
+	h.recordProcess("proc", h.daemon.Process.Pid)
+	h.recordFiles()
+	h.end() // what it writes at its end is searched as well, and nobody writes while we search
+	h.recordFiles()
+}
+
+func (h *house) recordFiles() {
 	for _, root := range []string{h.home, h.tmp} {
 		err := filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
 			if err != nil || !e.Type().IsRegular() {
@@ -175,7 +182,6 @@ func (h *house) readBack() {
 			h.t.Error(err)
 		}
 	}
-	h.recordProcess("proc", h.daemon.Process.Pid)
 }
 
 // recordProcess records what /proc shows of a process.

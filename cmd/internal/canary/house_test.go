@@ -14,7 +14,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/cmd/internal/canary"
 	"github.com/zavhoz/zavhoz/run/ssh/sshtest"
@@ -225,12 +227,17 @@ func (h *house) serve() {
 	if err := h.daemon.Start(); err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Cleanup(func() {
-		_ = h.daemon.Process.Kill()
-		_ = h.daemon.Wait()
-	})
+	h.t.Cleanup(h.end)
 	h.await()
 	h.mustCLI("", "server", "sync")
+}
+
+// end stops the daemon, and waits until its last word is on record.
+func (h *house) end() {
+	_ = h.daemon.Process.Signal(syscall.SIGTERM)
+	dead := time.AfterFunc(time.Minute, func() { _ = h.daemon.Process.Kill() })
+	_ = h.daemon.Wait()
+	dead.Stop()
 }
 
 // dumpScript prints what it holds in the ways that attacks try first. It is pinned, so it does hold the values.
