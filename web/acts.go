@@ -30,6 +30,9 @@ var acts = map[string]act{
 	"GET /api/v1/servers": {free, "reads"},
 	"GET /api/v1/agents":  {free, "reads; tokens are kept as hashes"},
 
+	"GET /api/v1/servers/{id}":               {free, "reads"},
+	"GET /api/v1/servers/{id}/ports":         {free, "reads"},
+	"GET /api/v1/reserves":                   {free, "reads"},
 	"GET /api/v1/projects":                   {free, "reads"},
 	"POST /api/v1/projects":                  {free, "an empty project grants nothing"},
 	"GET /api/v1/workdirs":                   {free, "reads"},
@@ -64,6 +67,8 @@ var acts = map[string]act{
 	"PATCH /api/v1/resources/{handle}":      {judged, "where it steers, gives a value, moves or enables"},
 	"PUT /api/v1/resources/{handle}/policy": {judged, "where it widens"},
 	"POST /api/v1/servers/{id}/manage":      {judged, "unless it says no"},
+	"POST /api/v1/servers/{id}/reserve":     {judged, "unless it keeps more ports, and nothing else"},
+	"POST /api/v1/reserves":                 {judged, "unless it keeps more ports, and nothing else"},
 	"DELETE /api/v1/workdirs/{workdir}":     {judged, "where it lies within another"},
 	"POST /api/v1/backup":                   {judged, "for recipients that the vault has not"},
 	"POST /api/v1/import":                   {judged, "where it replaces what is there"},

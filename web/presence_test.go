@@ -39,6 +39,10 @@ var widening = []act{
 	{"POST", "/servers/SERVER/adopt", `{"handle":"s","attrs":{"user":"deploy"},"secrets":{"password":"` + password + `"}}`, audit.ServerAdopt},
 	{"POST", "/servers/SERVER/manage", `{"intent":"yes"}`, audit.ServerManage},
 	{"POST", "/servers/SERVER/manage", `{"intent":"auto"}`, audit.ServerManage},
+	{"POST", "/servers/vps/reserve", `{"ram_mb":0}`, audit.ServerReserve},
+	{"POST", "/servers/vps/reserve", `{"keep":"9000","free":"8080"}`, audit.ServerReserve},
+	{"POST", "/reserves", `{"ports":"1-65535"}`, audit.ServerReserve},
+	{"POST", "/reserves", `{"reset":true}`, audit.ServerReserve},
 	{"POST", "/resources", `{"kind":"generic","handle":"p","secrets":{"value":"` + canary + `"},"policy":{"pins":[{"name":"p","argv":["/bin/true"]}]}}`, audit.ResourceAdd},
 	{"POST", "/resources", `{"kind":"generic","handle":"p2","secrets":{"value":"` + canary + `"},"policy":{"agents":["local"]}}`, audit.ResourceAdd},
 	{"PUT", "/resources/bot/policy", `{"policy":{"pins":[{"name":"p","argv":["/usr/bin/env"]}]}}`, audit.ResourcePolicy},
@@ -78,6 +82,10 @@ var widening = []act{
 
 // narrowing are acts that only look, add or take away.
 var narrowing = []act{
+	{"POST", "/servers/vps/reserve", `{"keep":"8080"}`, ""},
+	{"POST", "/reserves", `{"keep":"8081"}`, ""},
+	{"GET", "/reserves", "", ""},
+	{"GET", "/servers/vps/ports", "", ""},
 	{"GET", "/resources", "", ""},
 	{"GET", "/resources/bot/history", "", ""},
 	{"GET", "/audit", "", ""},

@@ -73,6 +73,23 @@ func TestServersOfAProvider(t *testing.T) {
 		t.Errorf("an agent sees %+v", found)
 	}
 
+	// what an agent was given is reserved, and the person sees of what, and by whom
+	var lease struct {
+		Ports []int `json:"ports"`
+	}
+	d.tool("allocate_resource", map[string]any{"kind": "server", "purpose": "the weather bot", "requirements": map[string]any{"ram_mb": 100, "ports": []int{0}}}, &lease)
+	var s api.Server
+	decode(t, p.ok("server", "show", "prod_vps_1", "--json"), &s)
+	if len(lease.Ports) != 1 || s.ReservedRAMMB != 100 || s.KeptRAMMB != 256 || s.UsedRAMMB == 0 || s.FreeRAMMB != s.RAMMB-256-max(100, s.UsedRAMMB) {
+		t.Errorf("lease %+v of %+v", lease, s)
+	}
+	if out := p.ok("server", "show", "prod_vps_1"); !strings.Contains(out, "memory MB") || !strings.Contains(out, "managed yes") {
+		t.Errorf("show said: %s", out)
+	}
+	if out := p.ok("server", "ports", first); !strings.Contains(out, "the weather bot") || !strings.Contains(out, "8000") || !strings.Contains(out, "8000-29999; the next is 8001") {
+		t.Errorf("ports said: %s", out)
+	}
+
 	// a provider that is away: the code, and the age on every answer; what was known stays
 	sim.Fail(time4vpstest.Outage(503))
 	if r := p.run("", "server", "sync", "--json"); r.code != 8 || !strings.Contains(r.stderr, `"provider_unavailable"`) {

@@ -12,8 +12,8 @@ import (
 )
 
 func newServer(a *app) *cobra.Command {
-	c := group(&cobra.Command{Use: "server", Short: "Servers found at the provider: list, sync, adopt, manage", Aliases: []string{"servers"}})
-	c.AddCommand(newServerList(a), newServerSync(a), newServerAdopt(a), newServerManage(a, "manage", "yes", "Let agents see a server"),
+	c := group(&cobra.Command{Use: "server", Short: "Servers: list, sync, adopt, manage, ports, reserve", Aliases: []string{"servers"}})
+	c.AddCommand(newServerList(a), newServerShow(a), newServerPorts(a), newServerReserve(a), newServerSync(a), newServerAdopt(a), newServerManage(a, "manage", "yes", "Let agents see a server"),
 		newServerManage(a, "unmanage", "no", "Hide a server from agents"))
 	return c
 }
@@ -34,10 +34,11 @@ func newServerList(a *app) *cobra.Command {
 			return a.show(list, func(w io.Writer) {
 				var rows [][]string
 				for _, s := range list.Items {
-					rows = append(rows, []string{s.ID, dash(s.Handle), s.Provider + ":" + s.ProviderID, s.Status, managed(s), fmt.Sprint(s.CPU),
-						fmt.Sprintf("%d/%d", s.FreeRAMMB, s.RAMMB), fmt.Sprintf("%d/%d", s.FreeDiskMB, s.DiskMB), dataAge(s.AgeS)})
+					rows = append(rows, []string{s.ID, dash(s.Handle), s.Provider + ":" + s.ProviderID, s.Status, managed(s),
+						fmt.Sprintf("%d/%d", s.FreeCPU, s.CPU), fmt.Sprintf("%d/%d", s.FreeRAMMB, s.RAMMB), fmt.Sprint(s.ReservedRAMMB), fmt.Sprint(s.UsedRAMMB),
+						fmt.Sprintf("%d/%d", s.FreeDiskMB, s.DiskMB), fmt.Sprint(s.ReservedDiskMB), fmt.Sprint(s.UsedDiskMB), dataAge(s.AgeS)})
 				}
-				table(w, []string{"SERVER", "HANDLE", "PROVIDER", "STATUS", "MANAGED", "CPU", "FREE/RAM MB", "FREE/DISK MB", "DATA AGE"}, rows)
+				table(w, []string{"SERVER", "HANDLE", "PROVIDER", "STATUS", "MANAGED", "FREE/CPU", "FREE/RAM MB", "RESERVED", "USED", "FREE/DISK MB", "RESERVED", "USED", "DATA AGE"}, rows)
 			})
 		},
 	}

@@ -56,6 +56,8 @@ var bodies = map[string]string{
 	"PATCH /api/v1/resources/{handle}":      `{"attrs":{"env":"OTHER"}}`,
 	"PUT /api/v1/resources/{handle}/policy": `{"policy":{"agents":["local"],"deliveries":["env"]}}`,
 	"POST /api/v1/servers/{id}/manage":      `{"intent":"yes"}`,
+	"POST /api/v1/servers/{id}/reserve":     `{"ram_mb":0}`,
+	"POST /api/v1/reserves":                 `{"ports":"1-65535"}`,
 	"POST /api/v1/backup":                   `{"to":["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]}`,
 	"DELETE /api/v1/workdirs/{workdir}":     "",
 	"POST /api/v1/import":                   `{"on_conflict":"replace"}`,

@@ -160,22 +160,33 @@ type Isolation struct {
 
 // Server is a provider's machine as the operator sees it. Its address is hidden even here: it is a sealed field.
 type Server struct {
-	ID         string    `json:"id"`
-	Handle     string    `json:"handle,omitempty"`
-	Provider   string    `json:"provider"`
-	ProviderID string    `json:"provider_id"`
-	Status     string    `json:"status"`
-	IsManaged  bool      `json:"is_managed"`
-	Ghost      bool      `json:"ghost,omitempty"`
-	Intent     string    `json:"intent"`
-	CPU        int       `json:"capacity_cpu"`
-	RAMMB      int       `json:"capacity_ram_mb"`
-	DiskMB     int       `json:"capacity_disk_mb"`
-	FreeRAMMB  int       `json:"free_ram_mb"`
-	FreeDiskMB int       `json:"free_disk_mb"`
-	OS         string    `json:"os_template,omitempty"`
-	AgeS       *int64    `json:"data_age_s"` // null: never observed
-	LastSeen   time.Time `json:"last_seen,omitzero"`
+	ID         string `json:"id"`
+	Handle     string `json:"handle,omitempty"`
+	Provider   string `json:"provider"`
+	ProviderID string `json:"provider_id"`
+	Status     string `json:"status"`
+	IsManaged  bool   `json:"is_managed"`
+	Ghost      bool   `json:"ghost,omitempty"`
+	Intent     string `json:"intent"`
+	CPU        int    `json:"capacity_cpu"`
+	RAMMB      int    `json:"capacity_ram_mb"`
+	DiskMB     int    `json:"capacity_disk_mb"`
+
+	UsedRAMMB      int `json:"used_ram_mb"` // observed
+	UsedDiskMB     int `json:"used_disk_mb"`
+	ReservedCPU    int `json:"reserved_cpu"` // held by live leases
+	ReservedRAMMB  int `json:"reserved_ram_mb"`
+	ReservedDiskMB int `json:"reserved_disk_mb"`
+	KeptCPU        int `json:"kept_cpu"` // stays free
+	KeptRAMMB      int `json:"kept_ram_mb"`
+	KeptDiskMB     int `json:"kept_disk_mb"`
+	FreeCPU        int `json:"free_cpu"` // can be allocated: capacity less max(reserved, used) and what is kept
+	FreeRAMMB      int `json:"free_ram_mb"`
+	FreeDiskMB     int `json:"free_disk_mb"`
+
+	OS       string    `json:"os_template,omitempty"`
+	AgeS     *int64    `json:"data_age_s"` // null: never observed
+	LastSeen time.Time `json:"last_seen,omitzero"`
 }
 
 // Servers is the list with the age of the sync behind it.
@@ -206,6 +217,17 @@ type Adopt struct {
 // Manage says what the operator wants of a server: yes, no, auto.
 type Manage struct {
 	Intent string `json:"intent"`
+}
+
+// Reserve says what to keep of a server, or of all: what is absent or empty stays as it is. Ports are text, as in 8000-8999,9100.
+type Reserve struct {
+	RAMMB  *int    `json:"ram_mb,omitempty"`
+	DiskMB *int    `json:"disk_mb,omitempty"`
+	CPU    *int    `json:"cpu,omitempty"`
+	Ports  *string `json:"ports,omitempty"` // every port that is given lies in these; "": as built in
+	Keep   string  `json:"keep,omitempty"`  // never to be given from now on
+	Free   string  `json:"free,omitempty"`  // no longer kept
+	Reset  bool    `json:"reset,omitempty"` // first forget all that was said
 }
 
 // OpenRun asks for the plan of a person's own open run.
