@@ -87,6 +87,8 @@ var acts = map[string]act{
 	"POST /api/v1/resources/{handle}/rotation/resume": {always, ""},
 	"POST /api/v1/resources/{handle}/rotation/abort":  {always, ""},
 
+	"POST /api/v1/files/{file}/accept": {always, ""},
+
 	"POST /api/v1/changes/{run}/keep": {always, ""},
 	"GET /api/v1/keys/header":         {always, ""},
 	"POST /api/v1/keys":               {always, ""},

@@ -60,6 +60,7 @@ func TestEveryRoute(t *testing.T) {
 		{"GET", "/servers", "", 200, `"provider_id":"8812345"`},
 		{"POST", "/servers/sync", "", 200, `"confirmed":false`},
 		{"POST", "/servers/sync?confirm_shrunk=true", "", 200, `"confirmed":true`},
+		{"POST", "/files/secrets.yaml/accept", `{"absent":4}`, 200, `"name":"secrets.yaml"`},
 		{"POST", "/servers/" + server + "/manage", `{"intent":"yes"}`, 200, `"is_managed":true`},
 		{"POST", "/servers/" + server + "/adopt", `{"handle":"vps2","attrs":{"user":"deploy"},"secrets":{"password":"` + password + `"}}`, 201, `"handle":"vps2"`},
 		{"GET", "/leases", "", 200, `{"items":[]}`},

@@ -98,7 +98,7 @@ func newHouse(t testing.TB, change ...func(*web.Options)) *house {
 	must(t, h.Setup(ctx))
 	log, _ := h.Audit()
 	o := web.Options{
-		Vault: h.Vault, Runs: h.runs, Sync: syncer{}, HostKeys: hostKeys{}, Audit: auditor{log, st}, Keys: slots{rekey.New(rekey.Options{Vault: h.Vault, Keyring: k, Opener: open.New(k), Clock: h.clock})}, Clock: h.clock, Log: slog.New(slog.NewTextHandler(h.log, nil)),
+		Vault: h.Vault, Runs: h.runs, Sync: syncer{}, Files: files{}, HostKeys: hostKeys{}, Audit: auditor{log, st}, Keys: slots{rekey.New(rekey.Options{Vault: h.Vault, Keyring: k, Opener: open.New(k), Clock: h.clock})}, Clock: h.clock, Log: slog.New(slog.NewTextHandler(h.log, nil)),
 		Status: func(ctx context.Context) (api.Status, error) {
 			set, err := h.HasPresence(ctx)
 			return api.Status{Version: "1.2.3", Presence: set}, err
@@ -197,6 +197,13 @@ func (syncer) Info(context.Context) (api.SyncInfo, error) { return api.SyncInfo{
 
 func (syncer) Now(_ context.Context, confirmShrunk bool) (any, error) {
 	return map[string]any{"servers": 1, "confirmed": confirmShrunk}, nil
+}
+
+// files stands for sync/sopshome.
+type files struct{}
+
+func (files) Accept(_ context.Context, _ vault.Actor, name string, in api.AcceptLoss) (api.SecretFile, error) {
+	return api.SecretFile{Name: name, OK: true, Entries: in.Absent}, nil
 }
 
 type hostKeys struct{}

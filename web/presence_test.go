@@ -76,7 +76,8 @@ var widening = []act{
 	{"DELETE", "/keys/spare", "", audit.KeyRemove},
 	{"GET", "/keys/header", "", audit.KeyCheck}, // who has it guesses at its passphrases
 	{"POST", "/import", `{"on_conflict":"replace"}` + "\n" + `{"kind":"generic","handle":"tight","secrets":{"value":"` + botToken + `"}}`, audit.VaultImport},
-	{"POST", "/servers/sync?confirm_shrunk=true", "", audit.ServerSync}, // what sync held back for vanished would be gone
+	{"POST", "/files/secrets.yaml/accept", `{"absent":4}`, audit.FileAccept}, // leases would end, and what the file lost with them
+	{"POST", "/servers/sync?confirm_shrunk=true", "", audit.ServerSync},      // what sync held back for vanished would be gone
 	{"PUT", "/presence", `{"passphrase":"another passphrase"}`, audit.PresenceSet},
 }
 

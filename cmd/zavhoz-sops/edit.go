@@ -50,12 +50,10 @@ func set(value any, path []string, v any) (any, error) {
 	case nil:
 		return set(sops.TreeBranch{}, path, v)
 	case sops.TreeBranch:
-		for i, item := range at {
-			if item.Key == path[0] {
-				below, err := set(item.Value, path[1:], v)
-				at[i].Value = below
-				return at, err
-			}
+		if i := named(at, path[0]); i >= 0 {
+			below, err := set(at[i].Value, path[1:], v)
+			at[i].Value = below
+			return at, err
 		}
 		below, err := set(nil, path[1:], v)
 		return append(at, sops.TreeItem{Key: path[0], Value: below}), err
@@ -73,6 +71,16 @@ func set(value any, path []string, v any) (any, error) {
 		return at, err
 	}
 	return nil, errPath
+}
+
+// named finds the item of a name; -1 where there is none. Of two it is the latter: the library puts an empty section DEFAULT before an INI file's own.
+func named(b sops.TreeBranch, name string) int {
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i].Key == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // position finds the item of that number, comments not counted; end means one behind the last.
@@ -97,21 +105,20 @@ func position(list []any, number string) (i int, end, ok bool) {
 func unset(value any, path []string) (any, error) {
 	switch at := value.(type) {
 	case sops.TreeBranch:
-		for i, item := range at {
-			if item.Key != path[0] {
-				continue
-			}
-			if len(path) == 1 {
-				from := i
-				for from > 0 && inline(at[from-1].Key) {
-					from--
-				}
-				return append(at[:from:from], at[i+1:]...), nil
-			}
-			below, err := unset(item.Value, path[1:])
-			at[i].Value = below
-			return at, err
+		i := named(at, path[0])
+		if i < 0 {
+			return nil, errPath
 		}
+		if len(path) == 1 {
+			from := i
+			for from > 0 && inline(at[from-1].Key) {
+				from--
+			}
+			return append(at[:from:from], at[i+1:]...), nil
+		}
+		below, err := unset(at[i].Value, path[1:])
+		at[i].Value = below
+		return at, err
 	case []any:
 		i, end, ok := position(at, path[0])
 		if !ok || end {

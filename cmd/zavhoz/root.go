@@ -72,7 +72,7 @@ Start here:
 		"vault": {newResource(a), newProject(a), newServer(a), newAgent(a), newWorkdir(a), newKey(a), newPresence(a)},
 		"use":   {newRun(a), newRuns(a)},
 		"watch": {newStatus(a), newStop(a), newAudit(a), newDoctor(a)},
-		"keep":  {newLock(a), newUnlock(a), newImport(a), newExport(a), newBackup(a), newRestore(a), newMigrate(a), newCompact(a)},
+		"keep":  {newLock(a), newUnlock(a), newImport(a), newExport(a), newSOPS(a), newBackup(a), newRestore(a), newMigrate(a), newCompact(a)},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

@@ -12,6 +12,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/sync/sopshome"
+	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/open"
@@ -48,20 +49,36 @@ func (d *daemon) firstFiles(ctx context.Context) {
 // fileStates tells how the files stand.
 func (d *daemon) fileStates() (out []api.SecretFile) {
 	for _, s := range d.files.States() {
-		f := api.SecretFile{Name: s.Name, Path: s.Path, OK: s.Err == nil, LoadedAt: s.LoadedAt, Entries: s.Entries}
-		if s.Err != nil {
-			f.Code, f.Message, f.Next, f.Since = string(s.Err.Code), s.Err.Message, s.Err.Next, s.Since
-		}
-		for i, p := range s.Problems {
-			if i == shownOfFiles {
-				f.More = len(s.Problems) - i
-				break
-			}
-			f.Problems = append(f.Problems, api.FileProblem{Where: p.Where, Code: string(p.Err.Code), Message: p.Err.Message, Next: p.Err.Next})
-		}
-		out = append(out, f)
+		out = append(out, fileState(s))
 	}
 	return out
+}
+
+// secretFiles give the API the files that are homes of resources.
+type secretFiles struct{ home *sopshome.Home }
+
+// Accept takes the operator's word that a loss is meant.
+func (f secretFiles) Accept(ctx context.Context, actor vault.Actor, name string, in api.AcceptLoss) (api.SecretFile, error) {
+	s, err := f.home.AcceptLoss(ctx, actor, name, in.Absent)
+	return fileState(s), err
+}
+
+func fileState(s sopshome.State) api.SecretFile {
+	f := api.SecretFile{Name: s.Name, Path: s.Path, OK: s.Err == nil, LoadedAt: s.LoadedAt, Entries: s.Entries}
+	if s.Err != nil {
+		f.Code, f.Message, f.Next, f.Since = string(s.Err.Code), s.Err.Message, s.Err.Next, s.Since
+	}
+	if s.Lost.Absent > 0 {
+		f.Lost = &api.FileLoss{Absent: s.Lost.Absent, Known: s.Lost.Known}
+	}
+	for i, p := range s.Problems {
+		if i == shownOfFiles {
+			f.More = len(s.Problems) - i
+			break
+		}
+		f.Problems = append(f.Problems, api.FileProblem{Where: p.Where, Code: string(p.Err.Code), Message: p.Err.Message, Next: p.Err.Next})
+	}
+	return f
 }
 
 // fileLine says in a line how a file stands.

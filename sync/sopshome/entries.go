@@ -24,6 +24,7 @@ type State struct {
 	Problems []sops.Problem
 	Err      *fault.Error // why the file as it is now is not in force; nil if it is
 	Since    time.Time    // of Err
+	Lost     vault.Loss   // that is not believed yet; zero: none
 }
 
 // States tells how each file stands.
@@ -133,7 +134,7 @@ func (h *Home) tell(ctx context.Context, rep vault.HomeReport, refused []refusal
 			}
 		}
 		if loss, is := rep.Held[source(st.Path)]; is && s.Err == nil {
-			s.Err, s.Since = shrunk(s.Name, loss), h.held[source(st.Path)]
+			s.Err, s.Since, s.Lost = shrunk(s.Name, loss), h.held[source(st.Path)], loss
 		}
 		if failed != nil && s.Err == nil {
 			s.Err, s.Since = fault.Of(failed), now
@@ -169,6 +170,6 @@ func (h *Home) wheres(rep vault.HomeReport) (out []refusal) {
 
 func shrunk(file string, l vault.Loss) *fault.Error {
 	return fault.Newf(fault.SyncShrunk, "%s lost %d of %d resources at once, so their absence is not believed yet", file, l.Absent, l.Known).
-		WithNext("put them back; if they are meant to go, `zavhoz resource rm` removes each at once, and a loss that stays is believed after 10 minutes").
+		WithNext("put them back; if they are meant to go, `zavhoz sops accept %s` says so, and a loss that stays is believed after 10 minutes", file).
 		With("absent", l.Absent).With("known", l.Known)
 }

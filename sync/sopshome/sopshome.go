@@ -3,7 +3,8 @@
 // Promise: the vault stays the one path for leases, policy, records and masking; this package only keeps it in step. A changed file is taken into force whole, in
 // one transaction with its records, within a second. One that is broken, forged, emptied or out of reach changes nothing: what was taken last stays in force,
 // and which file, why and since when shows in States. An act of a person on a resource of a file is written to the file first, and nowhere if that fails; what
-// a stop in between leaves, the next reading mends: the file wins, where it is encrypted. Policy and status are the vault's own, and no file touches them.
+// a stop in between leaves, the next reading mends: the file wins, where it is encrypted. Policy and status are the vault's own, and no file touches them. What
+// another program wrote over without having seen it (sops takes no lock) is written again.
 //
 // Attacks stopped: a write on top of a file that somebody else changed meanwhile (66); a file emptied by a slip or by malice, that would end every lease
 // (94); a value that somebody without the key redirects in the clear part of a file, which SOPS authenticates loosely: such a change is held (94); a resource of
@@ -31,9 +32,10 @@ import (
 )
 
 const (
-	defaultPoll  = 250 * time.Millisecond
 	believeAfter = 10 * time.Minute // a great loss that stays is believed
 	retryAfter   = 5 * time.Second  // the vault would not take a set: its disk may be full
+	looks        = 3                // at the files before the vault takes them: they may change while they are opened
+	pendingFor   = 24 * time.Hour   // how far back a write that was cut off is looked for
 	sourceMark   = "sops:"
 )
 
@@ -48,8 +50,11 @@ type Options struct {
 	Opener     vault.Opener
 	Locked     func() bool // whether the vault is; nil: it never is
 	Log        *slog.Logger
-	Poll       time.Duration    // how often files are looked at; 0 for a quarter of a second
+	Poll       time.Duration    // how often files are looked at, notices of the system aside; 0 for as often as is needed (sops.Watch)
 	Now        func() time.Time // nil for time.Now
+	// At is called at each point of a write: those of sops.SourceOptions, and intent, outcome and vault once the record, its outcome and the vault's own part
+	// are durable. Its error stops the file's write there. For tests; may be nil.
+	At func(point string) error
 }
 
 // Home is a vault some of whose resources live in files. It is the vault itself for all that it does not say otherwise.
@@ -61,6 +66,7 @@ type Home struct {
 	src   *sops.Source
 	dirty bool      // the set in force is not the vault's yet
 	retry time.Time // not before
+	ended bool      // what became of writes that a stop cut off is on record
 
 	held   map[string]time.Time // by source: since when a loss is not believed
 	unsure map[string]bool      // by handle: the file says of it what the vault has not taken
@@ -80,14 +86,14 @@ type told struct {
 
 // New makes a Home. Nothing is read before Run or Settle.
 func New(o Options) *Home {
-	if o.Poll <= 0 {
-		o.Poll = defaultPoll
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Locked == nil {
 		o.Locked = func() bool { return false }
+	}
+	if o.At == nil {
+		o.At = func(string) error { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -120,18 +126,12 @@ func (h *Home) Run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	tick := time.NewTicker(h.o.Poll)
-	defer tick.Stop()
 	defer h.Forget()
-	for {
-		h.Settle(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-h.wake:
-		}
+	paths := make([]string, 0, len(h.o.Files))
+	for _, f := range h.o.Files {
+		paths = append(paths, f.Path)
 	}
+	sops.Watch(ctx, paths, h.o.Poll, h.wake, func() { h.Settle(ctx) })
 }
 
 // Wake looks at the files soon: the vault was unlocked.
@@ -188,26 +188,39 @@ func vaultLocked() *fault.Error {
 
 // step brings the vault in step with the files. mu is held.
 func (h *Home) step(ctx context.Context) {
-	if h.o.Locked() {
+	if h.o.Locked() || !h.refresh(ctx) {
 		return
 	}
+	h.conclude(ctx)
+	now := h.o.Now()
+	if due := h.due(now); (h.dirty || due) && !now.Before(h.retry) {
+		h.take(ctx, now, vault.SystemActor("sops"), "")
+	}
+}
+
+// refresh reads what changed, and does again what of our writes another program undid. It gives false where nothing could be read: the stop of the daemon is no error.
+func (h *Home) refresh(ctx context.Context) bool {
 	if h.src == nil {
-		src, err := sops.NewSource(ctx, sops.SourceOptions{Files: h.o.Files, Codec: h.o.Codec, Identities: h.o.Identities, Now: h.o.Now})
+		src, err := sops.NewSource(ctx, sops.SourceOptions{Files: h.o.Files, Codec: h.o.Codec, Identities: h.o.Identities, Now: h.o.Now, At: h.o.At})
 		if err != nil {
 			if src != nil {
 				src.Close()
 			}
-			h.o.Log.Error("files of secrets", "cause", fault.Cause(err))
-			return
+			if ctx.Err() == nil {
+				h.o.Log.Error("files of secrets", "cause", fault.Cause(err))
+			}
+			return false
 		}
 		h.src, h.dirty = src, true
-	} else if h.src.Refresh(ctx) {
+	}
+	for range looks {
+		if !h.src.Refresh(ctx) {
+			break
+		}
 		h.dirty = true
+		h.redo(ctx)
 	}
-	now := h.o.Now()
-	if due := h.due(now); (h.dirty || due) && !now.Before(h.retry) {
-		h.take(ctx, now)
-	}
+	return ctx.Err() == nil
 }
 
 // due tells whether a loss has stayed for long enough.
@@ -220,15 +233,18 @@ func (h *Home) due(now time.Time) bool {
 	return false
 }
 
-// take gives the vault the set in force.
-func (h *Home) take(ctx context.Context, now time.Time) {
+// take gives the vault the set in force. Of the file that lost names, the loss is believed.
+func (h *Home) take(ctx context.Context, now time.Time, actor vault.Actor, lost string) {
 	var rep vault.HomeReport
 	var refused []refusal
 	err := h.src.View(func(set sops.Set) (err error) {
 		in, bad, wipe := h.homeSet(set, now)
 		defer wipe()
 		refused = bad
-		rep, err = h.Vault.TakeHome(ctx, vault.SystemActor("sops"), in)
+		if lost != "" {
+			in.Believe[lost] = true
+		}
+		rep, err = h.Vault.TakeHome(ctx, actor, in)
 		return err
 	})
 	if h.o.Locked() || ctx.Err() != nil {
@@ -273,6 +289,9 @@ func (h *Home) record(ctx context.Context, s State) {
 	}
 	if err := h.Vault.Record(ctx, e); err != nil {
 		delete(h.told, s.Name)
+		if ctx.Err() != nil {
+			return // the next start tells it
+		}
 		h.o.Log.Error("what became of a file of secrets could not be recorded", "file", s.Name, "cause", fault.Cause(err))
 	}
 }

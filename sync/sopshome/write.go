@@ -1,6 +1,7 @@
 package sopshome
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -8,7 +9,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/vault/sops"
 	"github.com/zavhoz/zavhoz/vault/sops/wire"
@@ -47,57 +47,75 @@ func (h *Home) begin(ctx context.Context, actor vault.Actor, ref string) (*act, 
 
 // inStep refuses a write while the file as it is now is not what is in force.
 func (h *Home) inStep(path string) error {
-	for _, s := range h.States() {
-		if s.Path != path {
-			continue
-		}
-		switch {
-		case s.Err != nil && s.Err.Code != fault.SyncShrunk:
-			return s.Err
-		case h.src == nil, h.dirty:
-			return fault.New(fault.Busy, "the file "+home.Quote(s.Name)+" is not in force yet", "try again; `zavhoz status` says more")
-		}
-		return nil
+	s := h.state(path)
+	switch {
+	case s.Path == "":
+		return noFile()
+	case s.Err != nil && s.Err.Code != fault.SyncShrunk:
+		return s.Err
+	case h.src == nil, h.dirty:
+		return notYet(s.Name)
 	}
-	return fault.New(fault.InvalidArgument, "there is no such file of secrets", "vault.files in config.yaml names them")
+	return nil
 }
 
 // end brings vault and file in step again, and lets go of them.
 func (a *act) end(ctx context.Context) {
+	_ = a.h.o.At("vault")
 	a.h.step(context.WithoutCancel(ctx))
 	a.h.end()
 }
 
 // write changes the file: on record before, and what came of it after.
 func (a *act) write(ctx context.Context, what string, changes []wire.Change) error {
-	defer func() {
-		for _, c := range changes {
-			c.Value.Wipe()
-		}
-	}()
+	defer wipeChanges(changes)
 	if len(changes) == 0 {
 		return nil
 	}
 	for _, c := range changes {
 		if c.Value.Kind == wire.Map && a.h.unsure[a.r.Handle] { // an entry that is written anew would be written by us, what is not confirmed too
-			return fault.New(fault.ApprovalRequired, "the file has a change of "+a.r.Handle+" that is unconfirmed; nothing was written", "`zavhoz status` says which: confirm it with `zavhoz resource edit`, or take it back in the file")
+			return unconfirmed(a.r.Handle)
 		}
 	}
-	e := audit.Event{Actor: a.actor, Action: audit.FileWrite, Outcome: audit.Allowed, Subject: a.r.ID, Handle: a.r.Handle,
-		Detail: map[string]string{"file": name(a.path), "act": what, "phase": "intent"}}
-	if err := a.h.Vault.Record(ctx, e); err != nil {
+	return a.h.writeFile(ctx, a.actor, writing{path: a.path, act: what, subject: a.r.ID, handle: a.r.Handle, changes: changes})
+}
+
+func unconfirmed(handle string) error {
+	return fault.New(fault.ApprovalRequired, "the file has a change of "+handle+" that is unconfirmed; nothing was written", "`zavhoz status` says which: confirm it with `zavhoz resource edit`, or take it back in the file")
+}
+
+// writing is one write of a file.
+type writing struct {
+	path, act       string
+	subject, handle string // of the resource that it is for
+	changes         []wire.Change
+}
+
+func (w writing) event(actor vault.Actor, phase string) audit.Event {
+	return audit.Event{Actor: actor, Action: audit.FileWrite, Outcome: audit.Allowed, Subject: w.subject, Handle: w.handle,
+		Detail: map[string]string{"file": name(w.path), "act": w.act, "phase": phase}}
+}
+
+// writeFile writes a file. The intent says which content the file has by then, so that after a stop it can be told whether it was written.
+func (h *Home) writeFile(ctx context.Context, actor vault.Actor, w writing) error {
+	e := w.event(actor, "intent")
+	e.Detail["from"] = h.src.Sum(w.path)
+	if err := h.Vault.Record(ctx, e); err != nil {
 		return err
 	}
-	err := a.h.src.Edit(ctx, a.path, changes)
-	a.h.dirty = true
-	e.Detail = map[string]string{"file": name(a.path), "act": what, "phase": "outcome"}
+	if err := h.o.At("intent"); err != nil {
+		return err
+	}
+	err := h.src.Edit(ctx, w.path, w.changes)
+	h.dirty = true
+	e = w.event(actor, "outcome")
 	if err != nil {
 		e.Outcome, e.Code = audit.Failed, string(fault.CodeOf(err))
 	}
-	if end := a.h.Vault.Record(context.WithoutCancel(ctx), e); end != nil && err == nil {
-		a.h.o.Log.Error("what came of the writing of a file of secrets could not be recorded", "file", name(a.path), "cause", fault.Cause(end))
+	if end := h.Vault.Record(context.WithoutCancel(ctx), e); end != nil && err == nil {
+		h.o.Log.Error("what came of the writing of a file of secrets could not be recorded", "file", name(w.path), "cause", fault.Cause(end))
 	}
-	return err
+	return cmp.Or(err, h.o.At("outcome"))
 }
 
 // entry shows fn the act's entry as the file has it. Values live until fn returns.
@@ -172,8 +190,21 @@ func (h *Home) RollbackResource(ctx context.Context, actor vault.Actor, ref stri
 	if err != nil {
 		return r, err
 	}
-	p := patch{attrs: map[string]string{}, secrets: map[string]secret.Secret{}, labels: old.Labels, relabel: !maps.Equal(old.Labels, a.r.Labels)}
+	p, err := a.back(old)
 	defer func() { wipe(p.secrets) }()
+	if err != nil {
+		return r, err
+	}
+	p.labels, p.relabel = old.Labels, !maps.Equal(old.Labels, a.r.Labels)
+	if err := a.patch(ctx, "rollback", p); err != nil {
+		return r, err
+	}
+	return h.Vault.RollbackResource(ctx, actor, a.r.ID, version, why)
+}
+
+// back gives the patch that makes a version's attributes and values present again. The caller wipes it.
+func (a *act) back(old vault.Resource) (patch, error) {
+	p := patch{attrs: map[string]string{}, secrets: map[string]secret.Secret{}}
 	for f := range a.r.Attrs {
 		p.attrs[f] = ""
 	}
@@ -188,14 +219,13 @@ func (h *Home) RollbackResource(ctx context.Context, actor vault.Actor, ref stri
 		if s.Version == a.r.Sealed[f].Version {
 			continue
 		}
-		if p.secrets[f], err = h.o.Opener.Open(old.FieldRef(f), s.Value); err != nil {
-			return r, err
+		v, err := a.h.o.Opener.Open(old.FieldRef(f), s.Value)
+		if err != nil {
+			return p, err
 		}
+		p.secrets[f] = v
 	}
-	if err := a.patch(ctx, "rollback", p); err != nil {
-		return r, err
-	}
-	return h.Vault.RollbackResource(ctx, actor, a.r.ID, version, why)
+	return p, nil
 }
 
 // RenameResource gives a resource another handle, in the file first. Its policy and history stay whatever happens between the two.
@@ -265,7 +295,7 @@ func (h *Home) AddResource(ctx context.Context, actor vault.Actor, n vault.NewRe
 	defer wipe(n.Secrets)
 	a := &act{h: h, actor: actor, path: h.pathOf(n.Source)}
 	if a.path == "" {
-		return r, fault.New(fault.InvalidArgument, "there is no such file of secrets", "vault.files in config.yaml names them")
+		return r, noFile()
 	}
 	h.mu.Lock()
 	defer a.end(ctx)
@@ -289,16 +319,10 @@ func (h *Home) AddResource(ctx context.Context, actor vault.Actor, n vault.NewRe
 	return h.Vault.AddResource(ctx, actor, n)
 }
 
-// BeginRotation refuses resources of files: the switch would be undone by the file.
-func (h *Home) BeginRotation(ctx context.Context, actor vault.Actor, ref string, n vault.NewRotation) (r vault.Resource, x vault.Rotation, err error) {
-	if r, err = h.Vault.Resource(ctx, ref); err == nil && h.pathOf(r.Source) != "" {
-		err = fault.New(fault.NotSupported, "the resource "+r.Handle+" lives in a file of secrets: its credential is not exchanged from here", "give the new value with `zavhoz resource edit "+r.Handle+"`, or in the file")
+func wipeChanges(changes []wire.Change) {
+	for _, c := range changes {
+		c.Value.Wipe()
 	}
-	if err != nil {
-		wipe(n.Secrets)
-		return r, x, err
-	}
-	return h.Vault.BeginRotation(ctx, actor, ref, n)
 }
 
 func wipe(m map[string]secret.Secret) {

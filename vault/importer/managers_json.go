@@ -84,7 +84,8 @@ func bitwarden(n wire.Node) login {
 	return l
 }
 
-// ReadOnePassword reads a .1pux archive, or the export.data in it. What lies beside it in the archive, attached files, is not read: their entries say so.
+// ReadOnePassword reads a .1pux archive, or the export.data in it. What lies beside it in the archive, attached files, is not read: an entry that is one (a document)
+// is left out and said; a file that is attached to another entry is passed over, and nothing says so.
 // Errors: as ParseJSON; invalid_argument, too_large.
 func ReadOnePassword(b []byte) ([]Item, error) {
 	if bytes.HasPrefix(b, []byte("PK\x03\x04")) {

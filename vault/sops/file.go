@@ -27,6 +27,11 @@ type identity struct {
 // changed is the later of the two times.
 func (i identity) changed() time.Time { return time.Unix(0, max(i.modified, i.status)) }
 
+// stays tells whether it is the same file with the same content; that it was given another name, the last of the times says.
+func (i identity) stays(now identity) bool {
+	return i.place == now.place && i.size == now.size && i.modified == now.modified
+}
+
 // content is a file that was read whole.
 type content struct {
 	data []byte

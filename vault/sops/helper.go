@@ -3,6 +3,7 @@ package sops
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -152,48 +153,40 @@ func (t *talk) inspect(name string, file []byte) (wire.Info, error) {
 	return ask(t, wire.OpInspect, wire.InspectRequest{Name: name, File: file}.Encode(), wire.DecodeInfo)
 }
 
+// refusals say in our words what the helper's codes mean: %s is the file.
+var refusals = map[wire.Code]struct {
+	code          fault.Code
+	message, next string
+}{
+	wire.FailNotSOPS:   {fault.InvalidArgument, "%s is not a file that SOPS encrypted", "encrypt it with `sops encrypt --in-place`, or `zavhoz import` it as plain text"},
+	wire.FailSyntax:    {fault.InvalidArgument, "%s is broken: it is not of its format", "mend it, or restore it from a copy"},
+	wire.FailMAC:       {fault.RecordTampered, "%s was changed without its key: its authentication fails", "restore it from a copy; look who changed it"},
+	wire.FailValue:     {fault.RecordTampered, "a value in %s does not open: it was changed or moved without the key", "restore it from a copy; look who changed it"},
+	wire.FailTooLarge:  {fault.TooLarge, "%s is larger or deeper than zavhoz reads: 64 MiB, 64 levels, a million values", "split the file"},
+	wire.FailDuplicate: {fault.InvalidArgument, "%s has a key twice", "remove one of them, with `sops edit`"},
+	wire.FailAnchor:    {fault.NotSupported, "%s holds YAML anchors or aliases, which SOPS never writes", "write the values out, with `sops edit`"},
+	wire.FailBinary:    {fault.NotSupported, "%s is a SOPS file of the binary format, which has no keys", "keep single values as `zavhoz resource add generic`"},
+	wire.FailPath:      {fault.VersionConflict, "%s has no such entry any more, or a value where a map should be", "read it again"},
+	wire.FailRules:     {fault.InvalidArgument, "the .sops.yaml has no creation rule for %s, or is broken", "mend its creation_rules"},
+	wire.FailValueType: {fault.InvalidArgument, "%s cannot hold a value or a name of this kind", "dotenv and INI hold names and texts only"},
+}
+
 // refused says in our words what a code of the helper means.
 func (t *talk) refused(why wire.Fail) error {
-	f := t.file()
-	at := fault.New(fault.InvalidArgument, "", "")
-	if why.Line > 0 {
-		at = at.With("line", why.Line)
-		f = fault.Newf(fault.InvalidArgument, "%s (line %d)", f, why.Line).Message
-	}
-	say := func(code fault.Code, message, next string) error {
-		e := fault.New(code, message, next).Because(why)
-		e.Details = at.Details
-		return e
-	}
 	switch why.Code {
-	case wire.FailNotSOPS:
-		return say(fault.InvalidArgument, f+" is not a file that SOPS encrypted", "encrypt it with `sops encrypt --in-place`, or `zavhoz import` it as plain text")
-	case wire.FailSyntax:
-		return say(fault.InvalidArgument, f+" is broken: it is not of its format", "mend it, or restore it from a copy")
-	case wire.FailMAC:
-		return say(fault.RecordTampered, f+" was changed without its key: its authentication fails", "restore it from a copy; look who changed it")
-	case wire.FailValue:
-		return say(fault.RecordTampered, "a value in "+f+" does not open: it was changed or moved without the key", "restore it from a copy; look who changed it")
-	case wire.FailTooLarge:
-		return say(fault.TooLarge, f+" is larger or deeper than zavhoz reads: 64 MiB, 64 levels, a million values", "split the file")
-	case wire.FailDuplicate:
-		return say(fault.InvalidArgument, f+" has a key twice", "remove one of them, with `sops edit`")
-	case wire.FailAnchor:
-		return say(fault.NotSupported, f+" holds YAML anchors or aliases, which SOPS never writes", "write the values out, with `sops edit`")
-	case wire.FailBinary:
-		return say(fault.NotSupported, f+" is a SOPS file of the binary format, which has no keys", "keep single values as `zavhoz resource add generic`")
-	case wire.FailPath:
-		return say(fault.VersionConflict, f+" has no such entry any more, or a value where a map should be", "read it again")
-	case wire.FailRules:
-		return say(fault.InvalidArgument, "the .sops.yaml has no creation rule for "+f+", or is broken", "mend its creation_rules")
 	case wire.FailForeign:
-		return foreign(f)
-	case wire.FailValueType:
-		return say(fault.InvalidArgument, f+" cannot hold a value or a name of this kind", "dotenv and INI hold names and texts only")
+		return foreign(t.file())
 	case wire.FailClear:
-		return staysClear(f)
+		return staysClear(t.file())
 	}
-	return broken(why)
+	r, known := refusals[why.Code]
+	if !known {
+		return broken(why)
+	}
+	if why.Line <= 0 {
+		return fault.Newf(r.code, r.message, t.file()).WithNext("%s", r.next).Because(why)
+	}
+	return fault.Newf(r.code, r.message, fmt.Sprintf("%s (line %d)", t.file(), why.Line)).WithNext("%s", r.next).With("line", why.Line).Because(why)
 }
 
 func staysClear(f string) *fault.Error {

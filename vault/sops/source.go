@@ -3,6 +3,7 @@ package sops
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"sync"
@@ -15,9 +16,8 @@ import (
 )
 
 const (
-	defaultPoll = 250 * time.Millisecond // how often files are looked at: a change is in force within a second
-	retryAfter  = 5 * time.Second        // a broken file is tried again although it is the same: the vault may be unlocked meanwhile
-	racyWithin  = 100 * time.Millisecond // a file changed just before it was read may change again within one tick of its clock
+	retryAfter = 5 * time.Second        // a broken file is tried again although it is the same: the vault may be unlocked meanwhile
+	racyWithin = 100 * time.Millisecond // a file changed just before it was read may change again within one tick of its clock
 )
 
 // FileSpec is one file of a source.
@@ -32,9 +32,11 @@ type SourceOptions struct {
 	Codec *Codec
 	// Identities gives what may unwrap data keys, at each reading and write; an error (vault_locked) is the state of the file then.
 	Identities func(context.Context) ([]age.Identity, error)
-	Poll       time.Duration    // 0 for a quarter of a second
 	Changed    func()           // called after a set was swapped in, without a lock held; may be nil
 	Now        func() time.Time // nil for time.Now
+	// At is called before each thing that a write does to the disk (temp, write, mode, sync, rename, take, folder), which its error stops there, as a full disk
+	// does: for tests. May be nil.
+	At func(step string) error
 }
 
 // State is how a file of a source stands.
@@ -65,6 +67,10 @@ type live struct {
 	sum    [sha256.Size]byte // of the content in force
 	loaded bool
 
+	modified time.Time // of the content in force, by its own word
+	wrote    []written // by us, of late: what another program may undo unknowingly
+	undone   []Undone  // of that, and not yet asked for
+
 	state State // under Source.mu
 	set   Set   // under Source.mu
 }
@@ -74,11 +80,11 @@ func NewSource(ctx context.Context, o SourceOptions) (*Source, error) {
 	if len(o.Files) == 0 || o.Codec == nil || o.Identities == nil {
 		return nil, fault.New(fault.InvalidArgument, "a SOPS source has at least one file", "name it in the configuration")
 	}
-	if o.Poll <= 0 {
-		o.Poll = defaultPoll
-	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.At == nil {
+		o.At = noStep
 	}
 	s := &Source{o: o}
 	for _, f := range o.Files {
@@ -89,20 +95,6 @@ func NewSource(ctx context.Context, o SourceOptions) (*Source, error) {
 	}
 	s.Refresh(ctx)
 	return s, ctx.Err()
-}
-
-// Run looks at the files until ctx ends. Its caller waits for it.
-func (s *Source) Run(ctx context.Context) {
-	tick := time.NewTicker(s.o.Poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			s.Refresh(ctx)
-		}
-	}
 }
 
 // View shows fn the set in force. Values live until fn returns: keep clones. A change that comes meanwhile waits for fn.
@@ -122,6 +114,21 @@ func (s *Source) States() (out []State) {
 	return out
 }
 
+// Sum names the content of a file that is in force, by a part of its SHA-256; "" where none is.
+func (s *Source) Sum(path string) string {
+	for _, l := range s.files {
+		if l.spec.Path != path {
+			continue
+		}
+		l.busy.Lock()
+		defer l.busy.Unlock()
+		if l.loaded {
+			return hex.EncodeToString(l.sum[:8])
+		}
+	}
+	return ""
+}
+
 // Close wipes the set. Run has ended before.
 func (s *Source) Close() {
 	s.mu.Lock()
@@ -129,6 +136,7 @@ func (s *Source) Close() {
 	for _, l := range s.files {
 		l.set.Wipe()
 		l.set, l.loaded = Set{}, false
+		l.forget()
 	}
 	s.all = Set{}
 }
@@ -179,7 +187,7 @@ func (s *Source) refresh(ctx context.Context, l *live, force bool) bool {
 		s.mu.Unlock()
 		return broken
 	}
-	set, err := s.load(ctx, l, f.data)
+	set, err := s.load(ctx, l, f.data, now)
 	if err != nil {
 		return s.fail(l, err, now)
 	}
@@ -188,7 +196,7 @@ func (s *Source) refresh(ctx context.Context, l *live, force bool) bool {
 	return true
 }
 
-func (s *Source) load(ctx context.Context, l *live, data []byte) (Set, error) {
+func (s *Source) load(ctx context.Context, l *live, data []byte, now time.Time) (Set, error) {
 	ids, err := s.o.Identities(ctx)
 	if err != nil {
 		return Set{}, err
@@ -198,6 +206,8 @@ func (s *Source) load(ctx context.Context, l *live, data []byte) (Set, error) {
 	if err != nil {
 		return Set{}, err
 	}
+	l.compare(data, info, tree, now)
+	l.modified = modified(info)
 	set, err := ReadLayout(tree, info.Format, l.spec.Path, l.spec.Project)
 	for i := range set.Entries {
 		set.Entries[i].Proof.Loose = info.Rules.MACOnly

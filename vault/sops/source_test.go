@@ -159,7 +159,7 @@ func TestSourceFollowsTheFile(t *testing.T) {
 	s := newSource(t, p, path)
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { s.Run(ctx) })
+	wg.Go(func() { sops.Watch(ctx, []string{path}, 0, nil, func() { s.Refresh(ctx) }) })
 	defer func() { stop(); wg.Wait() }()
 
 	value := func() (v string) {

@@ -3,7 +3,6 @@ package sops
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -14,8 +13,10 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
-	"github.com/zavhoz/zavhoz/vault/sops/wire"
 )
+
+// errInUse: another program holds the file open, and the system lets nobody replace it.
+var errInUse = errors.New("sops: the file is in use")
 
 const (
 	tempMark  = ".zavhoz-sops-" // within the name of a file that is being written
@@ -23,8 +24,10 @@ const (
 	maxLinks  = 8
 )
 
-// step is called before each thing that a write does to the disk; a test makes it fail there, or ends the process.
+// step is called before each thing that a write does to the disk: a test makes it fail there, or ends the process.
 type step func(name string) error
+
+func noStep(string) error { return nil }
 
 // The steps, in order.
 const (
@@ -32,72 +35,65 @@ const (
 	stepWrite  = "write"  // its bytes
 	stepMode   = "mode"   // owner and mode of the old one
 	stepSync   = "sync"   // its bytes are on the disk
-	stepRename = "rename" // it takes the old one's place
+	stepRename = "rename" // the old one is looked at once more
+	stepTake   = "take"   // the new one takes its place
 	stepFolder = "folder" // its name is on the disk
 )
-
-// Edit changes a file of the source in place and takes the result in. The file on the disk is the old one or the new one at every moment, whatever fails;
-// an error after the new one took its place says so. It neither keeps nor wipes changes.
-// Errors: version_conflict (somebody else wrote meanwhile), not_permitted, and those of Codec.Edit.
-func (s *Source) Edit(ctx context.Context, path string, changes []wire.Change) error {
-	for _, l := range s.files {
-		if l.spec.Path != path {
-			continue
-		}
-		ids, err := s.o.Identities(ctx)
-		if err != nil {
-			return err
-		}
-		err = Rewrite(ctx, path, func(before []byte) ([]byte, error) {
-			if !s.inForce(l, before) {
-				return nil, fault.New(fault.VersionConflict, home.Quote(path)+" is another than the one that was read; nothing was written", "try again")
-			}
-			return s.o.Codec.Edit(ctx, path, before, ids, changes)
-		})
-		if s.refresh(ctx, l, true) && s.o.Changed != nil {
-			s.o.Changed()
-		}
-		return err
-	}
-	return fault.New(fault.InvalidArgument, "the file is none of this source", "")
-}
-
-// inForce tells whether content is what the set in force was read from: a change that was decided on another one would undo what it says.
-func (s *Source) inForce(l *live, content []byte) bool {
-	l.busy.Lock()
-	defer l.busy.Unlock()
-	return l.loaded && sha256.Sum256(content) == l.sum
-}
 
 // Rewrite replaces a SOPS file by what change makes of it, under a lock that other writers of ours heed: a new file in the same folder, with ciphertext alone, takes
 // its place. Owner and mode stay. A link is followed if all on the way is ours; the file that it leads to is written.
 func Rewrite(ctx context.Context, path string, change func(before []byte) ([]byte, error)) error {
-	return rewrite(ctx, path, change, func(string) error { return nil })
+	return rewrite(ctx, path, change, noStep)
 }
 
 func rewrite(ctx context.Context, path string, change func([]byte) ([]byte, error), at step) error {
+	return holding(ctx, path, func(target string, h *held, before content) error {
+		after, err := change(before.data)
+		if err != nil {
+			return err
+		}
+		sweep(target)
+		return replace(target, h, before, after, at)
+	})
+}
+
+// rehearse is rewrite up to the first byte: it sees that a file can be made beside the old one, and makes an empty one.
+func rehearse(ctx context.Context, path string, change func([]byte) error) error {
+	return holding(ctx, path, func(target string, _ *held, before content) error {
+		if err := change(before.data); err != nil {
+			return err
+		}
+		f, temp, err := beside(target)
+		if err != nil {
+			return failed(target, err)
+		}
+		err = likeBefore(f, target, before.info)
+		if err = errors.Join(err, f.Close(), os.Remove(temp)); err != nil {
+			return failed(target, err)
+		}
+		return nil
+	})
+}
+
+// holding reads a file and holds its lock while fn runs.
+func holding(ctx context.Context, path string, fn func(target string, h *held, before content) error) error {
 	target, err := follow(path)
 	if err != nil {
 		return err
 	}
-	f, err := lockFile(ctx, target)
+	h, err := lockFile(ctx, target)
 	if err != nil {
 		return err
 	}
-	defer f.Close() // ends the lock
-	before, err := readOpen(f, target)
+	defer h.release()
+	before, err := readOpen(h.file, target)
 	if err != nil {
 		return moving(target, err)
 	}
 	if links(before.info) > 1 {
 		return fault.New(fault.NotSupported, home.Quote(path)+" has a second name (a hard link), which would keep the old content", "remove the other name")
 	}
-	after, err := change(before.data)
-	if err != nil {
-		return err
-	}
-	sweep(target)
-	return replace(target, before, after, at)
+	return fn(target, h, before)
 }
 
 func moving(path string, err error) error {
@@ -141,23 +137,14 @@ func follow(path string) (string, error) {
 }
 
 // lockFile opens and locks the file that has the name, and not one that had it a moment ago.
-func lockFile(ctx context.Context, path string) (*os.File, error) {
+func lockFile(ctx context.Context, path string) (*held, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDONLY|openFlags|noFollow, 0)
-		if err != nil {
-			return nil, unreadable(path, err)
+		h, err := lock(path)
+		if err == nil && h != nil {
+			return h, nil
 		}
-		ok, err := tryLock(f)
-		if err == nil && ok {
-			held, err1 := f.Stat()
-			named, err2 := os.Lstat(path)
-			if err1 == nil && err2 == nil && os.SameFile(held, named) {
-				return f, nil
-			}
-		}
-		f.Close()
 		if err != nil {
-			return nil, fault.New(fault.NotSupported, "the file "+home.Quote(path)+" cannot be locked", "keep it on a disk of this machine").Because(err)
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
@@ -167,23 +154,33 @@ func lockFile(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// replace writes after beside target and renames it there. Until the rename nothing of target changed; whatever fails before it removes the new file.
-func replace(target string, before content, after []byte, at step) (err error) {
-	temp := filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+tempMark+random())
+func noLock(path string, err error) error {
+	return fault.New(fault.NotSupported, "the file "+home.Quote(path)+" cannot be locked", "keep it on a disk of this machine").Because(err)
+}
+
+// beside makes an empty file in target's folder, for this user alone.
+func beside(target string) (f *os.File, temp string, err error) {
+	temp = filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+tempMark+random())
+	f, err = os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|openFlags|noFollow, 0o600)
+	return f, temp, err
+}
+
+// replace writes after beside target and puts it there. Until then nothing of target changed; whatever fails before it removes the new file.
+func replace(target string, h *held, before content, after []byte, at step) (err error) {
 	if err := at(stepTemp); err != nil {
 		return failed(target, err)
 	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|openFlags|noFollow, 0o600)
+	f, temp, err := beside(target)
 	if err != nil {
 		return failed(target, err)
 	}
-	renamed := false
+	taken := false
 	defer func() {
-		if !renamed {
+		if !taken {
 			_ = os.Remove(temp)
 		}
 	}()
-	err = fill(f, before, after, at)
+	err = fill(f, target, before, after, at)
 	if end := f.Close(); err == nil {
 		err = end
 	}
@@ -194,12 +191,15 @@ func replace(target string, before content, after []byte, at step) (err error) {
 		return failed(target, err)
 	}
 	if now, err := os.Lstat(target); err != nil || identify(now) != before.id {
-		return fault.New(fault.VersionConflict, home.Quote(target)+" was changed by something else meanwhile; nothing was written", "try again").Because(err)
+		return overtaken(target, err)
 	}
-	if err := os.Rename(temp, target); err != nil {
+	h.letGo()
+	if err = at(stepTake); err != nil {
 		return failed(target, err)
 	}
-	renamed = true
+	if taken, err = takeBy(exchange, temp, target, before); err != nil {
+		return err
+	}
 	if err = at(stepFolder); err == nil {
 		err = syncFolder(filepath.Dir(target))
 	}
@@ -209,7 +209,33 @@ func replace(target string, before content, after []byte, at step) (err error) {
 	return nil
 }
 
-func fill(f *os.File, before content, after []byte, at step) error {
+func overtaken(target string, cause error) error {
+	return fault.New(fault.VersionConflict, home.Quote(target)+" was changed by something else meanwhile; nothing was written", "try again").Because(cause)
+}
+
+// takeBy puts the new file in the place of the old one. Where the system can exchange two names, it looks at what it took away: sops does not lock, and if it wrote
+// between our last look and now, it gets its place back. taken is false where temp is ours to remove.
+func takeBy(exchange func(a, b string) error, temp, target string, before content) (taken bool, err error) {
+	switch err := exchange(temp, target); {
+	case errors.Is(err, errors.ErrUnsupported):
+		if err := rename(temp, target); err != nil {
+			return false, failed(target, err)
+		}
+		return true, nil
+	case err != nil:
+		return false, failed(target, err)
+	}
+	if old, err := os.Lstat(temp); err == nil && before.id.stays(identify(old)) {
+		_ = os.Remove(temp) // where that fails, the next write sweeps it
+		return true, nil
+	}
+	if err := exchange(temp, target); err != nil {
+		return true, fault.New(fault.Internal, home.Quote(target)+" was changed by something else meanwhile, and what it wrote lies beside it, as "+home.Quote(temp), "look at both, and put the right one in its place").Because(err)
+	}
+	return false, overtaken(target, nil)
+}
+
+func fill(f *os.File, target string, before content, after []byte, at step) error {
 	if err := at(stepWrite); err != nil {
 		return err
 	}
@@ -219,7 +245,7 @@ func fill(f *os.File, before content, after []byte, at step) error {
 	if err := at(stepMode); err != nil {
 		return err
 	}
-	if err := likeBefore(f, before.info); err != nil {
+	if err := likeBefore(f, target, before.info); err != nil {
 		return err
 	}
 	if err := at(stepSync); err != nil {
@@ -229,6 +255,9 @@ func fill(f *os.File, before content, after []byte, at step) error {
 }
 
 func failed(path string, err error) error {
+	if errors.Is(err, errInUse) {
+		return fault.New(fault.Busy, home.Quote(path)+" is open in another program; it is as it was", "close it there, and try again").Because(err)
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return fault.New(fault.NotPermitted, home.Quote(path)+" cannot be written; it is as it was", "check its owner and mode, and its folder's").Because(err)
 	}
@@ -263,8 +292,7 @@ func WriteNew(path string, file []byte) error {
 	if err != nil {
 		return unreadable(path, err)
 	}
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+tempMark+random())
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL|openFlags|noFollow, 0o600)
+	f, temp, err := beside(path)
 	if err != nil {
 		return failed(path, err)
 	}

@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !unix && !windows
 
 package sops
 
@@ -10,11 +10,18 @@ import (
 
 const openFlags, noFollow = 0, 0
 
-// tryLock: files of SOPS are not written in place on this system: no lock here outlives a rename.
-func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
+// held is never made: files of SOPS are not written in place on this system.
+type held struct{ file *os.File }
+
+func (*held) release() {}
+func (*held) letGo()   {}
+
+func lock(path string) (*held, error) { return nil, noLock(path, errors.ErrUnsupported) }
+
+func rename(string, string) error { return errors.ErrUnsupported }
 
 func links(fs.FileInfo) uint64 { return 1 }
 
-func likeBefore(*os.File, fs.FileInfo) error { return errors.ErrUnsupported }
+func likeBefore(*os.File, string, fs.FileInfo) error { return errors.ErrUnsupported }
 
 func syncFolder(string) error { return nil }

@@ -16,14 +16,36 @@ const (
 	noFollow  = syscall.O_NOFOLLOW
 )
 
-// tryLock locks f for this process; false if another holds it.
-func tryLock(f *os.File) (bool, error) {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
-		return false, nil
+// held is a file that is locked. The lock is of the file, not of its name, and ends with it.
+type held struct{ file *os.File }
+
+func (h *held) release() { _ = h.file.Close() }
+
+// letGo: nothing here minds that a file is open when another takes its name.
+func (h *held) letGo() {}
+
+// lock opens and locks the file of a name; nil if another holds it, or its name is another's by now.
+func lock(path string) (*held, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags|noFollow, 0)
+	if err != nil {
+		return nil, unreadable(path, err)
 	}
-	return err == nil, err
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		mine, err1 := f.Stat()
+		named, err2 := os.Lstat(path)
+		if err1 == nil && err2 == nil && os.SameFile(mine, named) {
+			return &held{f}, nil
+		}
+	}
+	_ = f.Close()
+	if err == nil || errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
+		return nil, nil
+	}
+	return nil, noLock(path, err)
 }
+
+func rename(from, to string) error { return os.Rename(from, to) }
 
 func links(st fs.FileInfo) uint64 {
 	if s, ok := st.Sys().(*syscall.Stat_t); ok {
@@ -33,7 +55,7 @@ func links(st fs.FileInfo) uint64 {
 }
 
 // likeBefore gives the new file the old one's owner and mode; where it may not, the write fails rather than that the file changes hands.
-func likeBefore(f *os.File, before fs.FileInfo) error {
+func likeBefore(f *os.File, _ string, before fs.FileInfo) error {
 	now, err := f.Stat()
 	if err != nil {
 		return err

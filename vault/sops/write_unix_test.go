@@ -19,7 +19,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-var steps = []string{stepTemp, stepWrite, stepMode, stepSync, stepRename, stepFolder}
+var steps = []string{stepTemp, stepWrite, stepMode, stepSync, stepRename, stepTake, stepFolder}
 
 const (
 	oldText = "old: ENC[old]\n"
@@ -144,16 +144,35 @@ func TestWriteLosesNobodysChange(t *testing.T) {
 			return os.Rename(path+".t", path)
 		},
 	} {
-		path := oldFile(t)
-		err := rewrite(context.Background(), path, toNew, func(at string) error {
-			if at == stepRename {
-				return meddle(path)
+		for _, when := range []string{stepRename, stepTake} {
+			path := oldFile(t)
+			err := rewrite(context.Background(), path, toNew, func(at string) error {
+				if at == when {
+					return meddle(path)
+				}
+				return nil
+			})
+			if got, rest := state(t, path); fault.CodeOf(err) != fault.VersionConflict || got != "theirs: ENC[x]\n" || len(rest) > 0 {
+				t.Errorf("%s, %s: %v; %q %v", when, name, err, got, rest)
 			}
-			return nil
-		})
-		if got, rest := state(t, path); fault.CodeOf(err) != fault.VersionConflict || got != "theirs: ENC[x]\n" || len(rest) > 0 {
-			t.Errorf("%s: %v; %q %v", name, err, got, rest)
 		}
+	}
+}
+
+// A folder that cannot exchange two names (a file system that knows no such thing) gets a rename.
+func TestTakeWithoutExchange(t *testing.T) {
+	path := oldFile(t)
+	temp := path + ".temp"
+	if err := os.WriteFile(temp, []byte(newText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := readFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := takeBy(func(string, string) error { return errors.ErrUnsupported }, temp, path, before)
+	if got, rest := state(t, path); !taken || err != nil || got != newText || len(rest) != 0 {
+		t.Errorf("%v %v %q %v", taken, err, got, rest)
 	}
 }
 

@@ -57,6 +57,20 @@ func (w *writer) grow(n int) {
 	w.b = larger
 }
 
+// body gives what put writes.
+func body(put func(*writer)) []byte {
+	var w writer
+	put(&w)
+	return w.b
+}
+
+// whole gives what get reads of a body, and an error where that is broken or not all of it.
+func whole[T any](b []byte, get func(*reader) T) (T, error) {
+	r := reader{b: b}
+	v := get(&r)
+	return v, r.done()
+}
+
 // reader takes a body apart. After the first error everything it gives is empty.
 type reader struct {
 	b     []byte

@@ -34,16 +34,9 @@ type Fail struct {
 func (f Fail) Error() string { return fmt.Sprintf("zavhoz-sops refuses: %d, line %d", f.Code, f.Line) }
 
 // Encode gives the body.
-func (f Fail) Encode() []byte {
-	var w writer
-	w.byte(byte(f.Code))
-	w.uint(f.Line)
-	return w.b
-}
+func (f Fail) Encode() []byte { return body(func(w *writer) { w.byte(byte(f.Code)); w.uint(f.Line) }) }
 
 // DecodeFail reads the body.
-func DecodeFail(b []byte) (f Fail, err error) {
-	r := reader{b: b}
-	f = Fail{Code(r.byte()), r.uint(MaxFile)}
-	return f, r.done()
+func DecodeFail(b []byte) (Fail, error) {
+	return whole(b, func(r *reader) Fail { return Fail{Code(r.byte()), r.uint(MaxFile)} })
 }

@@ -101,23 +101,23 @@ func (r *reader) groups() (g [][]Key) {
 
 // Encode gives the body.
 func (i Info) Encode() []byte {
-	var w writer
-	w.text(i.Format)
-	w.uint(i.Documents)
-	w.text(i.Version)
-	w.text(i.LastModified)
-	w.bool(i.HasMAC)
-	w.uint(i.Threshold)
-	w.groups(i.Groups)
-	w.rules(i.Rules)
-	return w.b
+	return body(func(w *writer) {
+		w.text(i.Format)
+		w.uint(i.Documents)
+		w.text(i.Version)
+		w.text(i.LastModified)
+		w.bool(i.HasMAC)
+		w.uint(i.Threshold)
+		w.groups(i.Groups)
+		w.rules(i.Rules)
+	})
 }
 
 // DecodeInfo reads the body.
-func DecodeInfo(b []byte) (i Info, err error) {
-	r := reader{b: b}
-	i = Info{r.text(), r.uint(MaxNodes), r.text(), r.text(), r.bool(), r.uint(255), r.groups(), r.rules()}
-	return i, r.done()
+func DecodeInfo(b []byte) (Info, error) {
+	return whole(b, func(r *reader) Info {
+		return Info{r.text(), r.uint(MaxNodes), r.text(), r.text(), r.bool(), r.uint(255), r.groups(), r.rules()}
+	})
 }
 
 // InspectRequest loads a file. Format "" means: by name, else by content.
@@ -128,60 +128,33 @@ type InspectRequest struct {
 
 // Encode gives the body.
 func (q InspectRequest) Encode() []byte {
-	var w writer
-	w.text(q.Format)
-	w.text(q.Name)
-	w.bytes(q.File)
-	return w.b
+	return body(func(w *writer) { w.text(q.Format); w.text(q.Name); w.bytes(q.File) })
 }
 
 // DecodeInspect reads the body; File is part of it.
-func DecodeInspect(b []byte) (q InspectRequest, err error) {
-	r := reader{b: b}
-	q = InspectRequest{r.text(), r.text(), r.part()}
-	return q, r.done()
+func DecodeInspect(b []byte) (InspectRequest, error) {
+	return whole(b, func(r *reader) InspectRequest { return InspectRequest{r.text(), r.text(), r.part()} })
 }
 
 // EncodeKey gives the body of OpOpen's request.
-func EncodeKey(key secret.Secret) []byte {
-	var w writer
-	w.secret(key)
-	return w.b
-}
+func EncodeKey(key secret.Secret) []byte { return body(func(w *writer) { w.secret(key) }) }
 
 // DecodeKey reads it.
-func DecodeKey(b []byte) (secret.Secret, error) {
-	r := reader{b: b}
-	k := r.secret()
-	return k, r.done()
-}
+func DecodeKey(b []byte) (secret.Secret, error) { return whole(b, (*reader).secret) }
 
 // EncodeFile gives the body of a reply that is a file.
-func EncodeFile(file []byte) []byte {
-	var w writer
-	w.bytes(file)
-	return w.b
-}
+func EncodeFile(file []byte) []byte { return body(func(w *writer) { w.bytes(file) }) }
 
 // DecodeFile reads it.
-func DecodeFile(b []byte) ([]byte, error) {
-	r := reader{b: b}
-	f := r.bytes()
-	return f, r.done()
-}
+func DecodeFile(b []byte) ([]byte, error) { return whole(b, (*reader).bytes) }
 
 // EncodeTree gives the body of OpOpen's reply.
-func EncodeTree(t Tree) []byte {
-	var w writer
-	w.tree(t)
-	return w.b
-}
+func EncodeTree(t Tree) []byte { return body(func(w *writer) { w.tree(t) }) }
 
 // DecodeTree reads it.
 func DecodeTree(b []byte) (Tree, error) {
-	r := reader{b: b}
-	t := r.tree()
-	if err := r.done(); err != nil {
+	t, err := whole(b, (*reader).tree)
+	if err != nil {
 		t.Wipe()
 		return Tree{}, err
 	}

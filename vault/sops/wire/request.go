@@ -17,37 +17,39 @@ type EditRequest struct {
 
 // Encode gives the body.
 func (q EditRequest) Encode() []byte {
-	var w writer
-	w.secret(q.Key)
-	w.uint(len(q.Changes))
-	for _, c := range q.Changes {
-		w.uint(len(c.Path))
-		for _, p := range c.Path {
-			w.text(p)
+	return body(func(w *writer) {
+		w.secret(q.Key)
+		w.uint(len(q.Changes))
+		for _, c := range q.Changes {
+			w.uint(len(c.Path))
+			for _, p := range c.Path {
+				w.text(p)
+			}
+			w.bool(c.Unset)
+			w.node(c.Value)
 		}
-		w.bool(c.Unset)
-		w.node(c.Value)
-	}
-	return w.b
+	})
 }
 
 // DecodeEdit reads the body.
-func DecodeEdit(b []byte) (q EditRequest, err error) {
-	r := reader{b: b}
-	q.Key = r.secret()
-	for range r.count(MaxNodes) {
-		var c Change
-		for range r.count(MaxDepth) {
-			c.Path = append(c.Path, r.text())
+func DecodeEdit(b []byte) (EditRequest, error) {
+	q, err := whole(b, func(r *reader) (q EditRequest) {
+		q.Key = r.secret()
+		for range r.count(MaxNodes) {
+			var c Change
+			for range r.count(MaxDepth) {
+				c.Path = append(c.Path, r.text())
+			}
+			c.Unset = r.bool()
+			c.Value = r.node(0)
+			q.Changes = append(q.Changes, c)
+			if r.err != nil {
+				break
+			}
 		}
-		c.Unset = r.bool()
-		c.Value = r.node(0)
-		q.Changes = append(q.Changes, c)
-		if r.err != nil {
-			break
-		}
-	}
-	if err = r.done(); err != nil {
+		return q
+	})
+	if err != nil {
 		q.Wipe()
 	}
 	return q, err
@@ -69,17 +71,12 @@ type RewrapRequest struct {
 
 // Encode gives the body.
 func (q RewrapRequest) Encode() []byte {
-	var w writer
-	w.groups(q.Groups)
-	w.uint(q.Threshold)
-	return w.b
+	return body(func(w *writer) { w.groups(q.Groups); w.uint(q.Threshold) })
 }
 
 // DecodeRewrap reads the body.
-func DecodeRewrap(b []byte) (q RewrapRequest, err error) {
-	r := reader{b: b}
-	q = RewrapRequest{r.groups(), r.uint(255)}
-	return q, r.done()
+func DecodeRewrap(b []byte) (RewrapRequest, error) {
+	return whole(b, func(r *reader) RewrapRequest { return RewrapRequest{r.groups(), r.uint(255)} })
 }
 
 // RotateRequest encrypts the loaded file anew under another data key, which Groups hold.
@@ -91,20 +88,14 @@ type RotateRequest struct {
 
 // Encode gives the body.
 func (q RotateRequest) Encode() []byte {
-	var w writer
-	w.groups(q.Groups)
-	w.uint(q.Threshold)
-	w.secret(q.Key)
-	w.secret(q.New)
-	return w.b
+	return body(func(w *writer) { w.groups(q.Groups); w.uint(q.Threshold); w.secret(q.Key); w.secret(q.New) })
 }
 
 // DecodeRotate reads the body.
-func DecodeRotate(b []byte) (q RotateRequest, err error) {
-	r := reader{b: b}
-	q.Groups, q.Threshold = r.groups(), r.uint(255)
-	q.Key, q.New = r.secret(), r.secret()
-	return q, r.done()
+func DecodeRotate(b []byte) (RotateRequest, error) {
+	return whole(b, func(r *reader) RotateRequest {
+		return RotateRequest{Groups: r.groups(), Threshold: r.uint(255), Key: r.secret(), New: r.secret()}
+	})
 }
 
 // CreateRequest makes a file.
@@ -119,21 +110,21 @@ type CreateRequest struct {
 
 // Encode gives the body.
 func (q CreateRequest) Encode() []byte {
-	var w writer
-	w.text(q.Format)
-	w.groups(q.Groups)
-	w.uint(q.Threshold)
-	w.rules(q.Rules)
-	w.secret(q.Key)
-	w.tree(q.Tree)
-	return w.b
+	return body(func(w *writer) {
+		w.text(q.Format)
+		w.groups(q.Groups)
+		w.uint(q.Threshold)
+		w.rules(q.Rules)
+		w.secret(q.Key)
+		w.tree(q.Tree)
+	})
 }
 
 // DecodeCreate reads the body.
-func DecodeCreate(b []byte) (q CreateRequest, err error) {
-	r := reader{b: b}
-	q = CreateRequest{Format: r.text(), Groups: r.groups(), Threshold: r.uint(255), Rules: r.rules(), Key: r.secret(), Tree: r.tree()}
-	return q, r.done()
+func DecodeCreate(b []byte) (CreateRequest, error) {
+	return whole(b, func(r *reader) CreateRequest {
+		return CreateRequest{Format: r.text(), Groups: r.groups(), Threshold: r.uint(255), Rules: r.rules(), Key: r.secret(), Tree: r.tree()}
+	})
 }
 
 // RulesRequest asks which creation rule of a .sops.yaml is for a file. Path is relative to the folder of the .sops.yaml where it lies below it.
@@ -144,17 +135,12 @@ type RulesRequest struct {
 
 // Encode gives the body.
 func (q RulesRequest) Encode() []byte {
-	var w writer
-	w.bytes(q.Config)
-	w.text(q.Path)
-	return w.b
+	return body(func(w *writer) { w.bytes(q.Config); w.text(q.Path) })
 }
 
 // DecodeRules reads the body.
-func DecodeRules(b []byte) (q RulesRequest, err error) {
-	r := reader{b: b}
-	q = RulesRequest{r.part(), r.text()}
-	return q, r.done()
+func DecodeRules(b []byte) (RulesRequest, error) {
+	return whole(b, func(r *reader) RulesRequest { return RulesRequest{r.part(), r.text()} })
 }
 
 // Creation is the rule that fits: recipients without Enc, and what is to be encrypted. Found is false where the configuration has no creation rules.
@@ -167,19 +153,12 @@ type Creation struct {
 
 // Encode gives the body.
 func (c Creation) Encode() []byte {
-	var w writer
-	w.bool(c.Found)
-	w.groups(c.Groups)
-	w.uint(c.Threshold)
-	w.rules(c.Rules)
-	return w.b
+	return body(func(w *writer) { w.bool(c.Found); w.groups(c.Groups); w.uint(c.Threshold); w.rules(c.Rules) })
 }
 
 // DecodeCreation reads the body.
-func DecodeCreation(b []byte) (c Creation, err error) {
-	r := reader{b: b}
-	c = Creation{r.bool(), r.groups(), r.uint(255), r.rules()}
-	return c, r.done()
+func DecodeCreation(b []byte) (Creation, error) {
+	return whole(b, func(r *reader) Creation { return Creation{r.bool(), r.groups(), r.uint(255), r.rules()} })
 }
 
 // SplitRequest asks for shares of a data key, of which Threshold give it back.
@@ -190,18 +169,14 @@ type SplitRequest struct {
 
 // Encode gives the body.
 func (q SplitRequest) Encode() []byte {
-	var w writer
-	w.uint(q.Parts)
-	w.uint(q.Threshold)
-	w.secret(q.Key)
-	return w.b
+	return body(func(w *writer) { w.uint(q.Parts); w.uint(q.Threshold); w.secret(q.Key) })
 }
 
 // DecodeSplit reads the body.
-func DecodeSplit(b []byte) (q SplitRequest, err error) {
-	r := reader{b: b}
-	q.Parts, q.Threshold, q.Key = r.uint(255), r.uint(255), r.secret()
-	return q, r.done()
+func DecodeSplit(b []byte) (SplitRequest, error) {
+	return whole(b, func(r *reader) SplitRequest {
+		return SplitRequest{Parts: r.uint(255), Threshold: r.uint(255), Key: r.secret()}
+	})
 }
 
 // Shares are parts of a data key.
@@ -209,21 +184,22 @@ type Shares []secret.Secret
 
 // Encode gives the body.
 func (s Shares) Encode() []byte {
-	var w writer
-	w.uint(len(s))
-	for _, x := range s {
-		w.secret(x)
-	}
-	return w.b
+	return body(func(w *writer) {
+		w.uint(len(s))
+		for _, x := range s {
+			w.secret(x)
+		}
+	})
 }
 
 // DecodeShares reads the body.
-func DecodeShares(b []byte) (s Shares, err error) {
-	r := reader{b: b}
-	for range r.count(255) {
-		s = append(s, r.secret())
-	}
-	return s, r.done()
+func DecodeShares(b []byte) (Shares, error) {
+	return whole(b, func(r *reader) (s Shares) {
+		for range r.count(255) {
+			s = append(s, r.secret())
+		}
+		return s
+	})
 }
 
 // Wipe overwrites them.

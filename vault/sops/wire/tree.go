@@ -54,6 +54,19 @@ func (n Node) Wipe() {
 	}
 }
 
+// Clone copies every value below: the copy is its receiver's to wipe.
+func (n Node) Clone() Node {
+	if n.Kind.Scalar() || n.Kind.IsComment() {
+		n.Text = n.Text.Clone()
+	}
+	items := n.Items
+	n.Items = nil
+	for _, i := range items {
+		n.Items = append(n.Items, Item{Key: i.Key, Value: i.Value.Clone()})
+	}
+	return n
+}
+
 // Wipe overwrites every value of the file.
 func (t Tree) Wipe() {
 	for _, d := range t.Documents {
