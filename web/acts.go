@@ -35,6 +35,10 @@ var acts = map[string]act{
 	"GET /api/v1/reserves":                   {free, "reads"},
 	"GET /api/v1/projects":                   {free, "reads"},
 	"POST /api/v1/projects":                  {free, "an empty project grants nothing"},
+	"GET /api/v1/projects/{id}":              {free, "reads: names of secrets, no value"},
+	"PATCH /api/v1/projects/{id}":            {judged, "where it changes the config; a title is nobody's affair"},
+	"GET /api/v1/health":                     {free, "reads"},
+	"GET /api/v1/openapi.json":               {free, "reads: the description of this API"},
 	"GET /api/v1/workdirs":                   {free, "reads"},
 	"GET /api/v1/resources":                  {free, "reads"},
 	"GET /api/v1/resources/{handle}":         {free, "reads"},
@@ -48,6 +52,14 @@ var acts = map[string]act{
 
 	"GET /api/v1/resources/{handle}/host-key": {free, "tells a server's public key; the address stays hidden"},
 	"POST /api/v1/servers/sync":               {judged, "where it confirms that servers are gone (confirm_shrunk); else it does what the clock does anyway"},
+
+
+	"POST /api/v1/projects/{id}/config/secrets":                {judged, "where it replaces a value that is there"},
+	"GET /api/v1/projects/{id}/config/secrets":                 {free, "reads: what is known of each, no value"},
+	"GET /api/v1/projects/{id}/config/secrets/keys":            {free, "reads"},
+	"GET /api/v1/projects/{id}/config/secrets/{key}/history":   {free, "reads"},
+	"POST /api/v1/projects/{id}/config/secrets/{key}/rollback": {always, ""},
+	"DELETE /api/v1/projects/{id}/config/secrets/{key}":        {always, ""},
 
 	"POST /api/v1/daemon/stop":           {free, "takes away"},
 	"POST /api/v1/lock":                  {free, "takes away"},

@@ -48,7 +48,7 @@ func TestAttack70_EveryGuardedRouteRefuses(t *testing.T) {
 		}
 		return false
 	}
-	fill := strings.NewReplacer("{handle}", "bot", "{id}", server, "{slot}", "spare", "{run}", "run_held", "{workdir}", "w", "{name}", "local")
+	fill := strings.NewReplacer("{handle}", "bot", "{id}", server, "{slot}", "spare", "{run}", "run_held", "{workdir}", "w", "{name}", "local", "{key}", "DATABASE_URL", "{file}", "f")
 	for pattern, a := range web.Table() {
 		verb, path, _ := strings.Cut(pattern, " ")
 		switch a.Rule {

@@ -12,15 +12,20 @@ func (s *Server) agentRoutes() {
 	s.handle("GET /api/v1/agents", http.StatusOK, s.listAgents)
 	s.guarded("POST /api/v1/agents", http.StatusCreated, audit.AgentAdd, s.addAgent)
 	s.handle("DELETE /api/v1/agents/{name}", http.StatusOK, s.removeAgent)
-	s.handle("GET /api/v1/projects", http.StatusOK, s.listProjects)
-	s.handle("POST /api/v1/projects", http.StatusCreated, s.addProject)
 }
 
 func agentView(a vault.Agent) api.Agent {
 	return api.Agent{
-		ID: a.ID, Name: a.Name, Role: string(a.Role), Projects: a.Grants.Projects, Kinds: a.Grants.Kinds, Labels: a.Grants.Labels,
+		ID: a.ID, Name: a.Name, Role: string(a.Role), Projects: a.Grants.Projects, Kinds: a.Grants.Kinds, Labels: a.Grants.Labels, Scopes: scopes(a.Scopes),
 		Attended: a.Attended, CreatedAt: a.CreatedAt,
 	}
+}
+
+func scopes(in []vault.Scope) (out []string) {
+	for _, x := range in {
+		out = append(out, string(x))
+	}
+	return out
 }
 
 func (s *Server) listAgents(r *http.Request) (any, error) {
@@ -29,7 +34,10 @@ func (s *Server) listAgents(r *http.Request) (any, error) {
 	for _, a := range as {
 		views = append(views, agentView(a))
 	}
-	return page(views, "", err)
+	if err != nil {
+		return nil, err
+	}
+	return paged(r, views, func(a api.Agent) string { return a.Name })
 }
 
 func (s *Server) addAgent(r *http.Request) (any, error) {
@@ -37,8 +45,13 @@ func (s *Server) addAgent(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
+	wanted := make([]vault.Scope, 0, len(in.Scopes))
+	for _, x := range in.Scopes {
+		wanted = append(wanted, vault.Scope(x))
+	}
 	a, token, err := s.o.Vault.AddAgent(r.Context(), operator(r), vault.NewAgent{
-		Name: in.Name, Role: vault.Role(in.Role), Attended: in.Attended, Rate: vault.Rate{PerMinute: in.PerMinute},
+		Scopes: wanted,
+		Name:   in.Name, Role: vault.Role(in.Role), Attended: in.Attended, Rate: vault.Rate{PerMinute: in.PerMinute},
 		Grants: vault.Grants{Projects: in.Projects, Kinds: in.Kinds, Labels: in.Labels},
 	})
 	if err != nil {
@@ -52,17 +65,4 @@ func (s *Server) addAgent(r *http.Request) (any, error) {
 func (s *Server) removeAgent(r *http.Request) (any, error) {
 	a, err := s.o.Vault.RemoveAgent(r.Context(), operator(r), r.PathValue("name"))
 	return agentView(a), err
-}
-
-func (s *Server) listProjects(r *http.Request) (any, error) {
-	ps, err := s.o.Vault.ListProjects(r.Context())
-	return page(ps, "", err)
-}
-
-func (s *Server) addProject(r *http.Request) (any, error) {
-	var in api.NewProject
-	if err := read(r, &in); err != nil {
-		return nil, err
-	}
-	return s.o.Vault.AddProject(r.Context(), operator(r), in.Slug, in.Title)
 }

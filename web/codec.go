@@ -68,14 +68,22 @@ func writeJSON(w http.ResponseWriter, status int, reply any) {
 // fail writes err as a problem, and logs what a log may know: the code and the types of the causes.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.Of(err)
-	status := f.Code.Of().HTTP
-	if status >= 500 && f.Code != fault.VaultLocked {
-		s.o.Log.Error("request failed", "method", r.Method, "route", r.Pattern, "code", string(f.Code), "cause", fault.Cause(err))
+	code := f.Code.Of().HTTP
+	var other withStatus
+	if errors.As(err, &other) {
+		code = other.code
+	}
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="zavhoz"`)
+	}
+	retryAfter(w, f)
+	if code >= 500 && f.Code != fault.VaultLocked {
+		s.o.Log.Error("request failed", "method", r.Method, "route", r.Pattern, "code", string(f.Code), "request", w.Header().Get("X-Request-Id"), "cause", fault.Cause(err))
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
+	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(api.Problem{ // the peer may have gone
-		Type: "about:blank", Title: title(status), Status: status, Code: string(f.Code), Detail: f.Message, Next: f.Next, Details: f.Details,
+		Type: "about:blank", Title: title(code), Status: code, Code: string(f.Code), Detail: f.Message, Next: f.Next, Details: f.Details, Request: w.Header().Get("X-Request-Id"),
 	})
 }
 

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"net/http"
+
+	"github.com/zavhoz/zavhoz/vault"
 )
 
 // SitAt puts a connection at a made-up seat: the real ones need terminals, and the command line's tests have them.
@@ -38,4 +40,16 @@ func Served(s *Server) map[string]bool { return s.served }
 // Handle serves one route more.
 func Handle(s *Server, pattern string, status int) {
 	s.handle(pattern, status, func(*http.Request) (any, error) { return nil, nil })
+}
+
+// OverHTTP tells what a token may do by a route.
+func OverHTTP(pattern string) (scope vault.Scope, acts, decided bool) {
+	o, decided := overHTTP[pattern]
+	return o.scope, o.acts, decided
+}
+
+// Operation tells what the description has of a route.
+func Operation(pattern string) (in, out any, status int, there bool) {
+	o, there := operations[pattern]
+	return o.in, o.out, o.status, there
 }

@@ -364,6 +364,7 @@ func (h *house) fill(c *client) (serverID string) {
 	c.ok("PATCH", "/resources/bot", `{"why":"nothing"}`)
 	c.ok("POST", "/agents", `{"name":"ci"}`)
 	c.ok("POST", "/projects", `{"slug":"other"}`)
+	c.ok("POST", "/projects/other/config/secrets", `{"secrets":{"DATABASE_URL":"`+canary+`"}}`)
 	serverID = id.New(id.Server)
 	must(h.t, h.ApplyServers(ctx, "time4vps", func([]vault.Server, json.RawMessage) (out vault.ServerOutcome, err error) {
 		for _, sid := range []string{serverID, id.New(id.Server)} {

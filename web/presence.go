@@ -129,7 +129,15 @@ func (t *tickets) right() {
 
 // present refuses an act of wall 4 from where nobody has proven to be present, and records that. Without a passphrase set it refuses nothing, and init,
 // doctor and get_status say what that loses.
+//
+// Over HTTP there is no presence, whether or not it is set: what asks for it is refused, save where the token's scope stands for it (reach.go).
 func (s *Server) present(r *http.Request, act audit.Action) error {
+	if callerOf(r) != nil {
+		if overHTTP[r.Pattern].acts {
+			return nil
+		}
+		return s.deny(r, act, fault.New(fault.PresenceRequired, "this needs the operator's presence, which nobody proves over HTTP", "a person does it with the command of zavhoz on its machine"))
+	}
 	set, err := s.o.Vault.HasPresence(r.Context())
 	if err != nil || !set || s.tickets.has(placeOf(r)) {
 		return err

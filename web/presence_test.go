@@ -33,6 +33,10 @@ var widening = []act{
 	{"POST", "/runs/open", `{"refs":["bot"],"command":["env"]}`, audit.RunStart},
 	{"POST", "/changes/run_held/keep", "", audit.RunSettle},   // what a model made becomes part of a folder
 	{"GET", "/changes/run_guesses/diff", "", audit.RunSettle}, // its masks tell which guesses were right
+	{"PATCH", "/projects/other", `{"config":{"modules":["evil"]}}`, audit.ProjectEdit},
+	{"POST", "/projects/other/config/secrets", `{"secrets":{"DATABASE_URL":"postgres://evil.example/x"}}`, audit.SecretMerge}, // a poisoned one
+	{"POST", "/projects/other/config/secrets/DATABASE_URL/rollback", `{"version":1}`, audit.SecretRollback},
+	{"DELETE", "/projects/other/config/secrets/DATABASE_URL", "", audit.SecretRemove},
 	{"POST", "/agents", `{"name":"mine"}`, audit.AgentAdd},
 	{"POST", "/agents", `{"name":"mine2","role":"operator"}`, audit.AgentAdd},
 	{"POST", "/resources/bot/rollback", `{"version":1}`, audit.ResourceRollback},

@@ -42,7 +42,7 @@ func viewed(r vault.Resource, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return resourceView(r), nil
+	return tagged{resourceView(r), r.Version}, nil
 }
 
 func (s *Server) listResources(r *http.Request) (any, error) {
@@ -52,6 +52,9 @@ func (s *Server) listResources(r *http.Request) (any, error) {
 		return nil, fault.New(fault.InvalidArgument, "limit is between 1 and 500", "")
 	}
 	f := vault.Filter{Kind: q.Get("kind"), Project: q.Get("project"), Label: q.Get("label"), Cursor: q.Get("cursor"), Limit: limit}
+	if c := callerOf(r); c != nil && !c.everywhere() {
+		f.Projects = c.agent.Grants.Projects
+	}
 	rs, next, err := s.o.Vault.ListResources(r.Context(), f)
 	if err != nil {
 		return nil, err
@@ -69,6 +72,9 @@ func (s *Server) addResource(r *http.Request) (any, error) {
 		return nil, err
 	}
 	defer wipe(in.Secrets)
+	if c := callerOf(r); c != nil && !c.within(cmp.Or(in.Project, vault.DefaultProject)) {
+		return nil, s.refuse(r, c, fault.New(fault.UnknownProject, "there is no such project, or the token does not reach it", ""))
+	}
 	n := vault.NewResource{Kind: in.Kind, Handle: in.Handle, Attrs: in.Attrs, Secrets: api.Secrets(in.Secrets), Labels: in.Labels, Project: in.Project, Why: in.Why}
 	switch in.ToFile {
 	case "", "vault":
@@ -95,6 +101,9 @@ func (s *Server) editResource(r *http.Request) (any, error) {
 		return nil, err
 	}
 	defer wipe(in.Secrets)
+	if err := matched(r, &in.IfVersion); err != nil {
+		return nil, err
+	}
 	old, err := s.o.Vault.Resource(r.Context(), r.PathValue("handle"))
 	if err != nil {
 		return nil, err
@@ -148,6 +157,9 @@ func (s *Server) renameResource(r *http.Request) (any, error) {
 func (s *Server) setPolicy(r *http.Request) (any, error) {
 	var in api.SetPolicy
 	if err := read(r, &in); err != nil {
+		return nil, err
+	}
+	if err := matched(r, &in.IfVersion); err != nil {
 		return nil, err
 	}
 	old, err := s.o.Vault.Resource(r.Context(), r.PathValue("handle"))

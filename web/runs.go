@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 
+	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -17,12 +18,18 @@ func (s *Server) runRoutes() {
 
 func (s *Server) listLeases(r *http.Request) (any, error) {
 	ls, err := s.o.Vault.Leases(r.Context(), operator(r))
-	return page(ls, "", err)
+	if err != nil {
+		return nil, err
+	}
+	return paged(r, ls, func(l vault.Lease) string { return l.ID })
 }
 
 func (s *Server) listRuns(r *http.Request) (any, error) {
 	rs, err := s.o.Vault.Runs(r.Context(), operator(r))
-	return page(rs, "", err)
+	if err != nil {
+		return nil, err
+	}
+	return paged(r, rs, func(x vault.Run) string { return x.ID })
 }
 
 // openRun gives a person's own run its plan, values included: the one reply that holds any, written by run and not from here. It reveals, so it asks for presence.

@@ -38,8 +38,7 @@ type Vault interface {
 	AddAgent(context.Context, vault.Actor, vault.NewAgent) (vault.Agent, string, error)
 	RemoveAgent(context.Context, vault.Actor, string) (vault.Agent, error)
 	ListAgents(context.Context) ([]vault.Agent, error)
-	AddProject(ctx context.Context, actor vault.Actor, slug, title string) (vault.Project, error)
-	ListProjects(context.Context) ([]vault.Project, error)
+	Authenticate(ctx context.Context, token string) (vault.Agent, error)
 	AddWorkdir(context.Context, vault.Actor, vault.NewWorkdir) (vault.Workdir, error)
 	RemoveWorkdir(ctx context.Context, actor vault.Actor, ref string) (vault.Workdir, error)
 	Workdirs(context.Context) ([]vault.Workdir, error)
@@ -59,6 +58,7 @@ type Vault interface {
 	SetPresenceKey(ctx context.Context, actor vault.Actor, by, recipient, identity string, p keyring.Plugins) error
 	DenyPresence(context.Context, vault.Actor) error
 	Note(context.Context, audit.Event) error
+	Projects
 	Purger
 	Importer
 }
@@ -139,7 +139,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), asked: challenges{now: o.Clock, at: map[place]challenge{}}, mux: http.NewServeMux(), served: map[string]bool{}}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -189,6 +189,10 @@ func (s *Server) reply(pattern string, status int, fn func(r *http.Request) (any
 			s.fail(w, r, err)
 			return
 		}
+		if t, ok := reply.(tagged); ok {
+			w.Header().Set("ETag", etag(t.version))
+			reply = t.body
+		}
 		writeJSON(w, status, reply)
 	})
 }
@@ -211,5 +215,3 @@ func page[T any](items []T, next string, err error) (any, error) {
 	}
 	return api.Page[T]{Items: items, Next: next}, err
 }
-
-func operator(*http.Request) vault.Actor { return vault.OperatorActor() }

@@ -21,7 +21,9 @@ func newAgentAdd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "add NAME", Short: "Make an agent and print its token, once", Args: cobra.ExactArgs(1),
 		Long: `Make an agent and print its token. The token is printed once and kept as a hash only. By default the agent may use every kind of resource of
-the project "default".`,
+the project "default".
+
+With --role operator the token is for the API over HTTP (docs/rest.md): of all projects, with the scopes read and write, unless --projects and --scope say otherwise.`,
 		Example: `  zavhoz agent add ci --projects web --kinds server
   zavhoz agent add deploy-api --role operator --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -42,9 +44,11 @@ the project "default".`,
 	c.Flags().StringSliceVar(&in.Projects, "projects", nil, `projects it may use ("*" for all; default: default)`)
 	c.Flags().StringSliceVar(&in.Kinds, "kinds", nil, `kinds it may use (default "*")`)
 	c.Flags().StringSliceVar(&in.Labels, "labels", nil, "only resources with one of these labels, key=value")
+	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, "of an operator's token: read, write, admin (default: read and write)")
 	c.Flags().IntVar(&in.PerMinute, "per-minute", 0, "calls a minute (default 600)")
 	c.Flags().BoolVar(&in.Attended, "attended", false, "a person sits at it, so it may carry an approval")
 	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"agent", "operator"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("scope", cobra.FixedCompletions([]string{"read", "write", "admin"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/run"
+	probing "github.com/zavhoz/zavhoz/run/probe"
 	rotating "github.com/zavhoz/zavhoz/run/rotate"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/store"
@@ -117,7 +118,7 @@ func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logg
 
 func (d *daemon) wire(ctx context.Context) (err error) {
 	opener := open.New(d.ring)
-	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, KeepVersions: d.cfg.Versions.Keep})
+	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, KeepVersions: d.cfg.Versions.Keep, Probe: probing.New(probing.Options{Telegram: d.cfg.Projects.TelegramAPI})})
 	if err != nil {
 		return err
 	}

@@ -184,7 +184,7 @@ type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// httpDoor serves MCP over HTTP, and health. Off loopback it needs TLS or a named proxy.
+// httpDoor serves MCP and the operator's API over HTTP, each to bearers of tokens of its own, and health. Off loopback it needs TLS or a named proxy.
 func (d *daemon) httpDoor() (door, error) {
 	if err := mcp.ListenPolicy(d.o.listen, d.cfg.HTTP.TLSCert != "", d.cfg.TrustedProxies(), d.cfg.HTTP.PublicURL); err != nil {
 		return door{}, err
@@ -207,6 +207,7 @@ func (d *daemon) httpDoor() (door, error) {
 	health := web.Health(func(ctx context.Context) error { _, err := d.vault.Local(ctx); return readiness(err) })
 	mux.Handle("/healthz", health)
 	mux.Handle("/readyz", health)
+	mux.Handle("/api/v1/", d.web.HTTP(d.mcp, d.lock.used.wrap))
 	mux.Handle("/", d.mcp.HTTPHandler())
 	srv := &http.Server{
 		Handler: d.idle.wrap(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, TLSConfig: tc, ConnContext: d.mcp.ConnContext,

@@ -37,7 +37,7 @@ func TestServeInTheForeground(t *testing.T) {
 		if s.PID != c.Process.Pid || s.Listen != line.Listen {
 			t.Fatalf("pid %d, listen %q; want %d, %q", s.PID, s.Listen, c.Process.Pid, line.Listen)
 		}
-		for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/api/v1/resources": 404} {
+		for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/api/v1/resources": 401} {
 			resp, err := http.Get("http://" + line.Listen + path)
 			closed(t, path, resp, err, want)
 		}

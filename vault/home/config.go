@@ -36,6 +36,7 @@ type Config struct {
 	Vault    Secrets  `yaml:"vault"`
 	Versions Versions `yaml:"versions"`
 	Unlock   Unlock   `yaml:"unlock"`
+	Projects Projects `yaml:"projects"`
 
 	Log  Log `yaml:"log"`
 	Idle int `yaml:"idle_exit_s"` // seconds; 0: never
@@ -90,6 +91,11 @@ type Versions struct {
 	Keep int `yaml:"keep"` // earlier versions of each resource
 }
 
+// Projects is what becomes of the secrets that projects are given.
+type Projects struct {
+	TelegramAPI string `yaml:"telegram_api"` // https://…, where a bot's token is asked for whether it is good; "": its format alone is checked
+}
+
 // Unlock is how a daemon finds the vault's keys, and when it gives them up.
 type Unlock struct {
 	Sources   []string `yaml:"sources"`      // of unlock.Sources, in the order in which they are tried
@@ -124,6 +130,7 @@ func Defaults() Config {
 		Vault:    Secrets{Source: SourceVault},
 		Versions: Versions{Keep: 10},
 		Unlock:   Unlock{Sources: []string{FromFile}},
+		Projects: Projects{TelegramAPI: "https://api.telegram.org"},
 	}
 }
 
@@ -204,6 +211,7 @@ var rules = []rule{
 	{"versions.keep", "between 1 and 1000", func(c Config) bool { return within(c.Versions.Keep, 1, 1000) }},
 	{"unlock.sources", "between one and four of file, keyring, credential and passphrase, each once", func(c Config) bool { return eachOnce(c.Unlock.Sources, Sources) }},
 	{"unlock.lock_after_s", "between 0 (never) and 604800", func(c Config) bool { return within(c.Unlock.LockAfter, 0, 7*24*3600) }},
+	{"projects.telegram_api", "a base URL is https://host/path, or http:// on loopback; or it is empty", func(c Config) bool { return c.Projects.TelegramAPI == "" || apiURL(c.Projects.TelegramAPI) }},
 	{"log.level", "a level is debug, info, warn or error", func(c Config) bool { _, ok := levels[c.Log.Level]; return ok }},
 	{"agent_socket.path", "a socket is an absolute path without dots, of at most 100 bytes", func(c Config) bool { return c.Agents.Path == "" || socketPath(c.Agents.Path) }},
 	{"agent_socket.path", "path and group go together", func(c Config) bool { return (c.Agents.Path == "") == (c.Agents.Group == "") }},

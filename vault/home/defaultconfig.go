@@ -52,6 +52,10 @@ unlock:
   sources: [file]
   lock_after_s: 0
 
+# Where a bot's token that a project is given is asked for whether it is good (getMe); empty: its format alone is checked.
+projects:
+  telegram_api: https://api.telegram.org
+
 log:
   level: info           # debug, info, warn, error
 

@@ -21,6 +21,7 @@ type Problem struct {
 	Detail  string         `json:"detail"`
 	Next    string         `json:"next,omitempty"`
 	Details map[string]any `json:"details,omitempty"`
+	Request string         `json:"request_id,omitempty"` // over HTTP: the reply's X-Request-Id
 }
 
 // SealedField tells of a secret field all that may be told.
@@ -112,6 +113,7 @@ type NewAgent struct {
 	Projects  []string `json:"projects,omitempty"`
 	Kinds     []string `json:"kinds,omitempty"`
 	Labels    []string `json:"labels,omitempty"`
+	Scopes    []string `json:"scopes,omitempty"` // of an operator's token: read, write, admin; none: read and write
 	PerMinute int      `json:"per_minute,omitempty"`
 	Attended  bool     `json:"attended,omitempty"`
 }
@@ -124,6 +126,7 @@ type Agent struct {
 	Projects  []string  `json:"projects"`
 	Kinds     []string  `json:"kinds"`
 	Labels    []string  `json:"labels,omitempty"`
+	Scopes    []string  `json:"scopes,omitempty"` // of an operator's token
 	Attended  bool      `json:"attended"`
 	CreatedAt time.Time `json:"created_at"`
 	Token     string    `json:"token,omitempty"`

@@ -1,0 +1,64 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// operation is what the API's description says of one route besides what the tables of acts say.
+type operation struct {
+	summary string
+	status  int    // of success
+	in, out any    // zero values of the body's and the reply's types; nil: none
+	media   string // of a reply that is no JSON
+	tagged  bool   // the reply has an ETag, and a change takes If-Match
+}
+
+// operations describes every route that is served over HTTP: tests hold it to the table, and replies to their schemas.
+var operations = map[string]operation{
+	"GET /api/v1/health":       {summary: "Whether the API answers, and the vault is open", status: http.StatusOK, out: api.Health{}},
+	"GET /api/v1/openapi.json": {summary: "This description", status: http.StatusOK, out: map[string]any{}},
+	"GET /api/v1/status":       {summary: "The daemon's state", status: http.StatusOK, out: api.Status{}},
+	"GET /api/v1/leases":       {summary: "Leases that live", status: http.StatusOK, out: api.Page[vault.Lease]{}},
+	"GET /api/v1/runs":         {summary: "Runs under way; commands are masked", status: http.StatusOK, out: api.Page[vault.Run]{}},
+	"GET /api/v1/agents":       {summary: "Agents and operators' tokens; no token", status: http.StatusOK, out: api.Page[api.Agent]{}},
+
+	"GET /api/v1/projects":        {summary: "Projects, by slug", status: http.StatusOK, out: api.Page[vault.Project]{}},
+	"POST /api/v1/projects":       {summary: "Make a project", status: http.StatusCreated, in: api.NewProject{}, out: vault.Project{}},
+	"GET /api/v1/projects/{id}":   {summary: "A project with its config; names of secrets, no value", status: http.StatusOK, out: api.ProjectView{}, tagged: true},
+	"PATCH /api/v1/projects/{id}": {summary: "Change a project's title, and keys of its config that are not secret", status: http.StatusOK, in: api.EditProject{}, out: api.ProjectView{}, tagged: true},
+
+	"POST /api/v1/projects/{id}/config/secrets":                {summary: "Merge secrets: all of them, or none; names that are not given stay", status: http.StatusOK, in: api.MergeSecrets{}, out: api.Merged{}, tagged: true},
+	"POST /api/v1/projects/{id}/environment":                   {summary: "Resolve the project's environment: what each variable is, what is missing; generates what is the project's own", status: http.StatusOK, in: api.ResolveEnvironment{}, out: api.Environment{}},
+	"GET /api/v1/projects/{id}/config/secrets":                 {summary: "What is known of each secret; no value", status: http.StatusOK, out: api.Page[api.ProjectSecret]{}},
+	"GET /api/v1/projects/{id}/config/secrets/keys":            {summary: "Names of secrets", status: http.StatusOK, out: api.SecretKeys{}},
+	"GET /api/v1/projects/{id}/config/secrets/{key}/history":   {summary: "Versions of a secret, newest first", status: http.StatusOK, out: api.Page[api.SecretVersion]{}},
+	"POST /api/v1/projects/{id}/config/secrets/{key}/rollback": {summary: "Make an earlier value present again", status: http.StatusOK, in: api.RollbackSecret{}, out: api.SecretVersion{}},
+	"DELETE /api/v1/projects/{id}/config/secrets/{key}":        {summary: "Remove a secret with its hint and its history; If-Match is for the secret's own version", status: http.StatusOK, out: api.SecretKeys{}, tagged: true},
+
+	"GET /api/v1/resources":                   {summary: "Resources, by handle; no value", status: http.StatusOK, out: api.Page[api.Resource]{}},
+	"POST /api/v1/resources":                  {summary: "Make a resource; a policy asks for presence, which nobody proves here", status: http.StatusCreated, in: api.NewResource{}, out: api.Resource{}},
+	"GET /api/v1/resources/{handle}":          {summary: "One resource", status: http.StatusOK, out: api.Resource{}, tagged: true},
+	"PATCH /api/v1/resources/{handle}":        {summary: "Change what does not widen: a reason, labels that go, disabling", status: http.StatusOK, in: api.EditResource{}, out: api.Resource{}, tagged: true},
+	"PUT /api/v1/resources/{handle}/policy":   {summary: "Replace a policy by one that is no wider", status: http.StatusOK, in: api.SetPolicy{}, out: api.Resource{}, tagged: true},
+	"GET /api/v1/resources/{handle}/history":  {summary: "Versions of a resource, newest first", status: http.StatusOK, out: api.Page[vault.Version]{}},
+	"GET /api/v1/resources/{handle}/rotation": {summary: "How far the exchange of a credential is", status: http.StatusOK, out: api.ResourceRotation{}},
+
+	"GET /api/v1/servers":               {summary: "Servers that the provider tells of; no address", status: http.StatusOK, out: api.Servers{}},
+	"GET /api/v1/servers/{id}":          {summary: "One server; no address", status: http.StatusOK, out: api.Server{}},
+	"GET /api/v1/servers/{id}/ports":    {summary: "Ports of a server: held, kept, free", status: http.StatusOK, out: vault.ServerPorts{}},
+	"GET /api/v1/reserves":              {summary: "What is kept of servers", status: http.StatusOK, out: api.Page[vault.NamedReserve]{}},
+	"POST /api/v1/servers/{id}/reserve": {summary: "Keep more ports of a server; anything else asks for presence", status: http.StatusOK, in: api.Reserve{}, out: vault.Reserve{}},
+	"POST /api/v1/reserves":             {summary: "Keep more ports of all servers; anything else asks for presence", status: http.StatusOK, in: api.Reserve{}, out: vault.Reserve{}},
+	"POST /api/v1/servers/sync":         {summary: "Run a cycle of sync now", status: http.StatusOK, out: map[string]any{}},
+	"POST /api/v1/servers/{id}/manage":  {summary: "Take a server out of management; anything else asks for presence", status: http.StatusOK, in: api.Manage{}, out: api.Server{}},
+	"GET /api/v1/audit":                 {summary: "The audit log, newest first", status: http.StatusOK, out: api.Page[audit.Record]{}},
+	"POST /api/v1/audit/verify":         {summary: "Follow the audit log's chain", status: http.StatusOK, out: audit.Report{}},
+	"GET /api/v1/audit/export":          {summary: "The whole audit log, signed", status: http.StatusOK, media: "application/x-ndjson"},
+	"POST /api/v1/runs/{id}/stop":       {summary: "End a run", status: http.StatusOK, out: api.StoppedRun{}},
+	"DELETE /api/v1/agents/{name}":      {summary: "Remove an agent: its token opens nothing any more", status: http.StatusOK, out: api.Agent{}},
+	"POST /api/v1/lock":                 {summary: "Lock the vault", status: http.StatusOK, out: api.Lock{}},
+}
