@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// served is a place whose daemon listens on HTTP, in the foreground, until the test ends.
-func served(t *testing.T) (p *place, url string) {
+// onHTTP is a place whose daemon listens on HTTP, in the foreground, until the test ends.
+func onHTTP(t *testing.T) (p *place, url string) {
 	t.Helper()
 	p = initialised(t)
 	b, err := os.ReadFile(p.dir.Config())
@@ -65,7 +65,7 @@ func noRestValue(t *testing.T, what, text string) {
 
 // TestTheCommandsOfTheRESTPage runs every command of docs/rest.md, in order, as a person pastes them.
 func TestTheCommandsOfTheRESTPage(t *testing.T) {
-	p, url := served(t)
+	p, url := onHTTP(t)
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "rest.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestTheCommandsOfTheRESTPage(t *testing.T) {
 
 // TestAPythonCaller: a program that was written for api_client.save_project_secret works with the ten lines of the example, under the system's Python.
 func TestAPythonCaller(t *testing.T) {
-	p, url := served(t)
+	p, url := onHTTP(t)
 	var project, agent struct{ ID, Token string }
 	for args, into := range map[string]any{"project create weather-bot --json": &project, "agent add orchestrator --role operator --json": &agent} {
 		if err := json.Unmarshal([]byte(p.ok(strings.Fields(args)...)), into); err != nil {
