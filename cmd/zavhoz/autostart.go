@@ -96,7 +96,7 @@ func startDaemon(ctx context.Context, dir home.Dir, program string, locked bool)
 		return err
 	}
 	defer r.Close()
-	log, err := openLog(dir.Log(), dir.Vault())
+	log, err := openLog(dir.Log(), dir.Holder())
 	if err != nil {
 		w.Close()
 		return fault.New(fault.DaemonUnavailable, "the log file cannot be written", "check the home folder: `zavhoz doctor`").Because(err)
@@ -152,7 +152,7 @@ func daemonEnv(dir home.Dir) []string {
 			env = append(env, name+"="+v)
 		}
 	}
-	return env
+	return append(env, databaseEnv(dir)...)
 }
 
 // plainDial connects without starting anything.

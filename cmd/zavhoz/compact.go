@@ -52,6 +52,9 @@ No daemon may hold the vault: stop it first.`,
 
 func (a *app) compact(ctx context.Context, o opener) (out compacted, err error) {
 	dir, err := a.dir()
+	if err == nil && dir.IsAway() {
+		err = fault.New(fault.NotSupported, "the vault is in PostgreSQL, which gives space back by itself", "see docs/postgresql.md")
+	}
 	if err == nil {
 		err = dir.Check()
 	}

@@ -27,12 +27,12 @@ func (f *findings) warn(name, fine, lost, next string) {
 // folders that hold it.
 func (f *findings) examineReaders(dir home.Dir) {
 	var lost []string
-	for _, name := range []string{dir.Path(), dir.Vault(), dir.Identity(), dir.Config(), dir.Log()} {
+	for _, name := range []string{dir.Path(), dir.Vault(), dir.Store(), dir.Identity(), dir.Config(), dir.Log()} {
 		if hasACL(name) {
 			lost = append(lost, filepath.Base(name)+" has a list of access beside its mode")
 		}
 	}
-	for _, name := range []string{dir.Vault(), dir.Log(), dir.Config()} {
+	for _, name := range []string{dir.Vault(), dir.Store(), dir.Log(), dir.Config()} {
 		if st, err := os.Lstat(name); err == nil && wider(st) {
 			lost = append(lost, filepath.Base(name)+" can be read by others than you")
 		}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/keyring"
@@ -71,7 +70,7 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 			if err != nil {
 				return err
 			}
-			m, err := makeHome(cmd.Context(), dir, source, pass, second)
+			m, err := a.makeHome(cmd.Context(), dir, source, pass, second)
 			if err != nil {
 				second.undo()
 				return err
@@ -85,6 +84,7 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 			})
 		},
 	}
+	a.registerStore(c)
 	c.Flags().StringVar(&from, "unlock", home.FromFile, "where the key lies: file, passphrase or keyring")
 	c.Flags().IntVar(&fd, "passphrase-fd", -1, "with --unlock passphrase: read it from this descriptor, up to a line's end")
 	c.Flags().StringVar(&how, "recovery", "", "a second slot: RECIPIENT (age1…, ssh-…, @FILE), file:PATH, or print")
@@ -92,21 +92,25 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 }
 
 // makeHome makes everything, or leaves nothing behind.
-func makeHome(ctx context.Context, dir home.Dir, source keySource, pass secret.Secret, second recovery) (made, error) {
+func (a *app) makeHome(ctx context.Context, dir home.Dir, source keySource, pass secret.Secret, second recovery) (made, error) {
+	at, err := a.place(dir)
+	if err != nil {
+		return made{}, err
+	}
 	m := made{Home: dir.Path(), Presence: !pass.IsZero(), RecoveryFile: second.file, RecoveryIdentity: second.text, Recovery: second.recipient()}
 	out, err := home.Init(ctx, home.InitOptions{Dir: dir, Extra: second.extra(), Source: source.name, Passphrase: source.passphrase, Keep: source.keep, MakeVault: func(ctx context.Context, file string, k *keyring.Keyring, header []byte) error {
 		m.VaultID = k.VaultID()
-		return makeVault(ctx, file, k, header, pass)
+		return at.makeVault(ctx, file, k, header, pass)
 	}})
 	m.Recipient = out.Recipient
 	return m, err
 }
 
-// makeVault writes a new vault file with its header, the default project, the agent local and the passphrase.
-func makeVault(ctx context.Context, file string, k *keyring.Keyring, header []byte, pass secret.Secret) error {
-	st, err := bolt.Create(ctx, bolt.Options{Path: file})
+// makeVault writes a new vault with its header, the default project, the agent local and the passphrase.
+func (p vaultPlace) makeVault(ctx context.Context, file string, k *keyring.Keyring, header []byte, pass secret.Secret) error {
+	st, err := p.make(ctx, file)
 	if err != nil {
-		return vault.StoreFault(err)
+		return err
 	}
 	defer st.Close()
 	if err := vault.PutHeader(ctx, st, header); err != nil {

@@ -11,7 +11,6 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
-	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
@@ -108,9 +107,13 @@ func (a *app) headerOfFile(ctx context.Context) (header []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := bolt.Open(ctx, bolt.Options{Path: dir.Vault(), LockTimeout: busyTimeout})
+	p, err := a.place(dir)
 	if err != nil {
-		return nil, vault.StoreFault(err)
+		return nil, err
+	}
+	st, err := p.look(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	return vault.Header(ctx, st)

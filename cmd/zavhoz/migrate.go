@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,10 +31,13 @@ func newMigrate(a *app) *cobra.Command {
 	var o migrateOptions
 	c := &cobra.Command{
 		Use: "migrate --to STORE", Short: "Copy the vault into another store, verified on both sides", Args: cobra.NoArgs,
-		Long: `Copy the whole vault from one store into another, empty one. A store is bolt:PATH. No daemon may hold either: stop it first. Everything is counted, authenticated and
+		Long: `Copy the whole vault from one store into another, empty one. A store is bolt:PATH, postgres://USER@HOST/DATABASE, or file:FILE or env:NAME that holds such an address
+with its password. No daemon may hold either: stop it first. Everything is counted, authenticated and
 opened on both sides; only then the target becomes a vault. A copy that was broken off opens nowhere, and the same command starts it over. The source is only read; with
 --mark-moved it refuses to open afterwards, so that nobody goes on writing there.`,
 		Example: `  zavhoz migrate --to bolt:/srv/vault.db
+  zavhoz migrate --to "postgres://zavhoz@db.example/zavhoz?sslmode=verify-full" --mark-moved
+  zavhoz migrate --from file:/etc/zavhoz/database --to bolt:/srv/vault.db
   zavhoz migrate --from bolt:/old/vault.db --to bolt:/new/vault.db --identity /old/identity.txt --mark-moved`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rep, err := a.migrate(cmd.Context(), o)
@@ -54,21 +56,12 @@ opened on both sides; only then the target becomes a vault. A copy that was brok
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&o.from, "from", "", "the store to copy (default: bolt: with the home's vault.db)")
-	fl.StringVar(&o.to, "to", "", "the store to copy into: bolt:PATH, which is not there or empty")
+	fl.StringVar(&o.from, "from", "", "the store to copy (default: the home's)")
+	fl.StringVar(&o.to, "to", "", "the store to copy into: a file that is not there, or an empty schema")
 	o.register(c, "an identity file of the vault; may be given again (default: as unlock: in the home's config.yaml says)")
 	fl.BoolVar(&o.moved, "mark-moved", false, "when all is done, make the source refuse to open")
 	_ = c.MarkFlagRequired("to")
 	return c
-}
-
-// storePath reads bolt:PATH.
-func storePath(spec string) (string, error) {
-	kind, path, ok := strings.Cut(spec, ":")
-	if !ok || kind != "bolt" || path == "" {
-		return "", fault.New(fault.InvalidArgument, "a store is bolt:PATH", "for example bolt:/srv/zavhoz/vault.db")
-	}
-	return path, nil
 }
 
 func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report, err error) {
@@ -77,25 +70,25 @@ func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report
 		return rep, err
 	}
 	if o.from == "" {
-		o.from = "bolt:" + dir.Vault()
+		o.from = a.spec(dir)
 	}
 	if err := o.check(); err != nil {
 		return rep, err
 	}
-	from, err := storePath(o.from)
+	from, err := placeOf(o.from)
 	if err != nil {
 		return rep, err
 	}
-	to, err := storePath(o.to)
+	to, err := placeOf(o.to)
 	if err != nil {
 		return rep, err
 	}
-	src, err := openSource(ctx, from, !o.moved)
+	src, err := from.take(ctx, !o.moved)
 	if err != nil {
 		return rep, err
 	}
 	defer src.Close()
-	return a.copyVault(ctx, src, to, dir, o)
+	return a.copyVault(ctx, src, from.kind(), to, dir, o)
 }
 
 // openSource opens the vault's file by itself: with a daemon on it, vault_busy.
@@ -111,19 +104,21 @@ func openSource(ctx context.Context, path string, readOnly bool) (*bolt.Store, e
 }
 
 // openTarget opens an unfinished or empty target, or makes one; made tells which.
-func openTarget(ctx context.Context, path string) (st *bolt.Store, made bool, err error) {
-	st, err = bolt.Create(ctx, bolt.Options{Path: path})
+func openTarget(ctx context.Context, path string) (target store.Store, made bool, err error) {
+	st, err := bolt.Create(ctx, bolt.Options{Path: path})
 	if err == nil {
 		return st, true, nil
 	}
 	if !errors.Is(err, os.ErrExist) {
 		return nil, false, fault.New(fault.NotPermitted, "the target cannot be made", "check the folder's rights and the disk's space").Because(err)
 	}
-	st, err = bolt.Open(ctx, bolt.Options{Path: path, LockTimeout: busyTimeout})
-	return st, false, vault.StoreFault(err)
+	if st, err = bolt.Open(ctx, bolt.Options{Path: path, LockTimeout: busyTimeout}); err != nil {
+		return nil, false, vault.StoreFault(err)
+	}
+	return st, false, nil
 }
 
-func (a *app) copyVault(ctx context.Context, src *bolt.Store, to string, dir home.Dir, o migrateOptions) (rep migrate.Report, err error) {
+func (a *app) copyVault(ctx context.Context, src store.Store, kind string, to vaultPlace, dir home.Dir, o migrateOptions) (rep migrate.Report, err error) {
 	header, err := vault.Header(ctx, src)
 	if err != nil {
 		return rep, err
@@ -133,20 +128,20 @@ func (a *app) copyVault(ctx context.Context, src *bolt.Store, to string, dir hom
 		return rep, err
 	}
 	defer ring.Close()
-	dst, made, err := openTarget(ctx, to)
+	dst, made, err := to.target(ctx)
 	if err != nil {
 		return rep, err
 	}
 	done := a.working("Copying the vault")
 	defer done()
-	event := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultMigrate, Outcome: audit.Allowed, Detail: map[string]string{"from": "bolt", "to": "bolt"}}
+	event := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultMigrate, Outcome: audit.Allowed, Detail: map[string]string{"from": kind, "to": to.kind()}}
 	rep, err = migrate.Run(ctx, migrate.Options{
 		From: src, To: dst, Keyring: ring, Opener: open.New(ring), Event: event,
 		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.word) },
 	})
 	if err = errors.Join(err, dst.Close()); err != nil {
 		if made {
-			_ = os.Remove(to) // half a copy is of no use to anybody
+			_ = os.Remove(to.file) // half a copy is of no use to anybody
 		}
 		return rep, written(err, "the source is as it was")
 	}

@@ -36,6 +36,7 @@ type app struct {
 	stdout, stderr io.Writer
 	json           bool
 	homeFlag       string
+	storeFlag      string         // "": as the home says
 	at             *cobra.Command // the command that was run, or would have been; nil: none yet
 	line           line           // of the terminal, where progress is shown
 }
@@ -85,12 +86,16 @@ Start here:
 
 // dir finds the home folder.
 func (a *app) dir() (home.Dir, error) {
-	return home.Locate(func(name string) string {
+	dir, err := home.Locate(func(name string) string {
 		if name == "ZAVHOZ_HOME" && a.homeFlag != "" {
 			return a.homeFlag
 		}
 		return os.Getenv(name)
 	})
+	if err == nil && a.isAway(dir) {
+		dir = dir.Away()
+	}
+	return dir, err
 }
 
 // client speaks to the daemon by the operator's socket, starting one where none runs.

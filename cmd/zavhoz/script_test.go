@@ -58,6 +58,11 @@ func setupScript(e *testscript.Env) error {
 			return err
 		}
 	}
+	if strings.HasSuffix(t.Name(), "/postgres") {
+		if err := databaseForScripts(e, root); err != nil {
+			return err
+		}
+	}
 	e.Defer(func() {
 		c := exec.Command("zavhoz", "stop", "--discard", "--home", dir.Path())
 		c.Env = cleanEnv()

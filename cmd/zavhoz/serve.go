@@ -22,6 +22,8 @@ func newServe(a *app) *cobra.Command {
 With --system it is a service of the system, with a user of its own: it takes agents of other users only, by token, at agent_socket of config.yaml or over HTTP,
 and gives each run a user, too. That is the isolation level vaulted (docs/install.md).
 
+The vault is the home's vault.db, or with --store a PostgreSQL database, which many daemons may serve, each from a home of its own (docs/postgresql.md).
+
 The key comes from where unlock: in config.yaml says (docs/unlocking.md). Where only a person has it and none is there, the daemon starts all the same, locked:
 everything answers vault_locked until zavhoz unlock. A vault that was locked stays so over daemons.`,
 		Example: "  zavhoz serve\n  zavhoz serve --listen 127.0.0.1:8390\n  zavhoz serve --system\n  zavhoz serve --locked",
@@ -38,6 +40,7 @@ everything answers vault_locked until zavhoz unlock. A vault that was locked sta
 			return err
 		},
 	}
+	a.registerStore(c)
 	c.Flags().StringVar(&o.listen, "listen", "", "address for HTTP, e.g. 127.0.0.1:8390 (default: http.listen of config.yaml; empty: none)")
 	c.Flags().BoolVar(&o.system, "system", false, "a service of the system: its user is no agent's (default: system of config.yaml)")
 	c.Flags().BoolVar(&o.locked, "locked", false, "start locked, until zavhoz unlock")
@@ -49,10 +52,13 @@ everything answers vault_locked until zavhoz unlock. A vault that was locked sta
 
 func (a *app) serve(cmd *cobra.Command, o serveOptions, ready *os.File) error {
 	o.credentials = os.Getenv(credentialsVariable)
+	dir, err := a.dir()
+	if err == nil {
+		o.place, err = a.place(dir)
+	}
 	scrub()
 	harden()
 	log.SetOutput(io.Discard) // libraries write there what a peer sent (net/http: an unsolicited reply)
-	dir, err := a.dir()
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ func newStatus(a *app) *cobra.Command {
 			}
 			return a.show(s, func(w io.Writer) {
 				fmt.Fprintf(w, "daemon %s, pid %d, up %s\n", s.Version, s.PID, ago(s.StartedAt))
+				fmt.Fprintf(w, "store: %s\n", plain(dash(s.Store)))
 				if s.Locked {
 					fmt.Fprintf(w, "vault %s, locked: zavhoz unlock\n", s.VaultID)
 					fmt.Fprintf(w, "http: %s\n", dash(s.Listen))

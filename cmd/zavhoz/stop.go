@@ -80,7 +80,7 @@ func stopDaemon(ctx context.Context, dir home.Dir, discard bool) (bool, error) {
 	if err := cl.call(ctx, "POST", path("daemon", "stop"), nil, nil); err != nil {
 		return false, err
 	}
-	for deadline := time.Now().Add(2 * stopGrace); held(dir.Vault()); {
+	for deadline := time.Now().Add(2 * stopGrace); held(dir.Holder()); {
 		if time.Now().After(deadline) {
 			return false, fault.New(fault.TimedOut, "the daemon was told to end and is still at work", "see the end of its log: `zavhoz doctor` names the file")
 		}

@@ -12,7 +12,10 @@ import (
 // Check holds the home to its rules before anything is read from it: it is there, it is a folder of this user, closed to others. It makes
 // the folder of the sockets. Errors: fault not_initialized, key_file_exposed, vault_corrupt (an identity without its vault).
 func (d Dir) Check() error {
-	if _, err := os.Stat(d.Vault()); err != nil {
+	if _, err := os.Stat(d.root); d.away && err != nil {
+		return notThere(err)
+	}
+	if _, err := os.Stat(d.Vault()); !d.away && err != nil {
 		if _, ierr := os.Lstat(d.Identity()); ierr == nil && errors.Is(err, fs.ErrNotExist) { // init would refuse, so do not send anybody there
 			return fault.New(fault.VaultCorrupt, "the vault's file is missing, its identity is there", "restore "+Quote(d.Vault())+" from a backup").Because(err)
 		}
@@ -42,7 +45,7 @@ func (d Dir) CheckFresh() error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case "identity.txt", "vault.db":
+		case "identity.txt", "vault.db", "store":
 			return fault.New(fault.AlreadyInitialized, "there is a vault here already; nothing was changed", "use it, or choose another folder with "+EnvHome)
 		}
 	}

@@ -28,6 +28,7 @@ const maxSocket = 100
 type Dir struct {
 	root string
 	run  string // where the sockets lie
+	away bool   // the vault is not a file here
 }
 
 // At is the home in a given folder.
@@ -64,6 +65,26 @@ func (d Dir) Identity() string { return filepath.Join(d.root, "identity.txt") }
 
 // Vault is the vault's file.
 func (d Dir) Vault() string { return filepath.Join(d.root, "vault.db") }
+
+// Away is the home of a vault that is not a file here, but in a database.
+func (d Dir) Away() Dir {
+	d.away = true
+	return d
+}
+
+// IsAway tells whether the vault is elsewhere.
+func (d Dir) IsAway() bool { return d.away }
+
+// Store is the file that says in which database the vault is; where there is none, and no vault's file, the environment may say it.
+func (d Dir) Store() string { return filepath.Join(d.root, "store") }
+
+// Holder is the file that a daemon holds locked while it runs: the vault's, or where that is elsewhere, one for this alone.
+func (d Dir) Holder() string {
+	if d.away {
+		return filepath.Join(d.root, "holder.lock")
+	}
+	return d.Vault()
+}
 
 // Config is the configuration file.
 func (d Dir) Config() string { return filepath.Join(d.root, "config.yaml") }

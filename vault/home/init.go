@@ -22,7 +22,7 @@ import (
 // InitOptions say what Init makes.
 type InitOptions struct {
 	Dir Dir
-	// MakeVault makes the vault's file at path, stores header in it and closes it. It must not keep k.
+	// MakeVault makes the vault's file at path, stores header in it and closes it. It must not keep k. Where Dir is away, it makes the vault there, and beside path what leads to it.
 	MakeVault func(ctx context.Context, path string, k *keyring.Keyring, header []byte) error
 	Clock     func() time.Time // default time.Now
 	Extra     []Extra          // recipients besides the identity that Init makes
@@ -104,6 +104,9 @@ func (o InitOptions) build(ctx context.Context, tmp string) (m Made, undo func()
 	}
 	if err := o.MakeVault(ctx, at.Vault(), k, header); err != nil {
 		return m, undo, err
+	}
+	if o.Dir.away {
+		return m, undo, ctx.Err()
 	}
 	if err := os.Chmod(at.Vault(), 0o600); err != nil {
 		return m, undo, cannotMake(err)

@@ -272,6 +272,7 @@ func (p Presence) Wipe() {
 type Status struct {
 	Files []SecretFile `json:"secret_files,omitempty"`
 
+	Store     string    `json:"store,omitempty"` // where the vault is: its file, or the database without user and password
 	Version   string    `json:"version"`
 	VaultID   string    `json:"vault_id"`
 	PID       int       `json:"pid"`

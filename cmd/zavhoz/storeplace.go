@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/bolt"
+	"github.com/zavhoz/zavhoz/store/postgres"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
+)
+
+// databaseVariable says where the vault is for a home that does not: one without vault.db and without a file `store`.
+const databaseVariable = "DATABASE_URL"
+
+// maxStore is the largest file that names a database, in bytes.
+const maxStore = 8 << 10
+
+// vaultPlace is where a vault is: in a file, or in a database.
+type vaultPlace struct {
+	file string
+	pg   *postgres.Options
+	spec string // as it was given
+}
+
+// String names it for people, without a user or a password.
+func (p vaultPlace) String() string {
+	if p.pg != nil {
+		return p.pg.Place()
+	}
+	return p.file
+}
+
+// kind is what an audit record calls it.
+func (p vaultPlace) kind() string {
+	if p.pg != nil {
+		return "postgres"
+	}
+	return "bolt"
+}
+
+func (a *app) registerStore(c *cobra.Command) {
+	c.Flags().StringVar(&a.storeFlag, "store", "", "where the vault is: postgres://USER@HOST/DATABASE, file:FILE or env:NAME that holds such an address, or bolt:FILE (default: as the home says)")
+}
+
+// spec gives where the vault of a home is. A vault's file comes before DATABASE_URL, which many other programs set.
+func (a *app) spec(dir home.Dir) string {
+	if a.storeFlag != "" {
+		return a.storeFlag
+	}
+	if _, err := os.Lstat(dir.Store()); err == nil {
+		return "file:" + dir.Store()
+	}
+	if _, err := os.Lstat(dir.Vault()); errors.Is(err, fs.ErrNotExist) && isPostgres(os.Getenv(databaseVariable)) {
+		return "env:" + databaseVariable
+	}
+	return "bolt:" + dir.Vault()
+}
+
+func (a *app) isAway(dir home.Dir) bool { return !strings.HasPrefix(a.spec(dir), "bolt:") }
+
+// place reads where the vault of a home is.
+func (a *app) place(dir home.Dir) (vaultPlace, error) {
+	spec := a.spec(dir)
+	if file, ok := strings.CutPrefix(spec, "bolt:"); ok && file != dir.Vault() {
+		return vaultPlace{}, fault.New(fault.InvalidArgument, "a home's own vault is its vault.db, or in a database", "leave --store out, or choose another home: --home FOLDER")
+	}
+	return placeOf(spec)
+}
+
+func isPostgres(address string) bool {
+	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
+}
+
+// placeOf reads bolt:FILE, an address, or file: and env: that hold one. A password in an address on the command line is refused: every process sees it.
+func placeOf(spec string) (p vaultPlace, err error) {
+	p.spec = spec
+	kind, rest, _ := strings.Cut(spec, ":")
+	address := spec
+	switch {
+	case kind == "bolt" && rest != "":
+		p.file = rest
+		return p, nil
+	case isPostgres(spec):
+		if postgres.HasPassword(spec) {
+			return p, fault.New(fault.SecretInArgv, "the address holds a password, and every process of this machine sees it on a command line", "put the address into a file (chmod 600) and say file:FILE, or env:NAME, or the password into PGPASSFILE")
+		}
+	case kind == "file" && rest != "":
+		if address, err = storeFile(rest); err != nil {
+			return p, err
+		}
+	case kind == "env" && rest != "":
+		if address = os.Getenv(rest); address == "" {
+			return p, fault.New(fault.InvalidArgument, "the variable "+home.Quote(rest)+" is not set", "set it to the database's address")
+		}
+	default:
+		return p, fault.New(fault.InvalidArgument, "a store is bolt:FILE, postgres://…, file:FILE or env:NAME", "for example bolt:/srv/zavhoz/vault.db, or postgres://zavhoz@db.example/zavhoz?sslmode=verify-full")
+	}
+	if !isPostgres(address) {
+		return p, fault.New(fault.InvalidArgument, "what "+home.Quote(spec)+" holds is not the address of a PostgreSQL database", "it begins with postgres://")
+	}
+	o, err := postgres.Address(address)
+	if err != nil {
+		return p, fault.New(fault.InvalidArgument, "the database's address cannot be read, or names a file that cannot", "see docs/postgresql.md").Because(err)
+	}
+	p.pg = &o
+	return p, nil
+}
+
+// storeFile reads a file that holds an address. One with a password is its owner's alone.
+func storeFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fault.New(fault.InvalidArgument, "the file "+home.Quote(name)+" cannot be read", "it holds the database's address").Because(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return "", fault.New(fault.InvalidArgument, home.Quote(name)+" is not a file", "it holds the database's address").Because(err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxStore+1))
+	if err != nil || len(b) > maxStore {
+		return "", fault.New(fault.InvalidArgument, "the file "+home.Quote(name)+" cannot be read, or is too large", "it holds the database's address").Because(err)
+	}
+	address := strings.TrimSpace(string(b))
+	if name, ok := strings.CutPrefix(address, "env:"); ok {
+		return os.Getenv(name), nil
+	}
+	if postgres.HasPassword(address) && wider(st) {
+		return "", fault.New(fault.KeyFileExposed, "the file "+home.Quote(name)+" holds a password, and others can read it", "chmod 600 "+home.Quote(name))
+	}
+	return address, nil
+}
+
+// databaseEnv is what of this process's environment says where the vault of a home is, and opens the way there.
+func databaseEnv(dir home.Dir) (out []string) {
+	if !dir.IsAway() {
+		return nil
+	}
+	named := databaseVariable
+	if b, err := os.ReadFile(dir.Store()); err == nil {
+		named, _ = strings.CutPrefix(strings.TrimSpace(string(b)), "env:")
+	}
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); name == named || strings.HasPrefix(name, "PG") {
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
+// servedStore is a database's store with the lock of the home that serves it.
+type servedStore struct {
+	*postgres.Store
+	lock io.Closer
+}
+
+func (s servedStore) Close() error { return errors.Join(s.Store.Close(), s.lock.Close()) }
+
+// serve opens it for a daemon: beside others where it is a database, alone where it is a file.
+func (p vaultPlace) serve(ctx context.Context, dir home.Dir, log *slog.Logger) (store.Store, error) {
+	if p.pg == nil {
+		st, err := bolt.Open(ctx, bolt.Options{Path: dir.Vault(), LockTimeout: busyTimeout})
+		if err != nil {
+			return nil, vault.StoreFault(err)
+		}
+		return st, nil
+	}
+	lock, err := hold(dir.Holder())
+	if err != nil {
+		return nil, fault.New(fault.VaultBusy, "another daemon serves from this home", "stop it with `zavhoz stop`, then try again").Because(err)
+	}
+	o := *p.pg
+	o.Log = log
+	if why, err := o.Exposure(); err == nil && why != "" {
+		log.Warn(why)
+	}
+	st, err := openInhabited(ctx, o)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return servedStore{st, lock}, nil
+}
+
+// openInhabited is openDatabase for a vault that should be there.
+func openInhabited(ctx context.Context, o postgres.Options) (*postgres.Store, error) {
+	st, err := openDatabase(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := vault.Header(ctx, st); errors.Is(err, store.ErrNotFound) {
+		st.Close()
+		return nil, databaseFault(fs.ErrNotExist)
+	}
+	return st, nil
+}
+
+// openDatabase opens tables that are there; those of an earlier format are migrated, where the role may.
+func openDatabase(ctx context.Context, o postgres.Options) (*postgres.Store, error) {
+	st, err := postgres.Open(ctx, o)
+	if postgres.Behind(err) && !o.ReadOnly {
+		if _, err = postgres.Prepare(ctx, o, ""); err == nil {
+			st, err = postgres.Open(ctx, o)
+		}
+	}
+	return st, databaseFault(err)
+}
+
+// look opens it for reading, beside whoever has a database open.
+func (p vaultPlace) look(ctx context.Context) (store.Store, error) {
+	if p.pg == nil {
+		st, err := bolt.Open(ctx, bolt.Options{Path: p.file, LockTimeout: busyTimeout})
+		return st, vault.StoreFault(err)
+	}
+	o := *p.pg
+	o.ReadOnly = true
+	return openInhabited(ctx, o)
+}
+
+// take opens it for this process alone, as the source of a copy. Errors: not_initialized, vault_busy.
+func (p vaultPlace) take(ctx context.Context, readOnly bool) (store.Store, error) {
+	if p.pg == nil {
+		return openSource(ctx, p.file, readOnly)
+	}
+	o := *p.pg
+	o.ReadOnly, o.Exclusive = readOnly, true
+	return openInhabited(ctx, o)
+}
+
+// target opens it for this process alone, to be filled; made tells that it was not there before and is a file.
+func (p vaultPlace) target(ctx context.Context) (st store.Store, made bool, err error) {
+	if p.pg == nil {
+		return openTarget(ctx, p.file)
+	}
+	o := *p.pg
+	o.Exclusive = true
+	pg, err := postgres.Create(ctx, o)
+	if err != nil {
+		return nil, false, databaseFault(err)
+	}
+	return pg, false, nil
+}
+
+// make makes the store of a new vault, and of a database the file beside that leads to it.
+func (p vaultPlace) make(ctx context.Context, file string) (store.Store, error) {
+	if p.pg == nil {
+		st, err := bolt.Create(ctx, bolt.Options{Path: file})
+		if err != nil {
+			return nil, vault.StoreFault(err)
+		}
+		return st, nil
+	}
+	if st, err := p.look(ctx); err == nil { // served, perhaps: then nobody has it alone
+		return nil, errors.Join(errInhabited, st.Close())
+	}
+	st, _, err := p.target(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = vault.Header(ctx, st); err == nil {
+		err = errInhabited
+	} else if errors.Is(err, store.ErrNotFound) {
+		err = p.remember(filepath.Join(filepath.Dir(file), "store"))
+	}
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+var errInhabited = fault.New(fault.AlreadyInitialized, "the database holds a vault already; nothing was changed",
+	"serve it: docs/postgresql.md says what a replica's home needs; or name another schema: ?zavhoz_schema=NAME")
+
+// remember writes what leads to the database, if it is more than the environment says.
+func (p vaultPlace) remember(file string) error {
+	text := p.spec
+	if name, ok := strings.CutPrefix(text, "file:"); ok {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(abs)
+		if err != nil {
+			return err
+		}
+		text = strings.TrimSpace(string(b))
+	}
+	if text == "env:"+databaseVariable {
+		return nil
+	}
+	return os.WriteFile(file, []byte(text+"\n"), 0o600)
+}
+
+// databaseFault says what a database's error means for whoever opens a vault there.
+func databaseFault(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.New(fault.NotInitialized, "the database holds no vault", "make one: `zavhoz init --store …`; or copy one there: `zavhoz migrate --to …`").Because(err)
+	case errors.Is(err, store.ErrBusy):
+		return fault.New(fault.VaultBusy, "daemons serve the vault, or a command has it alone", "stop every daemon of it (zavhoz stop), then try again").Because(err)
+	}
+	return vault.StoreFault(err)
+}
