@@ -88,6 +88,7 @@ func killed(t *testing.T, cmd func() *exec.Cmd, check func(done bool)) {
 
 // Whenever a backup is killed, the name has the file that was there, or the whole new one.
 func TestABackupThatIsKilledLeavesTheOldFile(t *testing.T) {
+	t.Parallel()
 	p, old := kept(t)
 	was, err := os.ReadFile(old)
 	if err != nil {
@@ -114,6 +115,7 @@ func TestABackupThatIsKilledLeavesTheOldFile(t *testing.T) {
 
 // Whenever a restore is killed there is no home, or the whole vault.
 func TestARestoreThatIsKilledLeavesNoHalfVault(t *testing.T) {
+	t.Parallel()
 	p, backup := kept(t)
 	to := newPlace(t)
 	killed(t, func() *exec.Cmd { return to.cmd("restore", backup, "--identity", p.dir.Identity()) }, func(done bool) {
@@ -133,6 +135,7 @@ func TestARestoreThatIsKilledLeavesNoHalfVault(t *testing.T) {
 
 // Whenever a copy into another store is killed, the source is as it was, the target refuses to open, and the same command finishes it.
 func TestAMigrationThatIsKilledStartsOver(t *testing.T) {
+	t.Parallel()
 	p, _ := kept(t)
 	source, err := os.ReadFile(p.dir.Vault())
 	if err != nil {
@@ -183,6 +186,7 @@ func TestAMigrationThatIsKilledStartsOver(t *testing.T) {
 
 // Whenever the file is being written anew and that is killed, the home has the whole vault.
 func TestACompactionThatIsKilledLeavesTheVault(t *testing.T) {
+	t.Parallel()
 	p, _ := kept(t)
 	killed(t, func() *exec.Cmd { return p.cmd("compact") }, func(bool) { p.sound() })
 	if _, err := os.Stat(p.dir.Vault() + ".compact"); !errors.Is(err, fs.ErrNotExist) {
@@ -207,6 +211,7 @@ func (p *place) limited(blocks string, args ...string) result {
 
 // A disk that is full at any size, and a folder that takes no file, change nothing; it is said, and nothing is left behind.
 func TestAFullDiskChangesNothing(t *testing.T) {
+	t.Parallel()
 	p, backup := kept(t)
 	root := filepath.Dir(p.dir.Path())
 	fresh, target, home2 := filepath.Join(root, "fresh.age"), filepath.Join(root, "target.db"), filepath.Join(root, "h2")

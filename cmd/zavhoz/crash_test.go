@@ -54,6 +54,7 @@ func valueOf(handle string, n int) string { return fmt.Sprintf("value-%s-%06d-en
 // TestKilledAmidWrites kills the daemon at random moments while writers add and change resources through the operator's socket. What was
 // acknowledged is there afterwards with its right value; what was not is there whole or not at all; the chain of the audit log holds.
 func TestKilledAmidWrites(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.configure("idle_exit_s: 900", "idle_exit_s: 0")
 	seed := uint64(time.Now().UnixNano())

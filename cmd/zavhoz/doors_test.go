@@ -32,6 +32,7 @@ func five(p *place) []*stdioDoor {
 }
 
 func TestFiveDoorsWithoutADaemon(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	p.stop()
@@ -43,6 +44,7 @@ func TestFiveDoorsWithoutADaemon(t *testing.T) {
 }
 
 func TestFiveDoorsWithADaemon(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	pid := p.status().PID
@@ -67,6 +69,7 @@ func TestFiveDoorsWithADaemon(t *testing.T) {
 }
 
 func TestDaemonKilledUnderOpenDoors(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	a, b := p.open(), p.open()
@@ -101,6 +104,7 @@ func TestDaemonKilledUnderOpenDoors(t *testing.T) {
 }
 
 func TestBackgroundRunOutlivesItsDoor(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.okIn("correct-horse-battery", "resource", "add", "generic", "job", "--set", "env=JOB", "--secret", "value=-")
 	fifo := p.write("go", "")
@@ -151,6 +155,7 @@ func TestBackgroundRunOutlivesItsDoor(t *testing.T) {
 }
 
 func TestDaemonFailureHasItsTrueCodeAtEveryDoor(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		damage func(p *place)
@@ -205,6 +210,7 @@ func chmod(t testing.TB, name string, mode os.FileMode) {
 }
 
 func TestDoorWithoutAVaultSaysSo(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	d := p.open()
 	m := d.receive(d.send("initialize", handshake()))
@@ -219,6 +225,7 @@ func TestDoorWithoutAVaultSaysSo(t *testing.T) {
 }
 
 func TestStaleSockets(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	p.kill(p.status().PID) // its sockets stay behind
@@ -252,6 +259,7 @@ func TestStaleSockets(t *testing.T) {
 
 // What greets a door and dies does not show at the client: the door dials again, which starts the next daemon.
 func TestDoorSurvivesACutGreeting(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	p.stop()
@@ -280,6 +288,7 @@ func TestDoorSurvivesACutGreeting(t *testing.T) {
 
 // Doors that open while the daemon ends find the next one, whatever the moment.
 func TestDoorsOpenWhileTheDaemonEnds(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	for range 5 {
@@ -298,6 +307,7 @@ func TestDoorsOpenWhileTheDaemonEnds(t *testing.T) {
 
 // Sockets that somebody deletes under a daemon come back, and what somebody puts in their place goes: the daemon holds the vault, and no other could start.
 func TestSocketsComeBack(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	pid := p.status().PID
@@ -332,6 +342,7 @@ func TestSocketsComeBack(t *testing.T) {
 }
 
 func TestSecondDaemonGetsVaultBusy(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	pid := p.status().PID
 	r := p.run("", "serve", "--json")
@@ -344,6 +355,7 @@ func TestSecondDaemonGetsVaultBusy(t *testing.T) {
 }
 
 func TestIdleDaemonEnds(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.addGeneric("one", "correct-horse-battery")
 	p.stop()

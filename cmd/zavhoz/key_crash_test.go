@@ -25,6 +25,7 @@ const (
 // TestKilledAmidRotation kills the daemon at random moments while its data key is replaced again and again, slots come and go, and a writer changes values. What
 // was acknowledged is there with its right value, a rotation that was acknowledged ends by itself, and the chain of the audit log holds.
 func TestKilledAmidRotation(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.configure("idle_exit_s: 900", "idle_exit_s: 0")
 	seed := uint64(time.Now().UnixNano())
