@@ -44,6 +44,7 @@ type Rotation struct {
 	OverlapS int64             `json:"overlap_s"`          // how long the old one stays after the switch
 	Switched uint64            `json:"switched,omitempty"` // version that the switch made
 	Until    time.Time         `json:"until,omitzero"`     // when the overlap ends
+	Purge    bool              `json:"purge,omitempty"`    // its end removes the versions from before, whatever the method does by itself
 	Code     string            `json:"code,omitempty"`     // why the last try did not get on
 	Message  string            `json:"message,omitempty"`
 	Next     string            `json:"next,omitempty"`
@@ -63,6 +64,7 @@ type NewRotation struct {
 	Secrets map[string]secret.Secret // nil: another service makes them; see SealRotation
 	Notes   map[string]string
 	Overlap time.Duration
+	Purge   bool // with its end the versions from before go for good
 }
 
 // underWay is the refusal of whatever would cross a rotation.
@@ -153,7 +155,7 @@ func (v *Vault) BeginRotation(ctx context.Context, actor Actor, ref string, n Ne
 		}
 		now := v.now()
 		x = Rotation{Format: 1, Resource: r.ID, Method: n.Method, Step: RotationBegun, Base: r.Version, From: map[string]uint64{}, Notes: maps.Clone(n.Notes),
-			OverlapS: int64(n.Overlap / time.Second), BegunAt: now, BegunBy: actor.Name, At: now}
+			OverlapS: int64(n.Overlap / time.Second), Purge: n.Purge, BegunAt: now, BegunBy: actor.Name, At: now}
 		for field, s := range r.Sealed {
 			x.From[field] = s.Version
 		}

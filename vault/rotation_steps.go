@@ -197,8 +197,8 @@ func tryOf(s RotationStep) audit.Action {
 	return audit.RotationAbort
 }
 
-// EndRotation takes the record away: the old credential is gone (from switched), or the new one (from undoing). With purge the versions before the switch go for
-// good: the old value is forgotten, and no longer masked.
+// EndRotation takes the record away: the old credential is gone (from switched), or the new one (from undoing). With purge, or where the rotation was begun with it, the versions
+// before the switch go for good: the old value is forgotten, and no longer masked.
 func (v *Vault) EndRotation(ctx context.Context, actor Actor, x Rotation, purge bool) (r Resource, err error) {
 	err = v.update(ctx, func(tx store.Tx) error {
 		if r, err = v.byHandle(tx, x.Resource); err != nil {
@@ -218,7 +218,7 @@ func (v *Vault) EndRotation(ctx context.Context, actor Actor, x Rotation, purge 
 			return v.audit.Append(tx, rotationEvent(actor, audit.RotationAbort, r, *kept))
 		}
 		e := rotationEvent(actor, audit.RotationRetire, r, *kept)
-		if purge {
+		if purge || kept.Purge {
 			gone, err := v.drop(tx, r.ID, func(old Resource, _ time.Time) bool { return old.Version < kept.Switched })
 			if err != nil {
 				return err

@@ -53,13 +53,13 @@ var acts = map[string]act{
 	"GET /api/v1/resources/{handle}/host-key": {free, "tells a server's public key; the address stays hidden"},
 	"POST /api/v1/servers/sync":               {judged, "where it confirms that servers are gone (confirm_shrunk); else it does what the clock does anyway"},
 
-
 	"POST /api/v1/projects/{id}/config/secrets":                {judged, "where it replaces a value that is there"},
 	"GET /api/v1/projects/{id}/config/secrets":                 {free, "reads: what is known of each, no value"},
 	"GET /api/v1/projects/{id}/config/secrets/keys":            {free, "reads"},
 	"GET /api/v1/projects/{id}/config/secrets/{key}/history":   {free, "reads"},
 	"POST /api/v1/projects/{id}/config/secrets/{key}/rollback": {always, ""},
 	"DELETE /api/v1/projects/{id}/config/secrets/{key}":        {always, ""},
+	"GET /api/v1/unlock":                                       {free, "reads what plugins are asked, which the vault's file holds in clear; no passphrase's slot is among it"},
 
 	"POST /api/v1/daemon/stop":           {free, "takes away"},
 	"POST /api/v1/lock":                  {free, "takes away"},
@@ -71,7 +71,7 @@ var acts = map[string]act{
 	"POST /api/v1/presence":              {free, "is the proof itself"},
 
 	"GET /api/v1/resources/{handle}/rotation":       {free, "reads: how far it is"},
-	"POST /api/v1/resources/{handle}/rotation/plan": {free, "tells what would be done, and does nothing"},
+	"POST /api/v1/resources/{handle}/rotation/plan": {free, "tells what would be done, and does nothing; what else holds the same value it tells with presence only"},
 
 	"POST /api/v1/unlock":                   {judged, "unless it brings a slot's passphrase: the proof can be read only with the keys"},
 	"PUT /api/v1/presence":                  {judged, "once a proof is set"},

@@ -15,11 +15,14 @@ import (
 type Lock interface {
 	Lock(context.Context, vault.Actor) (api.Lock, error)
 	Unlock(context.Context, vault.Actor, api.Unlock) (out api.Lock, proven bool, err error)
+	// Unlocking gives what plugins would be asked: whoever may copy the vault's file has it as well.
+	Unlocking(context.Context) (api.Unlocking, error)
 }
 
 func (s *Server) lockRoutes() {
 	s.handle("POST /api/v1/lock", http.StatusOK, s.lock)
 	s.handle("POST /api/v1/unlock", http.StatusOK, s.unlock)
+	s.handle("GET /api/v1/unlock", http.StatusOK, s.unlocking)
 }
 
 func (s *Server) lockOf() (Lock, error) {
@@ -59,14 +62,20 @@ func (s *Server) unlock(r *http.Request) (any, error) {
 	s.tickets.alone.Lock()
 	defer s.tickets.alone.Unlock()
 	out, proven, err := l.Unlock(r.Context(), operator(r), in)
-	claims := !in.Presence.IsZero() || !in.Answer.IsZero()
-	brings := claims || !in.Passphrase.IsZero() || !in.Identity.IsZero() || !in.Word.IsZero()
 	switch {
 	case err == nil && proven:
 		s.tickets.right()
 		s.tickets.give(placeOf(r))
-	case err == nil && !claims && out.By != "", !brings && (err == nil || fault.CodeOf(err) == fault.VaultLocked): // it opened the vault; or nothing was tried
+	case err == nil && !in.Claims() && out.By != "", !in.Brings() && (err == nil || fault.CodeOf(err) == fault.VaultLocked): // it opened the vault; or nothing was tried
 		s.tickets.right()
 	}
 	return out, err
+}
+
+func (s *Server) unlocking(r *http.Request) (any, error) {
+	l, err := s.lockOf()
+	if err != nil {
+		return nil, err
+	}
+	return l.Unlocking(r.Context())
 }

@@ -14,7 +14,8 @@ import (
 type Rotations interface {
 	Status(ctx context.Context, ref string) (api.ResourceRotation, error)
 	// Plan and Start wipe what they are given.
-	Plan(ctx context.Context, ref string, in api.RotateResource) (api.RotationPlan, error)
+	// compare: it is told what else holds the old value.
+	Plan(ctx context.Context, ref string, in api.RotateResource, compare bool) (api.RotationPlan, error)
 	Start(ctx context.Context, actor vault.Actor, ref string, in api.RotateResource) (api.ResourceRotation, error)
 	Resume(ctx context.Context, actor vault.Actor, ref string) (api.ResourceRotation, error)
 	// Abort takes it back; with force without looking at anything outside of the vault.
@@ -56,7 +57,11 @@ func (s *Server) planRotation(r *http.Request) (any, error) {
 		return nil, err
 	}
 	defer wipe(in.Secrets)
-	return x.Plan(r.Context(), r.PathValue("handle"), in)
+	present, err := s.proven(r)
+	if err != nil {
+		return nil, err
+	}
+	return x.Plan(r.Context(), r.PathValue("handle"), in, present)
 }
 
 // startRotation goes on where the caller goes away: what was begun is better brought to its end than left.

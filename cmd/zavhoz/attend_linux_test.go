@@ -229,7 +229,7 @@ func TestAttendedRunPassesSignalsOn(t *testing.T) {
 
 func TestAttendedRunAsksForPresence(t *testing.T) {
 	p, project := withOpenAI(t)
-	p.okIn(phrase+"\n", "presence", "set", "--from", "-")
+	p.okIn(phrase+"\n", "presence", "set", "--operator-passphrase-from", "-")
 	if r := p.run("", "run", "openai", "--", "true"); r.code != 125 || !strings.Contains(r.stderr, "presence_required") {
 		t.Fatal(r)
 	}

@@ -24,6 +24,8 @@ type attendance struct {
 	credit *frames.Credit
 	keep   bool    // make the changes beside folders without asking
 	screen *screen // the person's terminal; nil: three streams
+	wish   string  // what was asked of the changes beside folders: kept, thrown away; "": nothing
+	wished string  // how many those are
 
 	typed   chan []byte   // what the person gives, closed at its end
 	running chan struct{} // closed when what is typed is no longer the command's
@@ -43,6 +45,7 @@ func (a *app) attend(conn io.ReadWriteCloser, keep, terminal bool) error {
 	r.heeding.Go(func() { r.heed(signals) })
 	end, err := r.follow()
 	r.finish(err == nil && end.Code == "")
+	r.tell(end, err)
 	return a.conclusion(end, err)
 }
 
@@ -52,6 +55,17 @@ func (r *attendance) finish(clean bool) {
 	_ = r.conn.Close()
 	r.rest()
 	r.heeding.Wait()
+}
+
+// tell says what became of the changes, once it has: the daemon makes them after the answer, and tells in the run's end where it could not.
+func (r *attendance) tell(end frames.End, err error) {
+	switch {
+	case r.wish == "":
+	case err == nil && end.Code == "":
+		r.a.hint("zavhoz: %s %s", r.wished, r.wish)
+	default:
+		r.a.hint("zavhoz: %s were to be %s: zavhoz runs changes shows what is left", r.wished, r.wish)
+	}
 }
 
 // rest ends the passing on of what is typed.
@@ -199,8 +213,9 @@ func (r *attendance) ask(c frames.Changed) frames.Reply {
 	r.rest()
 	r.screen.leave(true)
 	changes := count(c.Total, "change")
+	r.wished = changes
 	if r.keep {
-		r.a.hint("zavhoz: %s to be kept", changes)
+		r.wish = "kept"
 		return frames.Reply{Keep: true}
 	}
 	for _, x := range c.Changes[:min(len(c.Changes), maxShown)] {
@@ -217,9 +232,10 @@ func (r *attendance) ask(c frames.Changed) frames.Reply {
 	r.forget()
 	switch r.answer("Make " + changes + " in the real folders?") {
 	case "y":
+		r.wish = "kept"
 		return frames.Reply{Keep: true}
 	case "n":
-		r.a.hint("zavhoz: %s thrown away", changes)
+		r.wish = "thrown away"
 		return frames.Reply{}
 	}
 	r.a.hint(held, changes)

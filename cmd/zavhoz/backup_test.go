@@ -84,7 +84,7 @@ func TestAttack66_CopiesHoldNoValue(t *testing.T) {
 	p, backup := kept(t)
 	root := filepath.Dir(p.dir.Path())
 	const phrase = "open sesame, said the person"
-	p.okIn(phrase, "presence", "set", "--from", "-")
+	p.okIn(phrase, "presence", "set", "--operator-passphrase-from", "-")
 	word := "@" + p.write("phrase", phrase)
 	shown := ""
 	say := func(args ...string) {
@@ -98,9 +98,9 @@ func TestAttack66_CopiesHoldNoValue(t *testing.T) {
 	say("resource", "purge", "a", "--all", "--yes")
 	p.stop()
 	say("restore", backup, "--verify")
-	say("restore", filepath.Join(root, "second.age"), "--to", filepath.Join(root, "h2"), "--identity", p.dir.Identity(), "--passphrase-from", word)
-	say("migrate", "--to", "bolt:"+filepath.Join(root, "v2.db"), "--passphrase-from", word)
-	say("compact", "--passphrase-from", word)
+	say("restore", filepath.Join(root, "second.age"), "--to", filepath.Join(root, "h2"), "--identity", p.dir.Identity(), "--operator-passphrase-from", word)
+	say("migrate", "--to", "bolt:"+filepath.Join(root, "v2.db"), "--operator-passphrase-from", word)
+	say("compact", "--operator-passphrase-from", word)
 	files := 0
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {

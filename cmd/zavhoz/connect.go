@@ -24,6 +24,12 @@ type connection struct {
 	File    string `json:"file,omitempty"`    // where the text goes
 	Text    string `json:"text,omitempty"`
 	Deny    string `json:"deny,omitempty"` // the client's own deny rules, a fence before the walls
+
+	Shell     string   `json:"shell"`              // what of the client runs programs
+	SharedUID bool     `json:"shared_uid"`         // it has the daemon's uid
+	Loses     []string `json:"loses,omitempty"`    // what that costs, worst first
+	Keeps     string   `json:"keeps,omitempty"`    // what it does not reach
+	Remedies  []string `json:"remedies,omitempty"` // the strongest first
 }
 
 // site is where this program and its home are, and how its door is started.
@@ -45,28 +51,52 @@ func (s site) line() string {
 var connections = map[string]func(site) connection{
 	"claude-code": func(s site) connection {
 		return connection{
+			Shell:   "Claude Code's shell (its tool Bash, and what that starts)",
 			Command: "claude mcp add --transport stdio zavhoz -- " + s.line(),
 			File:    ".claude/settings.json",
 			Deny:    compact(map[string]any{"permissions": map[string]any{"deny": []string{"Bash(zavhoz:*)", "Bash(" + s.self + ":*)", "Read(/" + s.home + "/**)"}}}),
 		}
 	},
 	"codex": func(s site) connection {
-		return connection{Command: "codex mcp add zavhoz -- " + s.line()}
+		return connection{Shell: "Codex's shell, where its own sandbox lets it", Command: "codex mcp add zavhoz -- " + s.line()}
 	},
 	"cursor": func(s site) connection {
-		return connection{File: ".cursor/mcp.json", Text: compact(map[string]any{"mcpServers": s.stdio()})}
+		return connection{Shell: "Cursor's terminal, which its agent uses", File: ".cursor/mcp.json", Text: compact(map[string]any{"mcpServers": s.stdio()})}
 	},
 	"vscode": func(s site) connection {
-		return connection{File: ".vscode/mcp.json", Text: compact(map[string]any{"servers": s.stdio()})}
+		return connection{Shell: "VS Code's terminal, which its agent uses", File: ".vscode/mcp.json", Text: compact(map[string]any{"servers": s.stdio()})}
 	},
 	"langgraph": func(s site) connection {
-		return connection{Text: "MultiServerMCPClient(" + compact(map[string]any{"zavhoz": map[string]any{"transport": "stdio", "command": s.self, "args": s.args}}) + ")"}
+		return connection{Shell: "your program, and every tool in it that runs code or commands", Text: "MultiServerMCPClient(" + compact(map[string]any{"zavhoz": map[string]any{"transport": "stdio", "command": s.self, "args": s.args}}) + ")"}
 	},
 }
 
 // stdio is the entry that most clients want.
 func (s site) stdio() map[string]any {
 	return map[string]any{"zavhoz": map[string]any{"type": "stdio", "command": s.self, "args": s.args}}
+}
+
+// tell puts in what is true of the client's own shell.
+func (c *connection) tell(n neighbours) {
+	c.SharedUID, c.Loses, c.Keeps, c.Remedies = !n.apart, n.loses(), n.keeps(), n.remedies()
+}
+
+func (c *connection) printTruth(w io.Writer) {
+	if !c.SharedUID {
+		fmt.Fprintf(w, "\nNot of the daemon's uid: %s; %s.\n", c.Shell, c.Keeps)
+		return
+	}
+	fmt.Fprintf(w, "\nWith your uid, which is the daemon's and the operator's: %s.\n", c.Shell)
+	for _, s := range c.Loses {
+		fmt.Fprintf(w, "  - %s\n", s)
+	}
+	if c.Keeps != "" {
+		fmt.Fprintf(w, "  + %s\n", c.Keeps)
+	}
+	fmt.Fprintln(w, "What helps:")
+	for _, s := range c.Remedies {
+		fmt.Fprintf(w, "  - %s\n", s)
+	}
 }
 
 // compact writes JSON on one line; paths may hold what needs escaping.
@@ -103,6 +133,7 @@ func newConnect(a *app) *cobra.Command {
 			}
 			c := connect(at)
 			c.Client = args[0]
+			c.tell(a.neighbours(cmd.Context(), socket))
 			return a.show(c, func(w io.Writer) {
 				if c.Command != "" {
 					fmt.Fprintf(w, "Type:\n  %s\n", c.Command)
@@ -117,9 +148,9 @@ func newConnect(a *app) *cobra.Command {
 				}
 				if c.Deny != "" {
 					fmt.Fprintf(w, "And keep its shell from this program, in %s:\n  %s\n", c.File, c.Deny)
-					fmt.Fprintln(w, "These rules are a fence, not a wall: a shell of your uid can do what you can. An operator passphrase (zavhoz presence set) hinders it;")
-					fmt.Fprintln(w, "a user of zavhoz's own, the level vaulted (docs/install.md), ends it.")
+					fmt.Fprintln(w, "These rules are a fence, not a wall.")
 				}
+				c.printTruth(w)
 			})
 		},
 	}

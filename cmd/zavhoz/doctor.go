@@ -117,6 +117,9 @@ func (a *app) examineFiles(ctx context.Context, f *findings) (dir home.Dir, cfg 
 	cfg, err = home.LoadConfig(dir.Config())
 	if slices.Contains(cfg.Unlock.Sources, home.FromFile) || err != nil {
 		note, ierr := a.examineIdentity(ctx, dir.Identity())
+		if fault.CodeOf(ierr) == fault.NotInitialized && len(cfg.Unlock.Sources) > 1 { // whether another source has the key, the daemon tells
+			note, ierr = "in no file of the home; unlock.sources names others, too: "+strings.Join(cfg.Unlock.Sources, ", "), nil
+		}
 		f.add("identity", note, ierr) // the daemon may have been unlocked in another way
 	} else {
 		f.examineUnused(dir, cfg.Unlock.Sources)

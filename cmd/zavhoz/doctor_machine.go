@@ -60,21 +60,14 @@ type finding struct{ name, fine, lost, fix string }
 
 // examineNeighbours tells the truth about a shared uid.
 func (f *findings) examineNeighbours(s *api.Status, system bool, sources []string) {
+	n := neighbours{apart: system, presence: s.PresenceBy, sources: sources}
 	if system {
 		f.warn("shared uid", "the daemon is a service of the system: no agent has its uid", "", "")
 		return
 	}
-	lost := "agents that you start have your uid: their shells may do what you can"
-	switch {
-	case !s.Presence:
-		lost += ", the acts that reveal, approve or widen among it, for nothing asks for your presence"
-	case s.PresenceBy == "keyring":
-		lost += "; the keyring that proves your presence is open to them while your session is"
-	default:
-		lost += ", but not what asks for your presence (" + s.PresenceBy + ")"
+	lost := "agents that you start have your uid: of such an agent's own shell it is true that " + strings.Join(n.loses(), "; ")
+	if keeps := n.keeps(); keeps != "" {
+		lost += "; but " + keeps
 	}
-	if !(len(sources) == 1 && sources[0] == home.FromPassphrase) {
-		lost += "; and they may read the key that opens the vault, and so every secret, with a program of their own"
-	}
-	f.warn("shared uid", "", lost, "give agents a user of their own, or make zavhoz a service of the system (docs/install.md); or let a passphrase alone open the vault (docs/unlocking.md)")
+	f.warn("shared uid", "", lost, strings.Join(n.remedies(), "; "))
 }

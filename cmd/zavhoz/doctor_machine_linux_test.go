@@ -102,10 +102,10 @@ func TestDoctorTellsTheTruthAboutASharedUID(t *testing.T) {
 		says    []string
 		not     []string
 	}{
-		"nothing":    {api.Status{}, false, []string{"file"}, []string{"nothing asks for your presence", "read the key"}, nil},
+		"nothing":    {api.Status{}, false, []string{"file"}, []string{"nothing asks for your presence", "read the key", "stop, lock and replace"}, []string{"asks for your presence (", "has not that"}},
 		"a word":     {api.Status{Presence: true, PresenceBy: "passphrase"}, false, []string{"file"}, []string{"(passphrase)", "read the key"}, []string{"nothing asks"}},
 		"both words": {api.Status{Presence: true, PresenceBy: "passphrase"}, false, []string{"passphrase"}, []string{"(passphrase)"}, []string{"read the key"}},
-		"a keyring":  {api.Status{Presence: true, PresenceBy: "keyring"}, false, []string{"passphrase", "file"}, []string{"open to them", "read the key"}, nil},
+		"a keyring":  {api.Status{Presence: true, PresenceBy: "keyring"}, false, []string{"passphrase", "file"}, []string{"open to it", "read the key"}, []string{"has not that"}},
 		"a service":  {api.Status{}, true, []string{"credential"}, []string{"no agent has its uid"}, []string{"read the key"}},
 	} {
 		f := &findings{}

@@ -26,8 +26,7 @@ type made struct {
 }
 
 func newInit(a *app) *cobra.Command {
-	var how, from string
-	var fd int
+	var how, from, phrase string
 	c := &cobra.Command{
 		Use: "init", Short: "Make the home folder, the identity and the vault", Args: cobra.NoArgs,
 		Long: `Make the home folder ($ZAVHOZ_HOME, or the platform's data folder), an age identity, the vault, a commented configuration and the agent "local".
@@ -47,7 +46,7 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 			if err := dir.CheckFresh(); err != nil {
 				return err // before anybody is asked for a passphrase
 			}
-			source, err := a.keySource(cmd.Context(), from, fd)
+			source, err := a.keySource(cmd.Context(), from, phrase)
 			if err != nil {
 				return err
 			}
@@ -86,7 +85,7 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 	}
 	a.registerStore(c)
 	c.Flags().StringVar(&from, "unlock", home.FromFile, "where the key lies: file, passphrase or keyring")
-	c.Flags().IntVar(&fd, "passphrase-fd", -1, "with --unlock passphrase: read it from this descriptor, up to a line's end")
+	registerPassphrase(c, &phrase, "with --unlock passphrase: the vault's passphrase")
 	c.Flags().StringVar(&how, "recovery", "", "a second slot: RECIPIENT (age1…, ssh-…, @FILE), file:PATH, or print")
 	return c
 }

@@ -15,12 +15,12 @@ type keySource struct {
 }
 
 // keySource asks for what the source needs before anything is made.
-func (a *app) keySource(ctx context.Context, name string, fd int) (k keySource, err error) {
+func (a *app) keySource(ctx context.Context, name, from string) (k keySource, err error) {
 	k.name = name
 	switch name {
 	case home.FromFile, home.FromKeyring:
-		if fd >= 0 {
-			return k, fault.New(fault.InvalidArgument, "--passphrase-fd goes with --unlock passphrase", "")
+		if from != "" {
+			return k, fault.New(fault.InvalidArgument, "--passphrase-from goes with --unlock passphrase", "")
 		}
 		return k, nil
 	case home.FromPassphrase:
@@ -28,15 +28,15 @@ func (a *app) keySource(ctx context.Context, name string, fd int) (k keySource, 
 		return k, fault.New(fault.InvalidArgument, "a new vault's key lies in a file, in the keyring or in a passphrase", "choose --unlock file, keyring or passphrase")
 	}
 	switch {
-	case fd >= 0:
-		k.passphrase, err = passphraseOf(fd)
+	case from != "":
+		k.passphrase, err = a.passphrase(from, a.askNew(ctx, "Passphrase of the vault: "))
 	case a.person():
 		a.hint("The vault's passphrase opens the vault: without it, and without a recovery identity, nobody does.")
 		if k.passphrase, err = a.askNewPassphrase(ctx, "Passphrase of the vault: "); err == nil && k.passphrase.IsZero() {
 			err = fault.New(fault.SecretMissing, "the vault's passphrase is empty", "")
 		}
 	default:
-		err = fault.New(fault.SecretMissing, "there is no terminal to ask for a passphrase", "give it with --passphrase-fd 3 3< FILE")
+		err = errNoPerson.WithNext("run this on a terminal of your own, or say where it is: --passphrase-from @FILE")
 	}
 	return k, err
 }

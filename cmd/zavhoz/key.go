@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -146,6 +145,3 @@ func slotName(s api.Slot) string {
 	}
 	return s.ID
 }
-
-// errNoPerson says that nobody can be asked.
-var errNoPerson = fault.New(fault.SecretMissing, "there is no terminal to ask for a passphrase", "run this on a terminal, or give it with --passphrase @FILE")

@@ -26,13 +26,13 @@ func newKeyAdd(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "add [RECIPIENT]", Short: "Let one more recipient, or a passphrase, open the vault", Args: cobra.MaximumNArgs(1),
 		Long: `Wrap the data key for one more recipient: age1… (X25519, post-quantum, or a plugin's, whose program age-plugin-NAME the daemon runs), ssh-ed25519 or ssh-rsa, as text
-or in a file (@FILE). With --passphrase and no recipient, a passphrase opens the vault: it is asked for twice, or read from - or @FILE. It asks for the operator's
+or in a file (@FILE). With --passphrase-from and no recipient, a passphrase opens the vault: it is asked for twice (ask), or read. It asks for the operator's
 passphrase where one is set: who is added can open everything.
 
 With --prove IDENTITY, a file, nothing is added unless that identity opens what is wrapped for the recipient; it is read here and never sent.`,
 		Example: `  zavhoz key add age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --label recovery --prove recovery.txt
   zavhoz key add @id_ed25519.pub --label laptop
-  zavhoz key add --passphrase ask --label passphrase`,
+  zavhoz key add --passphrase-from ask --label passphrase`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"label": label}
 			defer wipeQuoted(body)
@@ -44,7 +44,7 @@ With --prove IDENTITY, a file, nothing is added unless that identity opens what 
 			case len(args) == 0 && passphrase != "" && prove == "":
 				err = a.newPassphrase(cmd.Context(), passphrase, body)
 			default:
-				err = fault.New(fault.InvalidArgument, "a slot is for a recipient or for a passphrase", "give a RECIPIENT, or --passphrase ask; --prove goes with a recipient")
+				err = fault.New(fault.InvalidArgument, "a slot is for a recipient or for a passphrase", "give a RECIPIENT, or --passphrase-from ask; --prove goes with a recipient")
 			}
 			if err != nil {
 				return err
@@ -54,7 +54,7 @@ With --prove IDENTITY, a file, nothing is added unless that identity opens what 
 	}
 	c.Flags().StringVar(&label, "label", "", "a name for the slot")
 	c.Flags().StringVar(&prove, "prove", "", "an identity file that must open the new slot")
-	c.Flags().StringVar(&passphrase, "passphrase", "", "instead of a recipient: ask (on the terminal), - (standard input) or @FILE")
+	registerPassphrase(c, &passphrase, "instead of a recipient: a passphrase of the vault")
 	_ = c.MarkFlagFilename("prove")
 	return c
 }
@@ -132,7 +132,7 @@ func (a *app) asks(ctx context.Context) func(string) (secret.Secret, error) {
 
 // newPassphrase puts a passphrase into the request.
 func (a *app) newPassphrase(ctx context.Context, from string, body map[string]any) error {
-	s, err := a.givenPassphrase(ctx, from, func() (secret.Secret, error) { return a.askNewPassphrase(ctx, "New passphrase of the vault: ") })
+	s, err := a.passphrase(from, a.askNew(ctx, "New passphrase of the vault: "))
 	if err != nil {
 		return err
 	}
@@ -142,21 +142,6 @@ func (a *app) newPassphrase(ctx context.Context, from string, body map[string]an
 	}
 	body["passphrase"] = api.Quote(s)
 	return nil
-}
-
-// givenPassphrase reads a passphrase from where a flag says: ask, - or @FILE.
-func (a *app) givenPassphrase(_ context.Context, from string, ask func() (secret.Secret, error)) (secret.Secret, error) {
-	if from == "ask" {
-		if !a.person() {
-			return secret.Secret{}, errNoPerson
-		}
-		return ask()
-	}
-	b, err := a.readFrom(from)
-	if err != nil {
-		return secret.Secret{}, err
-	}
-	return secret.New(bytes.TrimRight(b, "\r\n")), nil
 }
 
 // wipeQuoted erases the values of a request.

@@ -14,7 +14,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
-	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -28,12 +27,12 @@ func newKeyCheck(a *app) *cobra.Command {
 	var passphrase string
 	c := &cobra.Command{
 		Use: "check [IDENTITY]", Short: "Try an identity, or a passphrase, on the vault without unlocking anything", Args: cobra.MaximumNArgs(1),
-		Long: `Try an identity file, or with --passphrase a passphrase, on the vault's key header, and say which slots it opens. The identity stays in this process. It works
+		Long: `Try an identity file, or with --passphrase-from a passphrase, on the vault's key header, and say which slots it opens. The identity stays in this process. It works
 too where no daemon can start, for its identity is lost: then the header is read from the vault's file. It asks for the operator's passphrase where one is set.`,
-		Example: "  zavhoz key check recovery.txt\n  zavhoz key check --passphrase ask",
+		Example: "  zavhoz key check recovery.txt\n  zavhoz key check --passphrase-from ask",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (passphrase != "") {
-				return fault.New(fault.InvalidArgument, "one identity, or one passphrase, is tried", "give an IDENTITY file, or --passphrase ask")
+				return fault.New(fault.InvalidArgument, "one identity, or one passphrase, is tried", "give an IDENTITY file, or --passphrase-from ask")
 			}
 			cl, err := a.client()
 			if err != nil {
@@ -50,7 +49,7 @@ too where no daemon can start, for its identity is lost: then the header is read
 			return a.showOpened(header, ids)
 		},
 	}
-	c.Flags().StringVar(&passphrase, "passphrase", "", "instead of an identity: ask (on the terminal), - (standard input) or @FILE")
+	registerPassphrase(c, &passphrase, "instead of an identity: a passphrase of the vault")
 	return c
 }
 
@@ -58,7 +57,7 @@ func (a *app) triedIdentities(ctx context.Context, args []string, passphrase str
 	if len(args) == 1 {
 		return a.identities(ctx, args[0])
 	}
-	s, err := a.givenPassphrase(ctx, passphrase, func() (secret.Secret, error) { return a.askSecret(ctx, a.stdin, "Passphrase of the vault: ") })
+	s, err := a.passphrase(passphrase, a.askPassphrase(ctx, "Passphrase of the vault: "))
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -72,7 +71,7 @@ type pluginAnswer struct {
 	Stanzas []*age.Stanza `json:"stanzas,omitempty"`
 	Labels  []string      `json:"labels,omitempty"`
 	FileKey []byte        `json:"file_key,omitempty"`
-	Failed  string        `json:"failed,omitempty"` // missing, refused, other
+	Failed  string        `json:"failed,omitempty"` // missing, identity, asks, other
 }
 
 // Wrap implements age.Recipient.
@@ -107,10 +106,13 @@ func (p plugins) talk(text string, ask pluginAsk) (out pluginAnswer, err error) 
 	}
 	if p.person {
 		cmd.Stderr = os.Stderr // where the plugin's words to the person go
+		defer keepTerminal()()
 	}
 	err = consult(cmd, ask, &out)
 	name := pluginName(text)
 	switch {
+	case p.ctx.Err() != nil:
+		return out, nothingEntered(p.ctx.Err())
 	case ctx.Err() != nil:
 		return out, fault.New(fault.TimedOut, "the plugin "+name+" did not answer in time", "try again on a terminal, where it can ask").Because(ctx.Err())
 	case err != nil:
@@ -119,8 +121,10 @@ func (p plugins) talk(text string, ask pluginAsk) (out pluginAnswer, err error) 
 		return out, fault.New(fault.NotSupported, "the program "+name+" is not there", "install it where the PATH of the daemon leads (zavhoz stop ends a daemon with an older PATH)")
 	case out.Failed == "identity":
 		return out, age.ErrIncorrectIdentity
+	case out.Failed == "asks":
+		return out, fault.New(fault.NotSupported, "the plugin "+name+" asks for something, such as a PIN, and nobody is there to answer", "run this on a terminal of your own").Because(keyring.ErrAsks)
 	case out.Failed != "":
-		return out, fault.New(fault.NotSupported, "the plugin "+name+" did not do its part", "run this on a terminal, where it can ask; try it with `age`")
+		return out, fault.New(fault.NotSupported, "the plugin "+name+" did not do its part", "see whether it is plugged in, and whether what was typed is right; try it with `age`")
 	}
 	return out, nil
 }
@@ -199,22 +203,22 @@ func pluginName(text string) string {
 func newKeyPlugin(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "plugin", Short: "Speak to an age plugin, for another zavhoz", Args: cobra.NoArgs, Hidden: true,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			harden() // a file key passes through
 			var ask pluginAsk
 			if err := json.NewDecoder(io.LimitReader(a.stdin, pluginOutput)).Decode(&ask); err != nil {
 				return fault.New(fault.InvalidArgument, "this is for zavhoz itself", "")
 			}
-			return json.NewEncoder(a.stdout).Encode(a.speak(ask))
+			return json.NewEncoder(a.stdout).Encode(a.speak(cmd.Context(), ask))
 		},
 	}
 }
 
-func (a *app) speak(ask pluginAsk) (out pluginAnswer) {
-	ui := &plugin.ClientUI{}
+func (a *app) speak(ctx context.Context, ask pluginAsk) (out pluginAnswer) {
+	asked := false
+	ui := nobodyUI(&asked)
 	if ask.Person {
-		say := func(format string, v ...any) { fmt.Fprintln(a.stderr, plain(fmt.Sprintf(format, v...))) }
-		ui = plugin.NewTerminalUI(say, say)
+		ui = a.personUI(ctx)
 	}
 	var err error
 	if ask.FileKey != nil {
@@ -232,6 +236,8 @@ func (a *app) speak(ask pluginAsk) (out pluginAnswer) {
 	case err == nil:
 	case errors.As(err, new(*plugin.NotFoundError)):
 		out.Failed = "missing"
+	case asked:
+		out.Failed = "asks"
 	case errors.Is(err, age.ErrIncorrectIdentity):
 		out.Failed = "identity"
 	default:

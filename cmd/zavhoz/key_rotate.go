@@ -26,9 +26,9 @@ func newKeyRotate(a *app) *cobra.Command {
 leaves the vault. It survives a stop of the daemon at any moment: the next one goes on. The command follows it to its end; with --background, or where it is
 interrupted, the daemon works on, and ` + "`zavhoz key list`" + ` tells how far it is.
 
-Slots of passphrases need them: they are asked for, or read from --passphrase @FILE, for each one. It asks for the operator's passphrase where one is set.
+Slots of passphrases need them: they are asked for, or read by --passphrase-from, for each one. It asks for the operator's passphrase where one is set.
 Backups made before still hold the former key, and open by the slots of then.`,
-		Example: "  zavhoz key rotate\n  zavhoz key rotate --background\n  zavhoz key rotate --passphrase @vault-passphrase.txt",
+		Example: "  zavhoz key rotate\n  zavhoz key rotate --background\n  zavhoz key rotate --passphrase-from @vault-passphrase.txt",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := a.client()
 			if err != nil {
@@ -59,7 +59,7 @@ Backups made before still hold the former key, and open by the slots of then.`,
 		},
 	}
 	c.Flags().BoolVar(&background, "background", false, "do not wait for its end")
-	c.Flags().StringArrayVar(&passphrases, "passphrase", nil, "passphrase of a slot that has one, from - (standard input) or @FILE; once for each")
+	c.Flags().StringArrayVar(&passphrases, passphraseFlag, nil, passphraseUsage("the passphrase of a slot that has one; once for each"))
 	return c
 }
 
@@ -71,7 +71,7 @@ func (a *app) slotPassphrases(ctx context.Context, cl *client, from []string) ([
 		s.Wipe()
 	}
 	for _, f := range from {
-		s, err := a.givenPassphrase(ctx, f, func() (secret.Secret, error) { return a.askSecret(ctx, a.stdin, "Passphrase of a slot: ") })
+		s, err := a.passphrase(f, a.askPassphrase(ctx, "Passphrase of a slot: "))
 		if err != nil {
 			return nil, err
 		}

@@ -253,7 +253,12 @@ func (d *daemon) candidate(ctx context.Context, in api.Unlock) (k *keyring.Keyri
 	if err != nil {
 		return nil, "", err
 	}
-	given := unlock.Given{Passphrase: in.Passphrase.Secret, Identity: in.Identity.Secret, Word: in.Word.Secret}
+	given := unlock.Given{Passphrase: in.Passphrase.Secret, Identity: in.Identity.Secret, Word: in.Word.Secret, Slot: in.Slot, FileKeys: fileKeys(in.FileKeys)}
+	defer func() {
+		for _, k := range given.FileKeys {
+			k.Wipe()
+		}
+	}()
 	if given.IsZero() {
 		return d.sources(ctx, nil).Unlock(ctx, header)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
-	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -70,17 +68,16 @@ func (a *app) present(ctx context.Context, v *vault.Vault, from string) error {
 		return a.presentByKey(ctx, v, p)
 	}
 	if from != "" {
-		b, err := a.readFrom(from)
+		s, err := a.passphrase(from, a.askPassphrase(ctx, "Operator passphrase: "))
 		if err != nil {
 			return err
 		}
-		s := secret.New(bytes.TrimRight(b, "\r\n"))
 		defer s.Wipe()
 		return v.CheckPresence(ctx, vault.OperatorActor(), s)
 	}
 	tty, done, ok := a.terminal()
 	if !ok {
-		return fault.New(fault.PresenceRequired, "this needs the operator's passphrase of the vault", "run the command on a terminal of your own, or give it with --passphrase-from")
+		return fault.New(fault.PresenceRequired, "this needs the operator's passphrase of the vault", "run the command on a terminal of your own, or say where it is: --operator-passphrase-from @FILE")
 	}
 	defer done()
 	for try := 1; ; try++ {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"slices"
@@ -19,24 +18,23 @@ import (
 // opener is what a command that needs no daemon opens a vault with.
 type opener struct {
 	identities []string // files; none: where unlock: in the home's configuration says
-	vaultWord  string   // --vault-passphrase-from
-	word       string   // --passphrase-from: the operator's
+	vaultWord  string   // --passphrase-from
+	word       string   // --operator-passphrase-from
 }
 
 // check refuses flags that want the same input.
 func (o opener) check() error {
-	if o.vaultWord == "-" && o.word == "-" {
-		return fault.New(fault.InvalidArgument, "both passphrases cannot come from standard input", "give one of them in a file")
+	if o.vaultWord != "" && o.vaultWord == o.word && o.word != "ask" && !strings.HasPrefix(o.word, "@") {
+		return fault.New(fault.InvalidArgument, "both passphrases cannot come from the same input", "give one of them in a file")
 	}
 	return nil
 }
 
 // register adds the flags; usage is that of --identity.
 func (o *opener) register(c *cobra.Command, usage string) {
-	fl := c.Flags()
-	fl.StringArrayVar(&o.identities, "identity", nil, usage)
-	fl.StringVar(&o.vaultWord, "vault-passphrase-from", "", "read the vault's own passphrase, where a slot is one, from a `FILE`, or - (standard input)")
-	fl.StringVar(&o.word, "passphrase-from", "", "read the operator passphrase from - (standard input) or @FILE")
+	c.Flags().StringArrayVar(&o.identities, "identity", nil, usage)
+	registerPassphrase(c, &o.vaultWord, "the vault's own passphrase, where a slot is one")
+	registerOperator(c, &o.word, "the operator's passphrase, where the vault has one")
 }
 
 // unlockOffline opens the vault of a header as o says.
@@ -63,7 +61,7 @@ func (a *app) unlockByConfig(ctx context.Context, dir home.Dir, header []byte) (
 	}.Unlock(ctx, header)
 	switch fault.CodeOf(err) {
 	case fault.VaultLocked:
-		return nil, fault.Of(err).WithNext("run the command on a terminal of your own, or give --vault-passphrase-from or --identity FILE")
+		return nil, fault.Of(err).WithNext("run the command on a terminal of your own, or give --passphrase-from @FILE or --identity FILE")
 	case fault.WrongIdentity, fault.NotInitialized, fault.SecretMissing:
 		return nil, fault.Of(err).WithNext("give --identity FILE: the recovery identity opens it as well")
 	}
@@ -73,7 +71,7 @@ func (a *app) unlockByConfig(ctx context.Context, dir home.Dir, header []byte) (
 // unlockWith opens a vault with the identities that were given, or where a slot is a passphrase, with that: one that was given, or one that is asked for.
 func (a *app) unlockWith(ctx context.Context, keys *identities, header []byte, from string) (*keyring.Keyring, error) {
 	if from != "" {
-		return a.unlockByWord(header, from)
+		return a.unlockByWord(ctx, header, from)
 	}
 	k, err := keys.unlock(header)
 	if fault.CodeOf(err) != fault.WrongIdentity || !opensByWord(header) {
@@ -81,7 +79,7 @@ func (a *app) unlockWith(ctx context.Context, keys *identities, header []byte, f
 	}
 	tty, done, ok := a.terminal()
 	if !ok {
-		return nil, fault.Of(err).WithNext("a passphrase opens the vault: run the command on a terminal of your own, or give it with --vault-passphrase-from")
+		return nil, fault.Of(err).WithNext("a passphrase opens the vault: run the command on a terminal of your own, or say where it is: --passphrase-from @FILE")
 	}
 	defer done()
 	for try := 1; ; try++ {
@@ -97,15 +95,12 @@ func (a *app) unlockWith(ctx context.Context, keys *identities, header []byte, f
 	}
 }
 
-func (a *app) unlockByWord(header []byte, from string) (*keyring.Keyring, error) {
-	if from != "-" {
-		from = "@" + strings.TrimPrefix(from, "@")
-	}
-	b, err := a.readFrom(from)
+func (a *app) unlockByWord(ctx context.Context, header []byte, from string) (*keyring.Keyring, error) {
+	word, err := a.passphrase(from, a.askPassphrase(ctx, "Passphrase of the vault: "))
 	if err != nil {
 		return nil, err
 	}
-	return byWord(header, secret.New(bytes.TrimRight(b, "\r\n")))
+	return byWord(header, word)
 }
 
 // byWord opens a vault with a passphrase, and wipes that.

@@ -117,7 +117,7 @@ func TestMissingSecretsAreAskedWithoutEcho(t *testing.T) {
 func TestPresenceIsAskedAndRememberedForThisTerminalAlone(t *testing.T) {
 	p := initialised(t)
 	p.okIn("correct-horse-battery", "resource", "add", "generic", "one", "--set", "env=ONE", "--secret", "value=-")
-	p.okIn(phrase+"\n", "presence", "set", "--from", "-")
+	p.okIn(phrase+"\n", "presence", "set", "--operator-passphrase-from", "-")
 
 	mine := p.sit()
 	mine.types("zavhoz run one --open -- sh -c 'echo \"got ${#ONE}\"'; echo \"[exit $?]\"")

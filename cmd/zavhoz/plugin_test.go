@@ -13,17 +13,21 @@ import (
 )
 
 // mirrorPlugin is a real age plugin for tests, age-plugin-mirror: recipient and identity hold the same 16 bytes, which a file key is XORed with. With a first byte of
-// ff it asks for a value first. It refuses to work in an environment that is not its own.
+// ff it asks for a value first; with fe, for a PIN before it unwraps, as a token does. It refuses to work in an environment that is not its own.
 func mirrorPlugin() {
 	p, err := plugin.New("mirror")
 	if err != nil {
 		os.Exit(1)
 	}
 	keygen := flag.Bool("keygen", false, "print an identity and its recipient")
+	pin := flag.Bool("pin", false, "with -keygen: one that wants a PIN")
 	p.RegisterFlags(nil)
 	flag.Parse()
 	if *keygen {
 		key := []byte("0123456789abcdef")
+		if *pin {
+			key[0] = 0xfe
+		}
 		fmt.Printf("# public key: %s\n%s\n", plugin.EncodeRecipient("mirror", key), plugin.EncodeIdentity("mirror", key))
 		os.Exit(0)
 	}
@@ -54,6 +58,20 @@ func (m mirror) ask() error {
 	return nil
 }
 
+// mirrorPIN is what the mirror wants where it wants a PIN.
+const mirrorPIN = "pin-271828"
+
+func (m mirror) askPIN() error {
+	if m.key[0] != 0xfe {
+		return nil
+	}
+	pin, err := m.p.RequestValue("PIN of the mirror:", true)
+	if err == nil && pin != mirrorPIN {
+		err = errors.New("wrong PIN")
+	}
+	return err
+}
+
 func (m mirror) Wrap(fileKey []byte) ([]*age.Stanza, error) {
 	if err := m.ask(); err != nil {
 		return nil, err
@@ -69,6 +87,9 @@ func (m mirror) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 			continue
 		}
 		if err := m.ask(); err != nil {
+			return nil, err
+		}
+		if err := m.askPIN(); err != nil {
 			return nil, err
 		}
 		fileKey := make([]byte, 16)

@@ -25,7 +25,7 @@ programs outside your session only. On macOS and Windows it depends on what you 
 		Example: `  zavhoz presence set
   zavhoz presence set --by plugin --identity yubikey.txt --recipient age1yubikey1qwerty
   zavhoz presence set --by keyring
-  zavhoz presence set --from - < passphrase-file`,
+  zavhoz presence set --operator-passphrase-from @passphrase-file`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if by != "passphrase" {
 				if err := a.setPresenceKey(cmd.Context(), by, file, recipient); err != nil {
@@ -36,21 +36,17 @@ programs outside your session only. On macOS and Windows it depends on what you 
 			var s secret.Secret
 			switch {
 			case from != "":
-				b, err := a.readFrom(from)
-				if err != nil {
+				var err error
+				if s, err = a.passphrase(from, a.askNew(cmd.Context(), "New operator passphrase: ")); err != nil {
 					return err
 				}
-				for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
-					b = b[:len(b)-1]
-				}
-				s = secret.New(b)
 			case a.person():
 				var err error
 				if s, err = a.askNewPassphrase(cmd.Context(), "New operator passphrase: "); err != nil {
 					return err
 				}
 			default:
-				return fault.New(fault.SecretMissing, "there is no terminal to ask for a passphrase", "give it with --from - on standard input")
+				return errNoPerson.WithNext("run this on a terminal of your own, or say where it is: --operator-passphrase-from @FILE")
 			}
 			if s.Len() < minPassphrase {
 				s.Wipe()
@@ -66,7 +62,7 @@ programs outside your session only. On macOS and Windows it depends on what you 
 			return a.show(map[string]bool{"presence": true}, func(w io.Writer) { fmt.Fprintln(w, "The operator's passphrase is set.") })
 		},
 	}
-	set.Flags().StringVar(&from, "from", "", "read it from - (standard input) or @FILE")
+	registerOperator(set, &from, "the new passphrase")
 	set.Flags().StringVar(&by, "by", "passphrase", "what proves it: passphrase, plugin or keyring")
 	set.Flags().StringVar(&file, "identity", "", "with --by plugin: the identity `FILE` that the plugin made")
 	set.Flags().StringVar(&recipient, "recipient", "", "with --by plugin: its recipient, age1…")

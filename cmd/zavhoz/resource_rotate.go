@@ -22,7 +22,7 @@ type rotateFlags struct {
 	alphabet                      string
 	generate                      int
 	dry, resume, abort, onlyState bool
-	force                         bool
+	force, purge                  bool
 }
 
 func newResourceRotate(a *app) *cobra.Command {
@@ -34,6 +34,7 @@ their own, and only then the old one goes; a Cloudflare token makes its successo
 for on a terminal, or comes with --secret. The old value then stays as a former version, and masked, for --overlap, and is removed from the vault after it.
 
 The new credential is sealed in the vault before it is installed anywhere. Whatever stops a rotation, one that works is in the vault: --status tells where it stands,
+--purge has its end forget the old value where it would stay as a former version: after a leak you may still want it masked, so that is yours to say.
 --resume brings it to its end (an overlap ends with it), --abort takes it back. --dry-run tells the steps. It asks for the operator's passphrase where one is set.`,
 		Example: `  zavhoz resource rotate prod_vps_1 --dry-run
   zavhoz resource rotate prod_vps_1 --overlap 1h
@@ -67,6 +68,7 @@ The new credential is sealed in the vault before it is installed anywhere. Whate
 	fl.IntVar(&f.generate, "generate", 0, "generic resources: make a random value of so many characters")
 	fl.StringVar(&f.alphabet, "alphabet", "", "with --generate: its characters; letters and digits by itself")
 	fl.StringVar(&f.path, "authorized-keys", "", "servers: where the keys are on the server; .ssh/authorized_keys by itself")
+	fl.BoolVar(&f.purge, "purge", false, "forget the old value with the end of the rotation, where it would stay as a former version (ssh_key, postgres_password, cloudflare_token)")
 	fl.BoolVar(&f.dry, "dry-run", false, "tell the steps and do nothing")
 	fl.BoolVar(&f.resume, "resume", false, "bring a rotation that stopped to its end, or end an overlap now")
 	fl.BoolVar(&f.abort, "abort", false, "take a rotation back")
@@ -74,7 +76,7 @@ The new credential is sealed in the vault before it is installed anywhere. Whate
 	fl.BoolVar(&f.onlyState, "status", false, "tell where a rotation stands")
 	c.MarkFlagsMutuallyExclusive("dry-run", "resume", "abort", "status")
 	for _, act := range []string{"resume", "abort", "status"} { // of one that has begun, nothing more is to say
-		for _, other := range []string{"secret", "secrets", "method", "overlap", "generate", "alphabet", "authorized-keys"} {
+		for _, other := range []string{"secret", "secrets", "method", "overlap", "generate", "alphabet", "authorized-keys", "purge"} {
 			c.MarkFlagsMutuallyExclusive(act, other)
 		}
 	}
@@ -144,6 +146,9 @@ func (f rotateFlags) body() (map[string]any, error) {
 		if v != "" {
 			b[name] = v
 		}
+	}
+	if f.purge {
+		b["purge"] = true
 	}
 	if f.generate != 0 {
 		b["generate"] = f.generate
@@ -260,8 +265,8 @@ func (a *app) showRotation(r api.ResourceRotation) error {
 		case r.Step == "aborted":
 			fmt.Fprintf(w, "Taken back: %s has its old credential (version %d).\n", r.Handle, r.Version)
 		case r.Step == "switched" && r.Until != nil && r.Code == "":
-			fmt.Fprintf(w, "%s has its new credential (%s, version %d). The old one stays until %s; --resume ends that now, --abort goes back.\n",
-				r.Handle, r.Method, r.Version, r.Until.Local().Format(time.RFC3339))
+			fmt.Fprintf(w, "%s has its new credential (%s, version %d). The old one stays until %s%s; --resume ends that now, --abort goes back.\n",
+				r.Handle, r.Method, r.Version, r.Until.Local().Format(time.RFC3339), map[bool]string{true: ", and is forgotten then", false: ""}[r.Purge])
 		default:
 			fmt.Fprintf(w, "The rotation of %s (%s) stands at the step %s.\n", r.Handle, r.Method, r.Step)
 			if r.Working {
@@ -284,6 +289,12 @@ func printRotationPlan(w io.Writer, p api.RotationPlan) {
 	}
 	if p.OverlapS > 0 {
 		fmt.Fprintf(w, "The old value stays for %s.\n", whole(time.Duration(p.OverlapS)*time.Second))
+	}
+	switch {
+	case len(p.Shared) > 0:
+		fmt.Fprintf(w, "The same value is held by %s: it stops working there too.\n", plain(strings.Join(p.Shared, ", ")))
+	case !p.Compared:
+		fmt.Fprintln(w, "Whether other resources hold the same value is told to who has proven their presence; the rotation's end tells it.")
 	}
 	fmt.Fprintln(w, "Nothing was done.")
 }

@@ -22,13 +22,14 @@ func (d rotations) Status(ctx context.Context, ref string) (api.ResourceRotation
 }
 
 // Plan tells what would be done.
-func (d rotations) Plan(ctx context.Context, ref string, in api.RotateResource) (api.RotationPlan, error) {
+func (d rotations) Plan(ctx context.Context, ref string, in api.RotateResource, compare bool) (api.RotationPlan, error) {
 	q, err := rotateRequest(in)
 	if err != nil {
 		return api.RotationPlan{}, err
 	}
-	p, err := d.r.Plan(ctx, ref, q)
-	return api.RotationPlan{Handle: ref, Method: p.Method, Summary: p.Summary, Guided: p.Guided, Fields: p.Fields, Steps: p.Steps, OverlapS: int64(p.Overlap / time.Second)}, err
+	p, err := d.r.Plan(ctx, ref, q, compare)
+	return api.RotationPlan{Handle: ref, Method: p.Method, Summary: p.Summary, Guided: p.Guided, Fields: p.Fields, Steps: p.Steps, OverlapS: int64(p.Overlap / time.Second),
+		Purge: p.Purge, Compared: p.Compared, Shared: p.Shared}, err
 }
 
 // Start begins one.
@@ -58,7 +59,7 @@ func (d rotations) Abort(ctx context.Context, actor vault.Actor, ref string, for
 }
 
 func rotateRequest(in api.RotateResource) (rotating.Request, error) {
-	q := rotating.Request{Method: in.Method, Generate: in.Generate, Alphabet: in.Alphabet, AuthorizedKeys: in.AuthorizedKeys}
+	q := rotating.Request{Method: in.Method, Generate: in.Generate, Alphabet: in.Alphabet, AuthorizedKeys: in.AuthorizedKeys, Purge: in.Purge}
 	if len(in.Secrets) > 0 {
 		q.Secrets = api.Secrets(in.Secrets)
 	}
@@ -83,6 +84,7 @@ func rotated(s rotating.State) api.ResourceRotation {
 	if s.Ended != "" {
 		return out
 	}
+	out.Purge = x.Purge
 	out.Step, out.Code, out.Message, out.Next = string(x.Step), x.Code, x.Message, x.Next
 	if !x.Until.IsZero() {
 		out.Until = &x.Until

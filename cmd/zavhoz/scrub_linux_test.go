@@ -23,12 +23,12 @@ const planted7f3a = "planted7f3a"
 // the kernel shows of it and of each sort of child that it starts: environment, command line, and, for the daemon's own user, whether there is anything to read at all.
 func TestAttack19_NothingOfTheEnvironmentStays(t *testing.T) {
 	p := newPlace(t)
-	p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-fd", "0")
+	p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-from", "-")
 	made, err := exec.Command("age-plugin-mirror", "-keygen").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := p.cmd("serve", "--passphrase-fd", "0")
+	c := p.cmd("serve", "--passphrase-from", "-")
 	c.Stdin, c.Env = strings.NewReader(phrase+"\n"), append(p.env, secretsOfTheShell...)
 	log, err := c.StderrPipe()
 	if err != nil {

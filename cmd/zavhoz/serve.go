@@ -13,7 +13,7 @@ import (
 
 func newServe(a *app) *cobra.Command {
 	var o serveOptions
-	var fd int
+	var from string
 	c := &cobra.Command{
 		Use: "serve", Short: "Hold the vault and answer agents and the operator", Args: cobra.NoArgs,
 		Long: `Hold the vault and answer: agents on agent.sock, the operator on operator.sock, and with --listen agents over HTTP (/mcp, /sse and /message) with a token
@@ -32,7 +32,7 @@ everything answers vault_locked until zavhoz unlock. A vault that was locked sta
 			if o.autostarted {
 				ready = readyPipe()
 			}
-			o.ask = a.asker(cmd.Context(), fd, o.autostarted)
+			o.ask = a.asker(cmd.Context(), from, o.autostarted)
 			err := a.serve(cmd, o, ready)
 			if err != nil {
 				report(ready, err)
@@ -44,7 +44,7 @@ everything answers vault_locked until zavhoz unlock. A vault that was locked sta
 	c.Flags().StringVar(&o.listen, "listen", "", "address for HTTP, e.g. 127.0.0.1:8390 (default: http.listen of config.yaml; empty: none)")
 	c.Flags().BoolVar(&o.system, "system", false, "a service of the system: its user is no agent's (default: system of config.yaml)")
 	c.Flags().BoolVar(&o.locked, "locked", false, "start locked, until zavhoz unlock")
-	c.Flags().IntVar(&fd, "passphrase-fd", -1, "read the vault's passphrase from this descriptor, up to a line's end")
+	registerPassphrase(c, &from, "the vault's passphrase")
 	c.Flags().BoolVar(&o.autostarted, "autostarted", false, "a door started this daemon: report on the pipe it gave, end when idle")
 	_ = c.Flags().MarkHidden("autostarted")
 	return c

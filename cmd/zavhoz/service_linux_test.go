@@ -137,7 +137,7 @@ func (s *service) start() {
 		args = append(args, "--reuid", id, "--regid", id, "--groups", strconv.Itoa(agentsGroup), "--inh-caps="+caps, "--ambient-caps="+caps, "--bounding-set="+caps)
 	}
 	c := exec.Command("setpriv", append(args, s.program("zavhoz"), "serve", "--system")...)
-	c.Dir, c.Env = "/", []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + filepath.Join(s.root, "data"), "ZAVHOZ_HOME=" + s.dir.Path(), "TMPDIR=" + filepath.Join(s.root, "tmp"), "GORACE=" + os.Getenv("GORACE")}
+	c.Dir, c.Env = "/", append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=" + filepath.Join(s.root, "data"), "ZAVHOZ_HOME=" + s.dir.Path(), "TMPDIR=" + filepath.Join(s.root, "tmp"), "GORACE=" + os.Getenv("GORACE")}, s.env...)
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := c.StderrPipe()
 	if err == nil {

@@ -57,3 +57,13 @@ func groupID(name string) (int, error) {
 	}
 	return 0, fault.New(fault.InvalidArgument, "the group of agent_socket is not known here", "make it (groupadd --system zavhoz-agents), or name another in config.yaml").Because(err)
 }
+
+// othersSocket tells whether a service's socket belongs to a user that this one is not: else whoever connects there has the daemon's own uid, or is root, from whom nothing is kept.
+func othersSocket(sock string) bool {
+	st, err := os.Stat(sock)
+	if err != nil {
+		return os.Geteuid() != 0 // it is not there yet; who will make it, this user is not to be
+	}
+	s, ok := st.Sys().(*syscall.Stat_t)
+	return ok && os.Geteuid() != 0 && int(s.Uid) != os.Geteuid()
+}

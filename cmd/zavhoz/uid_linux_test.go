@@ -73,7 +73,7 @@ func TestAttack70_TheAgentsOwnShellTriesEveryAct(t *testing.T) {
 	}
 	s.zavhoz(s.home, "", "workdir", "add", filepath.Dir(inner), "--mode", "rw")
 	s.zavhoz(s.home, "", "workdir", "add", inner, "--mode", "ro")
-	s.zavhoz(s.home, phrase, "presence", "set", "--from", "-")
+	s.zavhoz(s.home, phrase, "presence", "set", "--operator-passphrase-from", "-")
 	before := s.zavhoz(s.home, "", "resource", "list", "--json") + s.zavhoz(s.home, "", "agent", "list", "--json") + s.zavhoz(s.home, "", "workdir", "list", "--json")
 
 	var routes strings.Builder
@@ -135,7 +135,7 @@ func TestAttack70_TheAgentsOwnShellTriesEveryAct(t *testing.T) {
 	if !status.Locked {
 		t.Fatal("the vault is unlocked")
 	}
-	if out := s.shell(own, "printf 'a word of the agent' | ZAVHOZ_HOME=\"$H\" "+s.self+" presence set --from - 2>&1"); !strings.Contains(out, "vault_locked") {
+	if out := s.shell(own, "printf 'a word of the agent' | ZAVHOZ_HOME=\"$H\" "+s.self+" presence set --operator-passphrase-from - 2>&1"); !strings.Contains(out, "vault_locked") {
 		t.Errorf("another passphrase for a locked vault: %s", out)
 	}
 	s.unlockAs(phrase)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -45,17 +44,17 @@ from reading that key: only a passphrase does (docs/unlocking.md).`,
 }
 
 func newUnlock(a *app) *cobra.Command {
-	var file string
-	var fd int
+	var file, from string
 	c := &cobra.Command{
 		Use: "unlock", Short: "Unlock the vault", Args: cobra.NoArgs,
 		Long: `Unlock the vault of the running daemon, or of one that is started for it. The daemon looks where unlock: in config.yaml says; where that takes a person,
-the vault's passphrase is asked for on the terminal, without echo. --identity gives an identity file instead: of age (also one that age -p encrypted), an SSH key, or
-of a plugin, whose program the daemon runs.
+that is asked for on the terminal, without echo: the vault's passphrase, that of an encrypted identity.txt, or what a plugin wants (a PIN, a touch). --identity gives
+another identity file: of age, an SSH key, or a plugin's. A plugin runs here, at your terminal; what it unwraps is handed to the daemon. --passphrase-from brings the
+vault's passphrase without a terminal.
 
 Where an operator's passphrase is set, it is asked for, too, unless the vault's own passphrase was given: a key that lies in a file proves nobody's presence. Every
 attempt is on record, and so many wrong ones a minute are the most.`,
-		Example: "  zavhoz unlock\n  zavhoz unlock --identity /media/usb/identity.txt\n  zavhoz unlock --passphrase-fd 0 < passphrase-file",
+		Example: "  zavhoz unlock\n  zavhoz unlock --identity /media/usb/identity.txt\n  zavhoz unlock --passphrase-from @passphrase-file",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := a.clientOf(true)
 			if err != nil {
@@ -63,7 +62,7 @@ attempt is on record, and so many wrong ones a minute are the most.`,
 			}
 			u := unlocker{a: a, ctx: cmd.Context(), cl: cl}
 			defer u.wipe()
-			if err := u.gather(file, fd); err != nil {
+			if err := u.gather(file, from); err != nil {
 				return err
 			}
 			out, err := u.unlock()
@@ -80,7 +79,7 @@ attempt is on record, and so many wrong ones a minute are the most.`,
 		},
 	}
 	c.Flags().StringVar(&file, "identity", "", "an identity `FILE`")
-	c.Flags().IntVar(&fd, "passphrase-fd", -1, "read the vault's passphrase from this descriptor, up to a line's end")
+	registerPassphrase(c, &from, "the vault's passphrase")
 	return c
 }
 
@@ -91,35 +90,49 @@ type unlocker struct {
 	cl  *client
 
 	passphrase, identity, word, presence, answer secret.Secret
+
+	wrappings []api.Wrapping // what plugins are asked
+	slot      string         // that one opened here
+	fileKeys  []secret.Secret
 }
 
 func (u *unlocker) wipe() {
-	for _, s := range []secret.Secret{u.passphrase, u.identity, u.word, u.presence, u.answer} {
+	for _, s := range append(u.fileKeys, u.passphrase, u.identity, u.word, u.presence, u.answer) {
 		s.Wipe()
 	}
 }
 
 // gather reads what the command line names.
-func (u *unlocker) gather(file string, fd int) (err error) {
-	if file != "" && fd >= 0 {
-		return fault.New(fault.InvalidArgument, "give --identity or --passphrase-fd", "")
+func (u *unlocker) gather(file, from string) (err error) {
+	if file != "" && from != "" {
+		return fault.New(fault.InvalidArgument, "give --identity or --passphrase-from", "")
 	}
-	if fd >= 0 {
-		u.passphrase, err = passphraseOf(fd)
+	if from != "" {
+		u.passphrase, err = u.a.passphrase(from, u.a.askPassphrase(u.ctx, "Passphrase of the vault: "))
 		return err
 	}
-	if file == "" {
-		return nil
+	if file != "" {
+		b, err := home.ReadIdentity(file)
+		if err != nil {
+			return err
+		}
+		if u.identity, err = asText(b); err != nil {
+			return err
+		}
+		if keyring.Encrypted(b) {
+			if u.word, err = u.ask("Passphrase of the identity file: "); errors.Is(err, errNobody) {
+				return fault.New(fault.SecretMissing, "the identity file has a passphrase, and there is no terminal to ask for it", "run `zavhoz unlock` on a terminal of your own")
+			} else if err != nil {
+				return err
+			}
+		}
 	}
-	b, err := home.ReadIdentity(file)
-	if err != nil {
+	var in api.Unlocking
+	if err := u.cl.plain(u.ctx, "GET", path("unlock"), nil, &in); err != nil || !in.Locked {
 		return err
 	}
-	u.identity = secret.New(b)
-	if keyring.Encrypted(b) {
-		u.word, err = u.ask("Passphrase of the identity file: ")
-	}
-	return err
+	u.wrappings = in.Wrappings
+	return u.look(file)
 }
 
 // unlock tries, and asks for what is missing where a person sits. A wrong word may be given three times.
@@ -131,7 +144,7 @@ func (u *unlocker) unlock() (out api.Lock, err error) {
 		case err == nil || try > 4:
 			return out, err
 		case code == fault.VaultLocked && u.identity.IsZero() && u.passphrase.IsZero():
-			u.passphrase, err = u.orElse(err, "Passphrase of the vault: ")
+			u.passphrase, err = u.orElse(fault.Of(err).WithNext(withoutATerminal), "Passphrase of the vault: ")
 		case code == fault.WrongIdentity && !u.passphrase.IsZero() && u.a.person():
 			u.passphrase.Wipe()
 			fmt.Fprintln(u.a.stderr, "That is not it.")
@@ -165,6 +178,9 @@ func (u *unlocker) answered(refusal error) (err error) {
 	return err
 }
 
+// withoutATerminal is what is left to who cannot be asked; the daemon's own words would name this very command.
+const withoutATerminal = "run `zavhoz unlock` on a terminal of your own, where it can ask; without one: --passphrase-from @FILE (a passphrase of the vault) or --identity FILE"
+
 // orElse asks, and where nobody can be asked the daemon's refusal stands.
 func (u *unlocker) orElse(refusal error, prompt string) (secret.Secret, error) {
 	s, err := u.ask(prompt)
@@ -192,30 +208,28 @@ func (u *unlocker) send() (out api.Lock, err error) {
 			in[name] = quoted
 		}
 	}
+	if len(u.fileKeys) > 0 { // they are of the identity, which stays here
+		keys, wipe := u.quotedKeys()
+		defer wipe()
+		delete(in, "identity")
+		delete(in, "word")
+		in["slot"], in["file_keys"] = u.slot, keys
+	}
 	return out, u.cl.plain(u.ctx, "POST", path("unlock"), in, &out)
 }
 
-// passphraseOf reads a line from a descriptor that whoever started us opened for it: neither the command line nor the environment holds it.
-func passphraseOf(fd int) (secret.Secret, error) {
-	f := os.NewFile(uintptr(fd), "passphrase")
-	if f == nil {
-		return secret.Secret{}, fault.New(fault.InvalidArgument, "there is no such descriptor", "open it for zavhoz: --passphrase-fd 3 3< FILE")
+// asker is how a daemon in the foreground asks who started it: by what --passphrase-from names, or at the terminal. nil: nobody is there.
+func (a *app) asker(ctx context.Context, from string, autostarted bool) func(string) (secret.Secret, error) {
+	ask := func(what string) (secret.Secret, error) {
+		return a.askPassphrase(ctx, "Passphrase of "+what+": ")()
 	}
-	defer f.Close()
-	b, err := readLine(f, make([]byte, 0, maxTyped))
-	if err != nil || len(b) == 0 {
-		return secret.Secret{}, fault.New(fault.SecretMissing, "the descriptor gave no passphrase", "open it for zavhoz: --passphrase-fd 3 3< FILE").Because(err)
-	}
-	return secret.New(b), nil
-}
-
-// asker is how a daemon in the foreground asks who started it: by the descriptor, once, or at the terminal. nil: nobody is there.
-func (a *app) asker(ctx context.Context, fd int, autostarted bool) func(string) (secret.Secret, error) {
 	switch {
-	case fd >= 0:
-		return func(string) (secret.Secret, error) { return passphraseOf(fd) }
+	case from != "":
+		return func(what string) (secret.Secret, error) {
+			return a.passphrase(from, func() (secret.Secret, error) { return ask(what) })
+		}
 	case !autostarted && a.person():
-		return func(what string) (secret.Secret, error) { return a.askSecret(ctx, a.stdin, "Passphrase of "+what+": ") }
+		return ask
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 // A person unlocks at their terminal: the vault's passphrase is asked for without echo, and where the key is a file, the operator's.
 func TestUnlockAtATerminal(t *testing.T) {
 	p := newPlace(t)
-	p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-fd", "0")
+	p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-from", "-")
 	tm := p.sit()
 	tm.types("zavhoz unlock; echo \"[exit $?]\"")
 	tm.expect("\n")
@@ -26,7 +26,7 @@ func TestUnlockAtATerminal(t *testing.T) {
 	tm.never(phrase)
 
 	q := initialised(t)
-	q.okIn(phrase+"\n", "presence", "set", "--from", "-")
+	q.okIn(phrase+"\n", "presence", "set", "--operator-passphrase-from", "-")
 	q.ok("lock")
 	tm = q.sit()
 	tm.types("zavhoz unlock")

@@ -29,13 +29,13 @@ func TestAttack70_AnUnlockingSellsNoTicket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			if c.passphrase {
-				p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-fd", "0")
-				p.okIn(phrase+"\n", "unlock", "--passphrase-fd", "0")
+				p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-from", "-")
+				p.okIn(phrase+"\n", "unlock", "--passphrase-from", "-")
 			} else {
 				p.ok("init")
 			}
 			if c.set {
-				p.okIn(phrase+"\n", "presence", "set", "--from", "-")
+				p.okIn(phrase+"\n", "presence", "set", "--operator-passphrase-from", "-")
 			}
 			if c.lock {
 				p.ok("lock")

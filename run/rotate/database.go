@@ -18,7 +18,7 @@ const passwordLength = 40
 var _ = register(Method{
 	Name:    "postgres_password",
 	Summary: "a new random password for the database's user; the server gets a verifier of it only",
-	Rank:    20, Ends: true,
+	Rank:    20, Ends: true, Fields: []string{"url", "password"},
 	Serves: func(r vault.Resource, _ Request) bool {
 		_, has := r.Sealed["password"]
 		return r.Kind == "database" && r.Attrs["engine"] == "postgres" && has

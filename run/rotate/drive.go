@@ -29,7 +29,7 @@ func (t *Rotator) Start(ctx context.Context, actor vault.Actor, ref string, q Re
 	}
 	defer leave()
 	j := &Job{t: t, Resource: r, old: r}
-	n := vault.NewRotation{Method: m.Name, Overlap: p.Overlap, Secrets: clone(q.Secrets)}
+	n := vault.NewRotation{Method: m.Name, Overlap: p.Overlap, Purge: q.Purge, Secrets: clone(q.Secrets)}
 	if err := t.prepare(ctx, m, j, q, &n); err != nil {
 		wipe(n.Secrets)
 		return State{}, err
@@ -39,6 +39,7 @@ func (t *Rotator) Start(ctx context.Context, actor vault.Actor, ref string, q Re
 		return State{}, err
 	}
 	t.at("made")
+	t.warnOfShared(ctx, m, j)
 	return t.drive(ctx, actor, m, j, false)
 }
 

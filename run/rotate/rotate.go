@@ -46,8 +46,10 @@ type Method struct {
 	Guided bool
 	// Ends: the old credential ends in the moment of the new one's installation. There is no overlap then.
 	Ends bool
-	// Purges: with the end of the overlap the versions before go for good.
+	// Purges: with the end of the overlap the versions before go for good, asked for or not.
 	Purges bool
+	// Fields are those whose values stop working with the old credential; nil: every secret field.
+	Fields []string
 	// Overlap is how long the old one stays where nothing else is asked for.
 	Overlap time.Duration
 
@@ -77,6 +79,7 @@ type Request struct {
 	Alphabet       string         // of it; "": letters and digits
 	Overlap        *time.Duration // nil: the method's
 	AuthorizedKeys string         // path on the server; "": .ssh/authorized_keys
+	Purge          bool           // the end forgets the old value, also where the method keeps it as a former version
 }
 
 var methods = map[string]Method{}
@@ -123,6 +126,10 @@ type Plan struct {
 	Fields  []string // that a person gives
 	Steps   []string
 	Overlap time.Duration
+	Purge   bool // the end forgets the old value
+	// Shared names what else holds the old value, and loses it. It is told where Compared says that it was looked for.
+	Shared   []string
+	Compared bool
 }
 
 // plan tells it without doing anything.
@@ -131,7 +138,7 @@ func plan(r vault.Resource, q Request) (Method, Plan, error) {
 	if err != nil {
 		return m, Plan{}, err
 	}
-	p := Plan{Method: m.Name, Summary: m.Summary, Guided: m.Guided, Overlap: m.Overlap}
+	p := Plan{Method: m.Name, Summary: m.Summary, Guided: m.Guided, Overlap: m.Overlap, Purge: m.Purges || q.Purge}
 	if q.Overlap != nil {
 		p.Overlap = *q.Overlap
 	}
@@ -146,6 +153,9 @@ func plan(r vault.Resource, q Request) (Method, Plan, error) {
 	}
 	if m.Steps != nil {
 		p.Steps = m.Steps(r, q)
+	}
+	if q.Purge && !m.Purges {
+		p.Steps = append(p.Steps, "then every version from before is removed from the vault: the old value is forgotten, and no longer masked")
 	}
 	return m, p, nil
 }

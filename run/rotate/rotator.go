@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type Vault interface {
 	UnswitchRotation(ctx context.Context, actor vault.Actor, x vault.Rotation) (vault.Resource, vault.Rotation, error)
 	FailRotation(ctx context.Context, actor vault.Actor, x vault.Rotation, f *fault.Error) error
 	AbandonRotation(ctx context.Context, actor vault.Actor, x vault.Rotation) (vault.Resource, error)
+	Sharing(ctx context.Context, r vault.Resource, fields []string) ([]string, error)
 	EndRotation(ctx context.Context, actor vault.Actor, x vault.Rotation, purge bool) (vault.Resource, error)
 }
 
@@ -122,14 +124,40 @@ func (t *Rotator) Status(ctx context.Context, ref string) (State, error) {
 	return State{Handle: r.Handle, Resource: r.ID, Version: r.Version, Rotation: x, Working: t.busy[r.ID]}, err
 }
 
-// Plan tells what a rotation would do; nothing is done.
-func (t *Rotator) Plan(ctx context.Context, ref string, q Request) (Plan, error) {
+// Plan tells what a rotation would do; nothing is done. compare has it tell what else holds the old value: that two values are the same is for who may see them, for whoever may add a
+// resource could else try guesses.
+func (t *Rotator) Plan(ctx context.Context, ref string, q Request, compare bool) (Plan, error) {
 	r, err := t.o.Vault.Resource(ctx, ref)
 	if err != nil {
 		return Plan{}, err
 	}
-	_, p, err := plan(r, q)
+	m, p, err := plan(r, q)
+	if err != nil || !compare {
+		return p, err
+	}
+	p.Shared, err = t.shared(ctx, r, m)
+	p.Compared = err == nil
 	return p, err
+}
+
+// shared names what else stops working with the old credential.
+func (t *Rotator) shared(ctx context.Context, r vault.Resource, m Method) ([]string, error) {
+	fields := m.Fields
+	if fields == nil {
+		fields = vault.SecretFields(r)
+	}
+	return t.o.Vault.Sharing(ctx, r, fields)
+}
+
+// warnOfShared tells a person who else had the old credential. What cannot be compared stops no rotation.
+func (t *Rotator) warnOfShared(ctx context.Context, m Method, j *Job) {
+	names, err := t.shared(ctx, j.old, m)
+	switch {
+	case err != nil:
+		j.Remark("whether other resources hold the same value could not be looked up: zavhoz doctor")
+	case len(names) > 0:
+		j.Remark("the same value is held by " + strings.Join(names, ", ") + ": it stops working there with the old credential; give each the new one")
+	}
 }
 
 // Run ends overlaps when their time has come, until ctx ends.

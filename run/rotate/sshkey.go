@@ -28,7 +28,7 @@ const (
 var _ = register(Method{
 	Name:    "ssh_key",
 	Summary: "a new ed25519 key, put into authorized_keys beside the old one, which is removed by the login of the new one",
-	Rank:    20,
+	Rank:    20, Fields: []string{"ssh_key"},
 	Serves: func(r vault.Resource, _ Request) bool {
 		_, has := r.Sealed["ssh_key"]
 		return r.Kind == "server" && has

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,6 +32,9 @@ type Plugins interface {
 	Recipient(text string) (age.Recipient, error)
 	Identity(text string) (age.Identity, error)
 }
+
+// ErrAsks is beneath the error of a plugin that asks something (a PIN, a yes) where nobody is there to answer.
+var ErrAsks = errors.New("keyring: the plugin asks a person")
 
 func invalid(message, next string) *fault.Error {
 	return fault.New(fault.InvalidArgument, message, next)

@@ -70,7 +70,7 @@ func (o Options) Unlock(ctx context.Context, header []byte) (k *keyring.Keyring,
 		switch {
 		case ctx.Err() != nil:
 			return nil, "", err
-		case errors.Is(err, errNobody):
+		case errors.Is(err, errNobody), errors.Is(err, keyring.ErrAsks):
 			person = true
 			continue
 		case !slices.Contains(passing, fault.CodeOf(err)):
@@ -132,18 +132,25 @@ func (o Options) ask(what string) (secret.Secret, error) {
 	return o.Ask(what)
 }
 
-// Given is what a person brings to unlock a vault: one of the two. Its owner wipes it.
+// Given is what a person brings to unlock a vault: one of the three. Its owner wipes it.
 type Given struct {
-	Passphrase secret.Secret // of a slot
-	Identity   secret.Secret // what an identity file holds
-	Word       secret.Secret // that the identity is encrypted with; may be zero
+	Passphrase secret.Secret   // of a slot
+	Identity   secret.Secret   // what an identity file holds
+	Word       secret.Secret   // that the identity is encrypted with; may be zero
+	Slot       string          // that a plugin opened at the person's terminal
+	FileKeys   []secret.Secret // what it opened it to (keyring.Unwrap)
 }
 
 // IsZero tells whether nothing was brought.
-func (g Given) IsZero() bool { return g.Passphrase.IsZero() && g.Identity.IsZero() }
+func (g Given) IsZero() bool {
+	return g.Passphrase.IsZero() && g.Identity.IsZero() && len(g.FileKeys) == 0
+}
 
 // Unlock opens the data keys of a header with what a person brought. Errors: wrong_identity, secret_missing, not_supported, vault_corrupt.
 func (g Given) Unlock(header []byte, p keyring.Plugins) (*keyring.Keyring, error) {
+	if len(g.FileKeys) > 0 {
+		return keyring.UnlockRelayed(header, g.Slot, g.FileKeys)
+	}
 	var ids []age.Identity
 	if !g.Passphrase.IsZero() {
 		i, err := keyring.PassphraseIdentity(g.Passphrase)

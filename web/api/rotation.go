@@ -10,6 +10,7 @@ type RotateResource struct {
 	Alphabet       string           `json:"alphabet,omitempty"`
 	OverlapS       *int64           `json:"overlap_s,omitempty"`       // absent: the method's
 	AuthorizedKeys string           `json:"authorized_keys,omitempty"` // path on the server
+	Purge          bool             `json:"purge,omitempty"`           // the end forgets the old value, whatever the method does by itself
 }
 
 // RotationPlan is what a rotation would do.
@@ -21,6 +22,9 @@ type RotationPlan struct {
 	Fields   []string `json:"fields,omitempty"` // in which
 	Steps    []string `json:"steps"`
 	OverlapS int64    `json:"overlap_s"`
+	Purge    bool     `json:"purge"`            // the end forgets the old value
+	Compared bool     `json:"compared"`         // what else holds the old value was looked for: only where presence is proven, or nothing proves it
+	Shared   []string `json:"shared,omitempty"` // what does: it stops working there
 }
 
 // ResourceRotation is where the rotation of a resource's credential is.
@@ -33,6 +37,7 @@ type ResourceRotation struct {
 	Working  bool       `json:"working,omitempty"`
 	OverlapS int64      `json:"overlap_s,omitempty"`
 	Until    *time.Time `json:"until,omitempty"` // when the old credential is retired
+	Purge    bool       `json:"purge,omitempty"` // then it is forgotten, too
 	BegunAt  *time.Time `json:"begun_at,omitempty"`
 	BegunBy  string     `json:"begun_by,omitempty"`
 	Code     string     `json:"code,omitempty"` // why the last try did not get on

@@ -1,0 +1,89 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/kind"
+	"github.com/zavhoz/zavhoz/vault/secret"
+)
+
+// minShared is the shortest value that is compared, in bytes: shorter ones are the same by chance.
+const minShared = 8
+
+// Sharing names the resources that hold the same value as one of the fields of r, by handle: it stops working there with it. Values are opened, compared and wiped; none is shown, but that
+// two are the same is: who may not know it is not told. Addresses are not compared.
+func (v *Vault) Sharing(ctx context.Context, r Resource, fields []string) (names []string, err error) {
+	var mine []secret.Secret
+	defer func() {
+		for _, s := range mine {
+			s.Wipe()
+		}
+	}()
+	for _, field := range fields {
+		sealed, has := r.Sealed[field]
+		if !has || hidden(r.Kind, field) {
+			continue
+		}
+		s, err := v.opener.Open(r.FieldRef(field), sealed.Value)
+		if err != nil {
+			return nil, err
+		}
+		mine = append(mine, s)
+	}
+	same := func(ref keyring.Ref, sealed string) (bool, error) {
+		s, err := v.opener.Open(ref, sealed)
+		if err != nil {
+			return false, err
+		}
+		defer s.Wipe()
+		return slices.ContainsFunc(mine, func(m secret.Secret) bool { return sameValue(m, s) }), nil
+	}
+	err = v.view(ctx, func(tx store.Tx) error {
+		names = nil
+		return v.resources.Scan(tx, "", "", func(_ string, other Resource) (bool, error) {
+			for field, s := range other.Sealed {
+				if other.ID == r.ID || hidden(other.Kind, field) {
+					continue
+				}
+				is, err := same(other.FieldRef(field), s.Value)
+				if err != nil {
+					return false, err
+				}
+				if is {
+					names = append(names, other.Handle)
+					break
+				}
+			}
+			return true, nil
+		})
+	})
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
+// sameValue compares without the line's end that a file brought.
+func sameValue(a, b secret.Secret) bool {
+	if a.Len() < minShared {
+		return false
+	}
+	return a.Equal(b) || bytes.Equal(bytes.TrimSpace(a.Reveal()), bytes.TrimSpace(b.Reveal()))
+}
+
+// SecretFields are the fields of a resource whose values a rotation exchanges, with what its kind derives from them.
+func SecretFields(r Resource) (out []string) {
+	k, err := kind.Get(r.Kind)
+	if err != nil {
+		return nil
+	}
+	for name := range r.Sealed {
+		if f, ok := k.Lookup(name); ok && f.Class == kind.Secret {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
