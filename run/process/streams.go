@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"io"
 	"os"
 	"runtime"
@@ -27,6 +28,7 @@ type feed struct {
 type drain struct {
 	from *os.File
 	to   *gate
+	cut  *atomic.Bool // given up on while somebody could still write
 }
 
 // gate passes writes until it is shut: a copier that is given up on must not write into a run that has already been reported.
@@ -92,7 +94,7 @@ func (s *Streams) output(i int, w io.Writer) error {
 	}
 	widen(out)
 	s.own(i, in)
-	s.drains = append(s.drains, drain{out, &gate{dst: w}})
+	s.drains = append(s.drains, drain{out, &gate{dst: w}, &atomic.Bool{}})
 	return nil
 }
 
@@ -150,9 +152,8 @@ func (s *Streams) Run() {
 	}
 	for _, d := range s.drains {
 		s.running.Go(func() {
-			err := pour(d.to, d.from)
-			if err != nil { // the sink refused: keep reading, so that the command does not block
-				_ = pour(io.Discard, d.from)
+			if !d.pour(d.to) { // the sink refused: keep reading, so that the command does not block
+				d.pour(io.Discard)
 			}
 			_ = d.from.Close()
 		})
@@ -163,10 +164,45 @@ func (s *Streams) Run() {
 // more time being woken than working.
 const pipeBytes = 256 << 10
 
-// pour copies until the end. io.Copy by itself would choose a buffer of its own.
-func pour(dst io.Writer, src *os.File) error {
-	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, make([]byte, pipeBytes))
-	return err
+// pour copies until the end; false: dst refused. When it is too late to wait for more, what was written before is still taken: a reader that stopped for a while (a
+// pager, a terminal) loses nothing.
+func (d drain) pour(dst io.Writer) (taken bool) {
+	buf := make([]byte, pipeBytes)
+	for {
+		n, err := d.from.Read(buf)
+		if n > 0 {
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return false
+			}
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return d.last(dst, buf)
+		}
+		if err != nil {
+			return true
+		}
+	}
+}
+
+// last takes what the pipe holds now, and not what somebody goes on writing.
+func (d drain) last(dst io.Writer, buf []byte) (taken bool) {
+	for left := pipeBytes; left > 0; {
+		n, err := readNow(d.from, buf[:min(left, len(buf))])
+		if n > 0 {
+			if _, err := dst.Write(buf[:n]); err != nil {
+				return false
+			}
+		}
+		if err == io.EOF {
+			return true
+		}
+		if err != nil {
+			break
+		}
+		left -= n
+	}
+	d.cut.Store(true)
+	return true
 }
 
 // Finish waits for the copiers after the process's end: at most delay for who else holds the pipes, and for a writer that blocks as long as it takes, until
@@ -175,9 +211,7 @@ func (s *Streams) Finish(delay time.Duration, killed <-chan struct{}) (cut bool)
 	if s.stdin != nil {
 		_ = s.stdin.to.Close() // unblocks the feeder: nobody reads any more
 	}
-	var late atomic.Bool
 	timer := time.AfterFunc(delay, func() {
-		late.Store(true)
 		for _, d := range s.drains {
 			_ = d.from.SetReadDeadline(time.Unix(1, 0))
 		}
@@ -190,13 +224,14 @@ func (s *Streams) Finish(delay time.Duration, killed <-chan struct{}) (cut bool)
 		select {
 		case <-done:
 		case <-time.After(2 * delay): // the readers were given up on after one
-			late.Store(true)
+			cut = true
 		}
 	}
 	timer.Stop()
 	for _, d := range s.drains {
 		d.to.shut.Store(true)
 		_ = d.from.Close()
+		cut = cut || d.cut.Load()
 	}
-	return late.Load()
+	return cut
 }
