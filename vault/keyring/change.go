@@ -63,14 +63,19 @@ func Opens(b []byte, ids []age.Identity) ([]string, error) {
 	}
 	r := keys.New(keys.Options{})
 	defer r.Close()
-	if _, err := addKeys(r, h, ids); err != nil {
+	slot, err := addKeys(r, h, ids)
+	if err != nil {
 		return nil, err
 	}
 	if !h.authentic(r) {
 		return nil, corrupt("its authentication fails")
 	}
 	var found []string
-	for _, s := range h.upgraded().key(h.Current).Slots {
+	for n, s := range h.upgraded().key(h.Current).Slots {
+		if n == slot { // it has opened every key: who was asked for a PIN is not asked again
+			found = append(found, s.ID)
+			continue
+		}
 		raw, err := s.open(ids)
 		if err == nil {
 			found = append(found, s.ID)

@@ -81,6 +81,10 @@ func TestAPluginsAnswerIsRelayed(t *testing.T) {
 	if err != nil || slot != all[1].Slot || len(keys) != 1 || mine.asked != 1 {
 		t.Fatalf("%s of %+v, %d keys, asked %d times: %v", slot, all, len(keys), mine.asked, err)
 	}
+	mine.asked = 0
+	if found, err := keyring.Opens(header, mine.identities(t)); err != nil || len(found) != 1 || found[0] != slot || mine.asked != 1 {
+		t.Errorf("a check opens %v, %v, asked %d times", found, err, mine.asked)
+	}
 	opened, err := keyring.UnlockRelayed(header, slot, keys)
 	if err != nil {
 		t.Fatal(err)
