@@ -225,7 +225,10 @@ func TestKilledAtEachPoint(t *testing.T) {
 			_, old := m.v.Resource(ctx, "smtp")
 			return err == nil && old != nil && r.Policy.MaxUses == 7
 		}, func(m *mortal) error { _, err := m.RenameResource(ctx, operator, "mail", "smtp"); return err }},
-		{"remove", []string{"take", "folder", "vault"}, func(m *mortal) bool { r, err := m.v.Resource(ctx, "github_main"); return err != nil || r.Status == vault.Gone }, nil},
+		{"remove", []string{"take", "folder", "vault"}, func(m *mortal) bool {
+			r, err := m.v.Resource(ctx, "github_main")
+			return err != nil || r.Status == vault.Gone
+		}, nil},
 	} {
 		t.Run(c.act, func(t *testing.T) {
 			m := newMortal(t)

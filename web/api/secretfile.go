@@ -13,7 +13,7 @@ type SecretFile struct {
 	Message  string        `json:"message,omitempty"`
 	Next     string        `json:"next,omitempty"`
 	Since    time.Time     `json:"since,omitzero"`
-	Lost     *FileLoss     `json:"lost,omitempty"` // more than is believed at once: POST …/files/{name}/accept
+	Lost     *FileLoss     `json:"lost,omitempty"`     // more than is believed at once: POST …/files/{name}/accept
 	Problems []FileProblem `json:"problems,omitempty"` // entries that are not used; the first of them
 	More     int           `json:"more_problems,omitempty"`
 }
