@@ -55,7 +55,7 @@ func millisOf(fn func() error) (float64, error) {
 func manyThings(db *bbolt.DB, turn int) error {
 	return db.Update(func(tx *bbolt.Tx) error {
 		for i := range importSize {
-			if err := tx.Bucket(things).Put(thing(turn*importSize+i), make([]byte, recordBytes)); err != nil {
+			if err := tx.Bucket(things).Put(fmt.Appendf(nil, "import-%03d-%05d", turn, i), make([]byte, recordBytes)); err != nil {
 				return err
 			}
 		}

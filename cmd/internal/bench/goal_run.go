@@ -11,7 +11,7 @@ import (
 )
 
 // startCommand is goal 1: `zavhoz run HANDLE… --open -- true` through a daemon that runs, beside a plain exec of the same, and beside a Go program
-// that only runs it with pipes.
+// that only runs it with pipes; and beside `sops exec-env` with as many secrets in its file.
 func startCommand(ctx context.Context, b *bench) ([]Row, error) {
 	truth, err := exec.LookPath("true")
 	if err != nil {
@@ -39,6 +39,17 @@ func startCommand(ctx context.Context, b *bench) ([]Row, error) {
 		defer p.close()
 		each = append(each, spawned(null, p.env(), b.bin, append(args, truth)...))
 	}
+	peer, err := b.person(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range counts {
+		name := fmt.Sprintf("env-%d.yaml", n)
+		if err := peer.file(ctx, name, n, false); err != nil {
+			return nil, err
+		}
+		each = append(each, spawned(null, peer.env, peer.sops, "exec-env", filepath.Join(peer.dir, name), truth))
+	}
 	got, err := turns(b.rounds(200), each...)
 	if err != nil {
 		return nil, err
@@ -47,6 +58,8 @@ func startCommand(ctx context.Context, b *bench) ([]Row, error) {
 	for i, n := range counts {
 		r := Row{What: fmt.Sprintf("`zavhoz run … --open -- true`, %d secrets, beside plain exec", n), Floor: got[0], Ours: got[2+i], Unit: "µs"}
 		rows = append(rows, r.times([]float64{4, 6}[i]))
+		peer := Row{What: fmt.Sprintf("the same, %d secrets, beside `sops exec-env`", n), Floor: got[2+len(counts)+i], Ours: got[2+i], Unit: "µs"}
+		rows = append(rows, peer.ratio(1, "×"))
 	}
 	return rows, nil
 }

@@ -49,14 +49,16 @@ var goals = []struct {
 	{"4", getAndOpen},
 	{"open", openVault},
 	{"import", importAll},
+	{"rotate", rotateKey},
 	{"7", startDaemon},
 	{"8", redactPipe},
+	{"10", sopsFiles},
 	{"11", callTool},
 	{"sync", reconcile},
 }
 
 func main() {
-	only := flag.String("goal", "", "measure only these, apart by commas: 1, 2, 3, 4, open, import, 7, 8, 11, sync")
+	only := flag.String("goal", "", "measure only these, apart by commas: 1, 2, 3, 4, open, import, rotate, 7, 8, 10, 11, sync")
 	asJSON := flag.Bool("json", false, "print the rows as JSON")
 	light := flag.Bool("light", false, "a tenth of the rounds")
 	flag.Parse()

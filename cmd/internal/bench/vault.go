@@ -34,10 +34,14 @@ func (b *bench) house(ctx context.Context, name string, resources int) (*house, 
 		return nil, err
 	}
 	h := &house{}
-	if h.ring, _, err = keyring.Create([]age.Recipient{who.Recipient()}); err != nil {
+	var header []byte
+	if h.ring, header, err = keyring.Create([]age.Recipient{who.Recipient()}); err != nil {
 		return nil, err
 	}
 	if h.store, err = bolt.Create(ctx, bolt.Options{Path: filepath.Join(b.dir, name+".db")}); err != nil {
+		return nil, err
+	}
+	if err := vault.PutHeader(ctx, h.store, header); err != nil {
 		return nil, err
 	}
 	h.opener = open.New(h.ring)
