@@ -143,7 +143,7 @@ func (c *contest) watch(v *vault.Vault, done <-chan struct{}) {
 		case <-done:
 			c.check(v)
 			return
-		case <-time.After(time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
