@@ -87,6 +87,8 @@ func TestToolsAreTheDesigns(t *testing.T) {
 		"list_managed_servers": {ReadOnly: true, Idempotent: true},
 		"get_run":              {ReadOnly: true, Idempotent: true},
 		"get_status":           {ReadOnly: true, Idempotent: true},
+		"list_project_secrets": {ReadOnly: true, Idempotent: true},
+		"resolve_environment":  {Idempotent: true},                    // generates what is not there, once
 		"allocate_resource":    {},                                    // adds a lease, each time another
 		"release_resource":     {Destructive: true, Idempotent: true}, // ends one of the caller's
 		"stop_run":             {Destructive: true, Idempotent: true},

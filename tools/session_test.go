@@ -113,6 +113,9 @@ func play(t *testing.T, modern bool) string {
 	s.act("http_request_with_resource", mintCall)
 	s.act("http_request_with_resource", `{"handle":"bot_key","method":"GET","url":"/api/v1/models"}`)
 
+	s.act("resolve_environment", `{"project":"default","names":["APP_NAME","DATABASE_URL","STRIPE_SECRET"],"dry_run":true}`)
+	s.act("list_project_secrets", `{"project":"default"}`)
+
 	s.out.WriteString("# refusals\n\n")
 	s.act("run_with_resource", `{"resources":["weather_bot"],"command":["printenv","TELEGRAM_BOT_TOKEN"]}`)
 	s.act("run_with_resource", `{"resources":["weather_bot"],"command":["pin:forecast","soon"]}`)

@@ -30,6 +30,8 @@ type Vault interface {
 	Runs(context.Context, vault.Actor) ([]vault.Run, error)
 	Servers(context.Context, vault.Actor) ([]vault.ServerView, error)
 	Note(context.Context, audit.Event) error
+	ResolveEnvironment(context.Context, vault.Actor, vault.EnvironmentRequest) (vault.ResolvedEnvironment, error)
+	ProjectSecrets(ctx context.Context, actor vault.Actor, ref string) (vault.Project, []vault.ProjectSecret, error)
 }
 
 // Runner executes (run.Engine).

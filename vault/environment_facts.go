@@ -28,7 +28,7 @@ var (
 // factsOf gathers what is known of a project without opening anything. actor decides whose attributes count: what an agent may not see it does not learn by way of
 // a variable.
 func (v *Vault) factsOf(tx store.Tx, actor Actor, p Project, c ProjectConfig) (f variable.Facts, err error) {
-	f = variable.Facts{ID: cmp.Or(p.Former, p.ID), Slug: p.Slug, Ports: map[string][]int{}, Attributes: map[string]map[string]string{}, Stored: map[string]bool{}}
+	f = variable.Facts{ID: cmp.Or(p.Former, p.ID), Slug: p.Slug, Ports: map[string][]int{}, Attributes: map[string]map[string]string{}, Stored: map[string]bool{}, Hints: c.Config.EnvHints}
 	for name := range c.Config.Secrets {
 		f.Stored[name] = true
 	}

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -49,20 +50,23 @@ func TestAnEnvironmentIsResolvedOnce(t *testing.T) {
 	h := newHouse(t)
 	p := h.project("bot")
 	q := names("bot", "APP_NAME", "DATABASE_URL", "JWT_SECRET", "STRIPE_SECRET")
+	hinted := map[string]json.RawMessage{"env_hints": json.RawMessage(`{"STRIPE_SECRET":"of the shop"}`)}
+	_, err := h.EditProject(ctx, operator, "bot", vault.ProjectEdit{Config: hinted})
+	must(t, err)
 	dry := q
 	dry.DryRun = true
 	if e := h.resolve(dry); e.Outcome != variable.Waiting || len(e.Generated) != 0 || e.Resource.ID != "" || len(h.secretsOf("bot")) != 0 {
 		t.Errorf("a dry run made something: %+v", e)
 	}
 	e := h.resolve(q)
-	if e.Outcome != variable.Waiting || !slices.Equal(e.Generated, []string{"JWT_SECRET", "POSTGRES_PASSWORD"}) || len(e.Missing()) != 1 || e.Missing()[0].Name != "STRIPE_SECRET" {
+	if e.Outcome != variable.Waiting || !slices.Equal(e.Generated, []string{"JWT_SECRET", "POSTGRES_PASSWORD"}) || len(e.Missing()) != 1 || e.Missing()[0].Name != "STRIPE_SECRET" || e.Missing()[0].Description != "of the shop" {
 		t.Errorf("%s, %v", e.Outcome, e.Generated)
 	}
 	if e.Resource.Kind != kind.Environment || !strings.HasPrefix(e.Resource.Handle, "env_bot_") || e.Resource.Attrs["variables"] != "APP_NAME DATABASE_URL JWT_SECRET STRIPE_SECRET" {
 		t.Errorf("%+v", e.Resource)
 	}
 	made := h.secretsOf("bot")
-	_, err := h.EnvironmentOf(ctx, operator, e.Resource)
+	_, err = h.EnvironmentOf(ctx, operator, e.Resource)
 	wantCode(t, err, fault.SecretMissing)
 	h.merge("bot", given("STRIPE_SECRET", "sk_live_"+strings.Repeat("a1", 16)))
 	again := h.resolve(q)

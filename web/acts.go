@@ -54,6 +54,7 @@ var acts = map[string]act{
 	"POST /api/v1/servers/sync":               {judged, "where it confirms that servers are gone (confirm_shrunk); else it does what the clock does anyway"},
 
 	"POST /api/v1/projects/{id}/config/secrets":                {judged, "where it replaces a value that is there"},
+	"POST /api/v1/projects/{id}/environment":                   {free, "makes what is the project's own and was not there; replaces and reveals nothing"},
 	"GET /api/v1/projects/{id}/config/secrets":                 {free, "reads: what is known of each, no value"},
 	"GET /api/v1/projects/{id}/config/secrets/keys":            {free, "reads"},
 	"GET /api/v1/projects/{id}/config/secrets/{key}/history":   {free, "reads"},

@@ -59,6 +59,7 @@ type Vault interface {
 	DenyPresence(context.Context, vault.Actor) error
 	Note(context.Context, audit.Event) error
 	Projects
+	Environments
 	Purger
 	Importer
 }
@@ -139,7 +140,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), asked: challenges{now: o.Clock, at: map[place]challenge{}}, mux: http.NewServeMux(), served: map[string]bool{}}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.environmentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

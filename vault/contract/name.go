@@ -11,6 +11,7 @@ var (
 	partName  = lazyregexp.New(`^[a-z][a-z0-9_-]{0,63}$`) // an environment, a consumer, a service
 	ownerName = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,99}$`)
 	handle    = lazyregexp.New(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+	pathShape = lazyregexp.New(`^[A-Za-z0-9_./-]{1,200}$`)
 	attribute = lazyregexp.New(`^[a-z][a-z0-9_]{0,63}$`)
 )
 

@@ -54,6 +54,7 @@ type Facts struct {
 	Attributes map[string]map[string]string // public attributes of the project's resources, by handle
 	Images     string                       // "HOST/OWNER/REPO"; "": unknown
 	Stored     map[string]bool              // names of the project's secrets
+	Hints      map[string]string            // what they are, in words; where nothing else describes a variable
 }
 
 // Part is a piece of a value: text, or a secret of the project's, written in some way (contract.As…).
@@ -153,6 +154,9 @@ func (p *planner) resolve(name string) *Resolved {
 		p.byContract(r, e)
 	} else {
 		p.byName(r)
+	}
+	if r.Description == "" {
+		r.Description = p.facts.Hints[name]
 	}
 	p.done[name] = r
 	return r
