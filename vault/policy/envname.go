@@ -49,3 +49,52 @@ func EnvNameAllowed(name string) bool {
 	}
 	return true
 }
+
+// Names that a tool takes its own options, programs, authorities or settings from, beyond those above: nobody may set them for a command by way of a definition that an
+// agent, or a repository, wrote. A pinned command that holds every value of a project would run what such a variable says (threat-model.md 23).
+var (
+	steeringNames = map[string]bool{}
+	steeringHeads = []string{"TF_CLI_", "ERL_", "ELIXIR_ERL_", "MAVEN_", "GRADLE_", "SBT_", "PIP_", "UV_", "DENO_", "BUN_", "R_PROFILE", "R_ENVIRON", "R_LIBS", "HGRC", "HGEDITOR", "HGMERGE", "SVN_", "CVS_", "PERL", "PHP_",
+		"AWS_CONFIG_", "CLOUDSDK_", "CARGO_HTTP_", "CARGO_ALIAS_", "CARGO_NET_", "NIX_", "WEBSOCKET_CLIENT_CA_", "HTTPLIB2_"}
+	steeringTails = []string{"_OPTS", "OPTIONS", "FLAGS", "_ARGS", "RC", "_RC", "_RC_FILE", "RCFILE", "RCPATH", "_SSH", "_SSH_COMMAND", "_RSH", "_ASKPASS", "_PROXY", "_CERT", "_CERTS", "_CERT_FILE", "_CA_BUNDLE", "_CA_FILE", "_CAFILE",
+		"_CACERT", "_CACERTS", "_CAINFO", "_CAPATH", "_CONFIG_FILE", "_CONFIG_PATH", "_CONFIG_DIR", "_PRELOAD", "_STARTUP", "_INIT_FILE", "_PAGER", "_EDITOR", "_PLUGIN_PATH", "_LIBRARY_PATH", "_INCLUDE_PATH", "KEYLOGFILE", "_EXTRA_INDEX_URL", "_INDEX_URL", "_DEFAULT_SSL_ROOTS_FILE_PATH"}
+	// harmlessNames have the shape and are what programs commonly call something of their own.
+	harmlessNames = map[string]bool{}
+)
+
+func init() {
+	for _, n := range strings.Fields(`BASHOPTS PGHOSTADDR PGPASSFILE PGSSLROOTCERT PGSSLCERT PGSSLKEY PGSSLMODE PGREQUIRESSL PGSERVICE PGTARGETSESSIONATTRS PGLOADBALANCEHOSTS PGREALM PGLOCALEDIR JAVA_HOME JRE_HOME JDK_HOME M2_HOME
+		GOPATH GOROOT GOBIN GOENV GOWORK GOEXPERIMENT GOSUMDB GONOSUMDB GOINSECURE GOPRIVATE GOVCS GOAUTH GCCGO ANT_HOME KOTLIN_HOME SCALA_HOME CATALINA_BASE CATALINA_HOME LD LIBPATH SHLIB_PATH MANPATH INFOPATH ASAN_SYMBOLIZER_PATH
+		AWS_EC2_METADATA_SERVICE_ENDPOINT AWS_CREDENTIAL_FILE BOTO_CONFIG GCE_METADATA_HOST AZURE_CONFIG_DIR MAKEFILES MAKEOVERRIDES GNUMAKEFLAGS SSLKEYLOGFILE SSH MYSQL_UNIX_PORT MYSQL_TEST_LOGIN_FILE
+		REDISCLI_HISTFILE HISTFILE WATCHMAN_SOCK PWDEBUG PUPPETEER_EXECUTABLE_PATH CHROME_PATH NOSYSTEMD_PAGER KUBE_EDITOR DIFFPROG SOCKS_PROXY PGPASS PROMPT_DIRTRIM PROMPT
+		GNUPGHOME CONDA_SSL_VERIFY HEX_CACERTS_PATH HEX_MIRROR MIX_HOME MIX_EXS YARN_RC_FILENAME YARN_IGNORE_PATH YARN_PLUGINS YARN_HTTPS_CA_FILE_PATH NODE_V8_COVERAGE NODE_ICU_DATA NODE_USE_ENV_PROXY NODE_USE_SYSTEM_CA
+		PYTHONHTTPSVERIFY RUSTUP_TOOLCHAIN RUSTUP_DIST_SERVER`) {
+		steeringNames[n] = true
+	}
+	for _, n := range strings.Fields(`FEATURE_FLAGS`) {
+		harmlessNames[n] = true
+	}
+}
+
+// ProjectNameAllowed tells whether a project's environment may have the variable: EnvNameAllowed, and none that a tool takes options, programs or authorities from. It
+// is stricter because who writes the definition of an environment is not the person who lets a command hold it.
+func ProjectNameAllowed(name string) bool {
+	up := strings.ToUpper(name)
+	switch {
+	case !EnvNameAllowed(name) || steeringNames[up]:
+		return false
+	case harmlessNames[up]:
+		return true
+	}
+	for _, head := range steeringHeads {
+		if strings.HasPrefix(up, head) {
+			return false
+		}
+	}
+	for _, tail := range steeringTails {
+		if strings.HasSuffix(up, tail) {
+			return false
+		}
+	}
+	return true
+}

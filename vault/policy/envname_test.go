@@ -1,0 +1,26 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/vault/policy"
+)
+
+// TestAttack23_NamesOfAProject: what a tool takes its options, programs or authorities from is not for the definition of an environment to set; what programs call
+// their own settings is.
+func TestAttack23_NamesOfAProject(t *testing.T) {
+	for _, n := range strings.Fields(`ERL_AFLAGS MAVEN_OPTS SVN_SSH HGRCPATH SSLKEYLOGFILE AWS_CA_BUNDLE YARN_HTTPS_PROXY PIP_CERT PIP_INDEX_URL BASHOPTS PGOPTIONS PGHOSTADDR PGPASSFILE ELIXIR_ERL_OPTIONS GRADLE_OPTS SBT_OPTS
+		R_PROFILE_USER TF_CLI_ARGS TF_CLI_ARGS_plan PSQLRC RUSTFLAGS LDFLAGS GIT_SSH SOME_TOOL_RC FOO_CONFIG_FILE NODE_OPTIONS LD_PRELOAD PATH HTTPS_PROXY JRUBY_OPTS DENO_CERT CARGO_HTTP_CAINFO npm_config_cafile
+		GRPC_DEFAULT_SSL_ROOTS_FILE_PATH HTTPLIB2_CA_CERTS WEBSOCKET_CLIENT_CA_BUNDLE CONDA_SSL_VERIFY HEX_CACERTS_PATH YARN_HTTPS_CA_FILE_PATH UV_NATIVE_TLS SOCKS_PROXY CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE PERL_LWP_SSL_CA_FILE`) {
+		if policy.ProjectNameAllowed(n) {
+			t.Errorf("%s is a project's to set", n)
+		}
+	}
+	for _, n := range strings.Fields(`DATABASE_URL POSTGRES_PASSWORD PGPASSWORD PGUSER PGDATABASE NODE_ENV RAILS_ENV FEATURE_FLAGS STRIPE_SECRET AWS_REGION AWS_SECRET_ACCESS_KEY CARGO_REGISTRY_TOKEN COMPOSE_PROJECT_NAME
+		GOOGLE_APPLICATION_CREDENTIALS NPM_TOKEN VAULT_TOKEN LOG_LEVEL BACKEND_PORT TG_BOT_IMAGE MY_CERTAIN_THING CLIENT_SOURCE`) {
+		if !policy.ProjectNameAllowed(n) {
+			t.Errorf("%s is not a project's to set", n)
+		}
+	}
+}
