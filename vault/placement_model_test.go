@@ -17,15 +17,13 @@ import (
 
 // toyServer, toyLease and toy are allocation as a child would do it: lists, loops and the sentences of docs/allocation.md, one after the other.
 type toyServer struct {
-	handle, status        string
-	managed               bool
-	cpu, ram, disk        int
-	usedRAM, usedDisk     int
-	observed              time.Time
-	keepRAM, keepCPU      int
-	kept                  map[int]bool
-	firstGiven, lastGiven int // 0: as built in
-	row                   vault.Server
+	handle, status                                      string
+	managed                                             bool
+	cpu, ram, disk, usedRAM, usedDisk, keepRAM, keepCPU int
+	observed                                            time.Time
+	kept                                                map[int]bool
+	firstGiven, lastGiven                               int // 0: as built in
+	row                                                 vault.Server
 }
 
 type toyLease struct {
@@ -71,10 +69,7 @@ func (m *toy) try(s *toyServer, d vault.Demand) (code fault.Code, left, leases i
 		if l.on == s {
 			leases++
 			ram, disk, cpu = ram+l.d.RAMMB, disk+l.d.DiskMB, cpu+l.d.CPU
-			for _, p := range l.ports {
-				taken[p] = true
-			}
-			for _, p := range l.services {
+			for _, p := range slices.AppendSeq(slices.Clone(l.ports), maps.Values(l.services)) {
 				taken[p] = true
 			}
 		}
@@ -122,11 +117,10 @@ func (m *toy) try(s *toyServer, d vault.Demand) (code fault.Code, left, leases i
 	for _, p := range wanted {
 		taken[p] = true
 	}
-	first, last := 8000, 29999
+	first, last, got := 8000, 29999, []int(nil)
 	if s.firstGiven > 0 {
 		first, last = s.firstGiven, s.lastGiven
 	}
-	var got []int
 	for _, p := range wanted {
 		for q := first; p == 0 && q <= last; q++ {
 			if s.gives(q) && !taken[q] {
@@ -169,11 +163,10 @@ func (m *toy) decide(handle string, d vault.Demand) (code fault.Code, on *toySer
 		hope = hope || s.managed && code != fault.ImpossibleCapacity && code != fault.PortNotAllowed
 	}
 	if len(good) == 0 {
-		if !hope && codes[fault.ImpossibleCapacity] {
-			return fault.ImpossibleCapacity, nil, nil, nil
-		}
-		if !hope && codes[fault.PortNotAllowed] {
-			return fault.PortNotAllowed, nil, nil, nil
+		for _, c := range []fault.Code{fault.ImpossibleCapacity, fault.PortNotAllowed} {
+			if !hope && codes[c] {
+				return c, nil, nil, nil
+			}
 		}
 		for _, c := range []fault.Code{
 			fault.ServerNotReady, fault.StaleMetrics, fault.ReservedMemory, fault.FreeMemory, fault.ReservedDisk, fault.FreeDisk, fault.ReservedCPU, fault.NoFreePort,
@@ -343,14 +336,13 @@ func (g *game) allocate() {
 	old := g.m.keys[q.IdemKey]
 	answered := q.IdemKey != "" && old != nil && g.m.now.Before(old.expires)
 	code, on, ports, services := g.m.decide(q.Handle, q.Demand)
-	repeated := false
+	dry, repeated := q, false
 	switch {
 	case answered && old.request != string(request):
 		code = fault.IdempotencyMismatch
 	case answered && slices.Contains(g.m.live(), old):
 		code, on, ports, services, repeated = "", old.on, old.ports, old.services, true
 	}
-	dry := q
 	dry.DryRun = true
 	for _, ask := range []vault.AllocateRequest{dry, q} {
 		a, err := g.h.Allocate(ctx, g.h.local(), ask)
@@ -380,9 +372,7 @@ func (g *game) release() {
 	}
 	i := g.r.IntN(len(g.m.leases))
 	_, err := g.h.Release(ctx, g.h.local(), g.m.leases[i].id)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	must(g.t, err)
 	g.m.leases = slices.Delete(g.m.leases, i, i+1)
 }
 
