@@ -64,6 +64,7 @@ type daemon struct {
 	mcp     *mcp.Server
 	web     *web.Server
 	sync    *syncer
+	leads   leadership
 	keys    *rekey.Keeper
 	rotate  *rotating.Rotator
 	files   *sopshome.Home // the vault, with the files of secrets that it is kept in step with
@@ -126,7 +127,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 		return err
 	}
 	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.shelf(), d.ring.MAC, d.log)
-	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.log); err != nil {
+	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.leads.holds, d.log); err != nil {
 		return err
 	}
 	d.files = d.secretFiles(opener)
@@ -166,8 +167,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	d.tasks.Go(func() { d.sync.Run(ctx) })
 	d.tasks.Go(func() { d.keys.Run(ctx) })
 	d.tasks.Go(func() { d.files.Run(ctx) })
-	d.tasks.Go(func() { d.rotate.Run(ctx) })
-	d.tasks.Go(func() { d.sweep(ctx) })
+	d.tasks.Go(func() { d.byClock(ctx) })
 	d.tasks.Go(func() { d.watch(ctx, changes) })
 	if after := d.cfg.LockAfter(); after > 0 {
 		d.tasks.Go(func() { d.lockWhenIdle(ctx, after) })

@@ -26,8 +26,8 @@ type syncer struct {
 	wake  chan struct{}
 }
 
-// newSyncer wires the provider that the configuration names.
-func newSyncer(v *vault.Vault, opener *open.Opener, cfg home.Config, log *slog.Logger) (*syncer, error) {
+// newSyncer wires the provider that the configuration names. leads tells whether a cycle is this daemon's to run.
+func newSyncer(v *vault.Vault, opener *open.Opener, cfg home.Config, leads func(context.Context) bool, log *slog.Logger) (*syncer, error) {
 	c := cfg.Sync.Time4VPS
 	if c.Resource == "" {
 		return &syncer{wake: make(chan struct{}, 1)}, nil
@@ -43,7 +43,7 @@ func newSyncer(v *vault.Vault, opener *open.Opener, cfg home.Config, log *slog.L
 			return sync.Policy{Ghosts: ghosts, AutoManage: c.AutoManage}, nil
 		},
 	})
-	clock, err := sync.NewScheduler(r, sync.ScheduleOptions{Spec: c.Schedule, Log: log})
+	clock, err := sync.NewScheduler(r, sync.ScheduleOptions{Spec: c.Schedule, Leader: leads, Log: log})
 	return &syncer{clock: clock, wake: make(chan struct{}, 1)}, err
 }
 
