@@ -34,6 +34,7 @@ var (
 	ErrUnavailable = errors.New("store: the database does not answer")
 	ErrDenied      = errors.New("store: the database does not allow it")
 	ErrUnknown     = errors.New("store: the connection was lost in a commit, and nobody knows yet whether it was made")
+	ErrRewound     = errors.New("store: what is there is not what followed on what was there before")
 )
 
 // Limits that every backend keeps, in bytes.

@@ -110,6 +110,9 @@ func placeOf(spec string) (p vaultPlace, err error) {
 		return p, fault.New(fault.InvalidArgument, "what "+home.Quote(spec)+" holds is not the address of a PostgreSQL database", "it begins with postgres://")
 	}
 	o, err := postgres.Address(address)
+	if errors.Is(err, postgres.ErrExposed) {
+		return p, fault.New(fault.InvalidArgument, "the way to the database leaves this machine, and its certificate is not verified: who is on it could take its place and the password", "say sslmode=verify-full (and sslrootcert=FILE) in its address; where the way is safe for another reason, zavhoz_insecure=yes: see docs/postgresql.md").Because(err)
+	}
 	if err != nil {
 		return p, fault.New(fault.InvalidArgument, "the database's address cannot be read, or names a file that cannot", "see docs/postgresql.md").Because(err)
 	}

@@ -49,6 +49,10 @@ func (s *Store) lockMoment(ctx context.Context) (l *locked, err error) {
 			conn.Release()
 			return failure(ctx, err)
 		}
+		if err := s.joins(asked, news); err != nil {
+			(&locked{s: s, conn: conn}).drop()
+			return err
+		}
 		l = &locked{s: s, conn: conn, at: news.at, age: s.cache.advance(asked, news.at, news.commits)}
 		if l.at != asked {
 			s.writes.calm.disturb()

@@ -17,3 +17,12 @@ func LostAnswer() error { return &failed{unsure: true, again: true} }
 
 // URLOf gives the address that s was opened with.
 func URLOf(s *Store) Options { return s.opts }
+
+// Demands gives what a server must show of itself.
+func Demands(o Options) (auth, binding string) {
+	c, err := o.config()
+	if err != nil {
+		panic(err)
+	}
+	return c.ConnConfig.RequireAuth, c.ConnConfig.ChannelBinding
+}

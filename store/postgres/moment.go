@@ -157,7 +157,7 @@ func (s *Store) openSnapshot(ctx context.Context) (*snapshot, error) {
 	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 	news := s.queueNews(b, asked, s.sql.moment)
 	if err = conn.SendBatch(ctx, b).Close(); err == nil {
-		err = news.err
+		err = s.joins(asked, news)
 	}
 	if err != nil {
 		snap.broken = true

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -31,20 +30,31 @@ type Options struct {
 	// Exclusive opens the store for this process alone: store.ErrBusy where another has it open, and for those who come. For acts on a whole vault.
 	Exclusive bool
 
+	// Insecure takes a way to the server that others could read or answer on: a person has said that it is safe. Without it such an address gives ErrExposed.
+	Insecure bool
+
+	// Mark is what Store.Mark gave before: Open gives store.ErrRewound where the database has gone back behind it. "": nothing is known.
+	Mark string
+
 	parsed *pgxpool.Config // of URL, by Address
 }
 
 // schemaWord is the word of an address that names the schema; it is ours, and not sent.
 const schemaWord = "zavhoz_schema"
 
-// Address reads an address at once: of the environment and of files that it names, nothing is asked later. A query of it may name the schema: zavhoz_schema=NAME.
-// The error holds nothing of the address.
+// insecureWord is the word by which a person says that the way to the server is safe though it does not look so; it is ours, too.
+const insecureWord = "zavhoz_insecure"
+
+// Address reads an address at once: of the environment and of files that it names, nothing is asked later. A query of it may name the schema: zavhoz_schema=NAME; and
+// take a way that others could read or answer on: zavhoz_insecure=yes. Errors, which hold nothing of the address: ErrExposed, and that it cannot be read.
 func Address(address string) (o Options, err error) {
 	o.URL = address
 	if u, err := url.Parse(address); err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") {
 		q := u.Query()
 		o.Schema = q.Get(schemaWord)
+		o.Insecure = q.Get(insecureWord) == "yes"
 		q.Del(schemaWord)
+		q.Del(insecureWord)
 		u.RawQuery = q.Encode()
 		o.URL = u.String()
 	}
@@ -93,6 +103,10 @@ func (o Options) config() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, errAddress
 	}
+	if !o.Insecure && exposure(c.ConnConfig) != "" {
+		return nil, ErrExposed
+	}
+	demand(c.ConnConfig, o.URL)
 	c.MaxConns, c.MinConns, c.MaxConnIdleTime, c.MaxConnLifetime = maxConns, 0, 5*time.Minute, time.Hour
 	c.HealthCheckPeriod = time.Minute
 	cc := c.ConnConfig
@@ -155,35 +169,6 @@ func (o Options) schema() (string, error) {
 }
 
 var errSchema = errors.New("postgres: a schema's name has 1–48 lower-case letters, digits or `_`, and begins with a letter")
-
-// Exposure says what of the way to the server others could read, "" where nothing: for a warning.
-func (o Options) Exposure() (warning string, err error) {
-	pool, err := o.config()
-	if err != nil {
-		return "", err
-	}
-	c := pool.ConnConfig
-	ways := []*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}
-	for _, w := range append(ways, c.Fallbacks...) {
-		switch {
-		case local(w.Host):
-		case w.TLSConfig == nil:
-			return "the way to the database is not always encrypted: who is on it sees names, and could answer in its place. Say sslmode=verify-full in its address", nil
-		case w.TLSConfig.InsecureSkipVerify && w.TLSConfig.VerifyPeerCertificate == nil:
-			return "the database's certificate is not verified: who is on the way could answer in its place. Say sslmode=verify-full in its address", nil
-		}
-	}
-	return "", nil
-}
-
-// local tells whether a host is this machine.
-func local(host string) bool {
-	if host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
-}
 
 // Place names the store for people: server, port, database and schema, never a user or a password.
 func (o Options) Place() string {

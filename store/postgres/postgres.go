@@ -32,6 +32,7 @@ type Store struct {
 	subs    subscribers
 	teller  teller
 
+	rewound atomic.Bool // history went back, or is another one: nothing is read or written here any more
 	ousted  atomic.Bool // somebody took the store for themselves while the connection was away
 	mu      sync.Mutex
 	closed  bool
@@ -110,6 +111,9 @@ func (s *Store) first(ctx context.Context) error {
 		if err := s.pool.QueryRow(ctx, s.sql.moment).Scan(&m.seq, &m.batch); err != nil {
 			return failure(ctx, err)
 		}
+		if err := s.since(ctx, s.opts.Mark); err != nil {
+			return err
+		}
 		s.cache = newCache(m)
 		s.teller.at = m
 		return nil
@@ -139,6 +143,9 @@ func (s *Store) enter() error {
 	}
 	if s.ousted.Load() {
 		return store.ErrBusy
+	}
+	if s.rewound.Load() {
+		return errRewound
 	}
 	s.running.Add(1)
 	return nil

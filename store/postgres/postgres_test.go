@@ -205,7 +205,7 @@ func TestExclusive(t *testing.T) {
 
 func TestAddress(t *testing.T) {
 	t.Setenv("PGPASSWORD", "canary")
-	o, err := postgres.Address("postgres://app@db.example:5433/shop?sslmode=require&zavhoz_schema=team")
+	o, err := postgres.Address("postgres://app@db.example:5433/shop?sslmode=require&zavhoz_insecure=yes&zavhoz_schema=team")
 	if err != nil || o.Schema != "team" || strings.Contains(o.URL, "zavhoz_schema") || o.Place() != "postgres db.example:5433/shop, schema team" {
 		t.Errorf("%+v %v %s", o.Schema, err, o.Place())
 	}
@@ -215,6 +215,16 @@ func TestAddress(t *testing.T) {
 		"postgres://app@db.example/shop?sslmode=verify-ca": false,
 	} {
 		o, err := postgres.Address(address)
+		if errors.Is(err, postgres.ErrExposed) != exposed {
+			t.Errorf("%s: %v", address, err)
+		}
+		if exposed {
+			word := "?"
+			if strings.Contains(address, "?") {
+				word = "&"
+			}
+			o, err = postgres.Address(address + word + "zavhoz_insecure=yes")
+		}
 		if err != nil {
 			t.Errorf("%s: %v", address, err)
 			continue

@@ -185,33 +185,64 @@ func TestAViewKeepsItsMoment(t *testing.T) {
 	}
 }
 
-// When the database goes back to an earlier moment (a failover that lost commits, a restore), nothing that was kept in memory counts.
-func TestHistoryThatGoesBackIsSeen(t *testing.T) {
+// When the database goes back to an earlier moment (a failover that lost commits, a restore, a writer of it), who knew the later one reads and writes nothing any more,
+// whatever others write meanwhile, and who kept a mark of it is not let in without a person.
+func TestAttack72_HistoryThatGoesBackIsRefused(t *testing.T) {
 	o := fresh(server)
 	a := create(t, o)
 	put(t, a, "k", "one")
+	early := a.Mark()
 	server.Exec(t, "CREATE TABLE "+o.Schema+".saved AS TABLE "+o.Schema+".records")
 	server.Exec(t, "CREATE TABLE "+o.Schema+".saved_moment AS TABLE "+o.Schema+".moment")
 	put(t, a, "k", "two")
 	put(t, a, "later", "two")
+	late := a.Mark()
 	for _, q := range []string{
 		"DELETE FROM $.records", "INSERT INTO $.records SELECT * FROM $.saved", "DELETE FROM $.commits WHERE seq > 1", "DELETE FROM $.moment",
 		"INSERT INTO $.moment SELECT * FROM $.saved_moment",
 	} {
 		server.Exec(t, replace(q, o.Schema))
 	}
-	if got := value(t, a, "k"); got != "one" {
-		t.Errorf("reads %s", got)
+	read := func(tx store.Tx) error { _, err := tx.Get("things", "k"); return err }
+	refused := func(when string) {
+		t.Helper()
+		for range 2 {
+			if err := a.Update(t.Context(), func(tx store.Tx) error { return tx.Put("things", "y", []byte("v")) }); !errors.Is(err, store.ErrRewound) {
+				t.Errorf("%s: it writes: %v", when, err)
+			}
+			if err := a.View(t.Context(), read); !errors.Is(err, store.ErrRewound) {
+				t.Errorf("%s: it reads: %v", when, err)
+			}
+		}
+	}
+	refused("behind")
+	for _, c := range []struct {
+		mark    string
+		refused bool
+	}{{"", false}, {early, false}, {late, true}, {"3:zz", true}} {
+		m := o
+		m.Mark = c.mark
+		s, err := postgres.Open(t.Context(), m)
+		if errors.Is(err, store.ErrRewound) != c.refused || !c.refused && err != nil {
+			t.Errorf("opened with the mark %q: %v", c.mark, err)
+		}
+		if err == nil {
+			closing(t, s)
+		}
 	}
 	b := open(t, o)
 	put(t, b, "k", "other history") // as many commits as a knew
 	put(t, b, "x", "other history")
-	if got := value(t, a, "k"); got != "other history" {
-		t.Errorf("reads %s", got)
-	}
-	put(t, a, "y", "both")
-	if got := value(t, b, "y") + value(t, b, "k") + value(t, b, "later"); got != "bothother history-" {
-		t.Error(got)
+	refused("level, with other commits")
+	put(t, b, "x", "other history again")
+	refused("beyond")
+	m := o
+	m.Mark = late
+	if s, err := postgres.Open(t.Context(), m); !errors.Is(err, store.ErrRewound) {
+		t.Errorf("another history that went on is opened: %v", err)
+		if err == nil {
+			closing(t, s)
+		}
 	}
 }
 

@@ -160,6 +160,9 @@ func (s *Store) catchUp() error {
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
+	if s.joins(asked, news) != nil {
+		return nil // logged; whoever asks is refused
+	}
 	s.teller.mu.Lock()
 	defer s.teller.mu.Unlock()
 	has := func(m moment) bool {

@@ -1,0 +1,70 @@
+package postgres
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrExposed says that others could be on the way to the server: it leaves this machine, and is not encrypted, or ends at whoever shows any certificate.
+var ErrExposed = errors.New("postgres: the way to the server leaves this machine, and its certificate is not verified")
+
+// Exposure says what of the way to the server others could read, "" where nothing: for a warning where Options take it all the same.
+func (o Options) Exposure() (warning string, err error) {
+	pool, err := o.config()
+	if err != nil {
+		return "", err
+	}
+	return exposure(pool.ConnConfig), nil
+}
+
+// ways are all addresses that may be dialled, in order.
+func ways(c *pgx.ConnConfig) []*pgconn.FallbackConfig {
+	return append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...)
+}
+
+func exposure(c *pgx.ConnConfig) string {
+	for _, w := range ways(c) {
+		switch {
+		case local(w.Host):
+		case w.TLSConfig == nil: // sslmode=prefer, which is libpq's default, among them
+			return "the way to the database is not always encrypted: who is on it sees names, and could answer in its place. Say sslmode=verify-full in its address"
+		case w.TLSConfig.InsecureSkipVerify && w.TLSConfig.VerifyPeerCertificate == nil:
+			return "the database's certificate is not verified: who is on the way could answer in its place. Say sslmode=verify-full in its address"
+		}
+	}
+	return ""
+}
+
+// demand lets nobody off this machine ask for the password itself, or for a hash of it that can be guessed at: SCRAM alone, bound to the connection where that is
+// encrypted. What the address or the environment says of either counts instead.
+func demand(c *pgx.ConnConfig, address string) {
+	away, encrypted := false, true
+	for _, w := range ways(c) {
+		away = away || !local(w.Host)
+		encrypted = encrypted && w.TLSConfig != nil
+	}
+	if !away || c.RequireAuth != "" {
+		return
+	}
+	c.RequireAuth = "scram-sha-256"
+	u, err := url.Parse(address)
+	said := err != nil || u.Query().Has("channel_binding") || strings.Contains(address, "channel_binding") || os.Getenv("PGCHANNELBINDING") != ""
+	if encrypted && !said {
+		c.ChannelBinding = "require"
+	}
+}
+
+// local tells whether a host is this machine.
+func local(host string) bool {
+	if host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
+		return true
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback()
+}

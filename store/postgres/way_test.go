@@ -1,0 +1,54 @@
+package postgres_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/store/postgres"
+)
+
+// An address whose way leaves the machine is refused unless the server's certificate is verified; libpq's default is not enough. Who answers off this machine gets a
+// proof by SCRAM and never the password.
+func TestAttack72_AWayThatOthersCouldAnswerOnIsRefused(t *testing.T) {
+	for _, v := range []string{"PGSSLMODE", "PGSSLROOTCERT", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGHOST"} {
+		t.Setenv(v, "")
+	}
+	for _, c := range []struct {
+		address       string
+		exposed       bool
+		auth, binding string
+	}{
+		{address: "postgres://u@db.example/d", exposed: true},
+		{address: "postgres://u@db.example/d?sslmode=disable", exposed: true},
+		{address: "postgres://u@db.example/d?sslmode=allow", exposed: true},
+		{address: "postgres://u@db.example/d?sslmode=prefer", exposed: true},
+		{address: "postgres://u@db.example/d?sslmode=require", exposed: true},
+		{address: "postgres://u@192.0.2.1/d", exposed: true},
+		{address: "postgres://u@localhost,db.example/d?sslmode=disable", exposed: true},
+		{address: "postgres://u@db.example/d?zavhoz_insecure=no", exposed: true},
+		{address: "postgres://u@db.example/d?sslmode=verify-full", auth: "scram-sha-256", binding: "require"},
+		{address: "postgres://u@db.example/d?sslmode=verify-ca", auth: "scram-sha-256", binding: "require"},
+		{address: "postgres://u@db.example/d?sslmode=verify-full&channel_binding=prefer", auth: "scram-sha-256", binding: "prefer"},
+		{address: "postgres://u@db.example/d?sslmode=verify-full&require_auth=none", auth: "none", binding: "prefer"},
+		{address: "postgres://u@db.example/d?sslmode=disable&zavhoz_insecure=yes", auth: "scram-sha-256", binding: "prefer"},
+		{address: "postgres://u@localhost/d", binding: "prefer"},
+		{address: "postgres://u@127.0.0.1/d", binding: "prefer"},
+		{address: "postgres://u@[::1]/d", binding: "prefer"},
+		{address: "postgres:///d?host=/run/postgresql", binding: "prefer"},
+	} {
+		o, err := postgres.Address(c.address)
+		if errors.Is(err, postgres.ErrExposed) != c.exposed || !c.exposed && err != nil {
+			t.Errorf("%s: %v", c.address, err)
+			continue
+		}
+		if c.exposed {
+			if _, err := postgres.Open(t.Context(), postgres.Options{URL: c.address}); !errors.Is(err, postgres.ErrExposed) {
+				t.Errorf("%s is opened: %v", c.address, err)
+			}
+			continue
+		}
+		if auth, binding := postgres.Demands(o); auth != c.auth || binding != c.binding {
+			t.Errorf("%s: require_auth %q, channel_binding %q", c.address, auth, binding)
+		}
+	}
+}
