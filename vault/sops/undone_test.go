@@ -43,12 +43,18 @@ func newRig(t *testing.T, name, text string) *rig {
 	return r
 }
 
-// elsewhere runs sops on a copy of the file as it is now: what it writes is what a sops writes that has read the file by now, and writes later.
+// elsewhere runs sops on a copy of the file as it is now, and gives what it writes.
 func (r *rig) elsewhere(args ...string) []byte {
+	r.t.Helper()
+	return r.lateOf(read(r.t, r.path), args...)
+}
+
+// lateOf gives what a sops writes now that read the file as it was then.
+func (r *rig) lateOf(then []byte, args ...string) []byte {
 	r.t.Helper()
 	dir := r.t.TempDir()
 	copied := filepath.Join(dir, filepath.Base(r.path))
-	write(r.t, copied, read(r.t, r.path), 0o600)
+	write(r.t, copied, then, 0o600)
 	r.p.Sops(dir, append(args[:1:1], append([]string{filepath.Base(r.path)}, args[1:]...)...)...)
 	return read(r.t, copied)
 }
@@ -97,11 +103,12 @@ func TestWhatSopsUndoesIsFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, name, c.text)
-			theirs := r.elsewhere("set", c.theirs, `"another-value-of-two"`)
+			then := read(t, r.path)
 			r.edit(put("second-value-of-one", c.ours...))
 			if got := r.s.Undone(); len(got) != 0 {
 				t.Errorf("our own write undid %d", len(got))
 			}
+			theirs := r.lateOf(then, "set", c.theirs, `"another-value-of-two"`)
 			r.wants("a set of sops", r.undone(theirs), strings.Join(c.ours, "."))
 			r.wants("asked again", r.undone(theirs))
 		})
@@ -111,10 +118,11 @@ func TestWhatSopsUndoesIsFound(t *testing.T) {
 // An entry that was added and one that was taken out are found, a write on top of a write gives the last alone.
 func TestWhatSopsUndoesOfEntries(t *testing.T) {
 	r := newRig(t, "secrets.yaml", twoKeys)
-	theirs := r.elsewhere("set", `["api_keys"]["two"]["key"]`, `"another-value-of-two"`)
+	then := read(t, r.path)
 	r.edit(put("a-third-value", "api_keys", "three", "key"))
 	r.edit(wire.Change{Path: []string{"api_keys", "one"}, Unset: true})
 	r.edit(put("a-fourth-value", "api_keys", "three", "key"))
+	theirs := r.lateOf(then, "set", `["api_keys"]["two"]["key"]`, `"another-value-of-two"`)
 	r.wants("entries", r.undone(theirs), "api_keys.one", "api_keys.three.key")
 }
 
@@ -146,8 +154,9 @@ func TestWhatIsMeantStays(t *testing.T) {
 	r.ahead.Add(1)
 
 	r.undone(base)
-	theirs := r.elsewhere("set", `["api_keys"]["two"]["key"]`, `"a-third-value-of-two"`)
+	then := read(t, r.path)
 	r.edit(put("second-value-of-one", "api_keys", "one", "key"))
+	theirs := r.lateOf(then, "set", `["api_keys"]["two"]["key"]`, `"a-third-value-of-two"`)
 	r.ahead.Add(3601)
 	r.wants("an hour later", r.undone(theirs))
 }
