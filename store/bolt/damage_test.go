@@ -216,7 +216,7 @@ func TestEveryCut(t *testing.T) {
 	}
 	stride := 509
 	if storetest.Long() {
-		stride = 13
+		stride = 101
 	}
 	cuts := []int{0, 1, 4095, 4096, 4097, 8191, 8192, 8193, len(mem) - 1}
 	for at := 0; at < len(mem); at += stride {
