@@ -84,6 +84,7 @@ func goldenRows() []goldenRow {
 		{string(cRuns), run, execution, &Run{}}, {string(cLiveRuns), run, to(run), &link{}}, {string(cWorkdirs), workdirKey("/srv/app"), workdir, &Workdir{}},
 		{string(cRotations), res, rotation, &Rotation{}},
 		{string(cReserves), res, reserve, &Reserve{}}, {string(cEnvironments), environmentKey(project.ID, environment.Digest), environment, &Environment{}},
+		{string(cBridges), bridgeKey, Bridge{Format: 1, Table: "projects", Sealed: map[string]Sealed{"key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "medium"}}, Version: 2, Since: at(0), By: "operator"}, &Bridge{}},
 		{string(cProjectIDs), project.ID, to("default"), &link{}}, {string(cConfigs), project.ID, config, &ProjectConfig{}}, {string(cFormer), formerKey(project.ID, "API_KEY", 3), former, &FormerSecret{}},
 	}
 }

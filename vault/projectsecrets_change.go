@@ -80,6 +80,7 @@ func (v *Vault) RemoveProjectSecret(ctx context.Context, actor Actor, ref, name 
 	if err != nil {
 		return ProjectView{}, v.refused(ctx, actor, audit.SecretRemove, err)
 	}
+	v.mirrored(ctx, out.Project)
 	return out, nil
 }
 
@@ -88,9 +89,10 @@ func (v *Vault) RollbackProjectSecret(ctx context.Context, actor Actor, ref, nam
 	if err := checkWhy(why); err != nil {
 		return out, err
 	}
+	var p Project
 	err = v.update(ctx, func(tx store.Tx) error {
-		p, old, err := v.secretOf(tx, actor, ref, name, ScopeWrite)
-		if err != nil {
+		var old ProjectConfig
+		if p, old, err = v.secretOf(tx, actor, ref, name, ScopeWrite); err != nil {
 			return err
 		}
 		f, err := v.former.Get(tx, formerKey(p.ID, name, version))
@@ -123,6 +125,7 @@ func (v *Vault) RollbackProjectSecret(ctx context.Context, actor Actor, ref, nam
 	if err != nil {
 		return SecretMeta{}, v.refused(ctx, actor, audit.SecretRollback, err)
 	}
+	v.mirrored(ctx, p)
 	return out, nil
 }
 
@@ -147,7 +150,18 @@ func (v *Vault) eachProjectSealed(tx store.Tx, fn func(label string, ref keyring
 	if err != nil {
 		return err
 	}
-	return v.former.Scan(tx, "", "", func(_ string, f FormerSecret) (bool, error) {
+	err = v.former.Scan(tx, "", "", func(_ string, f FormerSecret) (bool, error) {
 		return true, fn(slugs[f.Project]+"."+f.Name, f.Ref(), f.Value)
+	})
+	if err != nil {
+		return err
+	}
+	return v.bridges.Scan(tx, "", "", func(_ string, b Bridge) (bool, error) {
+		for field, s := range b.Sealed {
+			if err := fn("adoption."+field, b.FieldRef(field), s.Value); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 }

@@ -66,6 +66,15 @@ func (s Resealer) Body(c store.Collection, body []byte) ([]byte, error) {
 			return nil, err
 		}
 		return json.Marshal(f)
+	case cBridges:
+		var b Bridge
+		if err := whole(body, &b); err != nil {
+			return nil, err
+		}
+		if err := s.fields(&b.Sealed, b.FieldRef, nil); err != nil {
+			return nil, err
+		}
+		return json.Marshal(b)
 	case cServers:
 		var v Server
 		if err := whole(body, &v); err != nil {

@@ -98,6 +98,7 @@ type Vault struct {
 	k      *keyring.Keyring
 	opener Opener
 	probe  Prober
+	mirror Mirror
 	book   *record.Book
 	audit  *audit.Log
 	now    func() time.Time
@@ -116,6 +117,7 @@ type Vault struct {
 	agentNames *record.Set[link]
 	tokens     *record.Set[link]
 	projects   *record.Set[Project]
+	bridges    *record.Set[Bridge]
 	projectIDs *record.Set[link] // prj_…, or the earlier system's id → slug
 	configs    *record.Set[ProjectConfig]
 	former     *record.Set[FormerSecret]
@@ -132,6 +134,7 @@ type Vault struct {
 
 	serverLinks *record.Set[link] // res_… → srv_…
 
+	trust   trust // in what the store holds
 	closing sync.Once
 	later   pending // asked of the vault while it was locked
 }
@@ -166,6 +169,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		agentNames: record.NewSet[link](b, cAgentNames),
 		tokens:     record.NewSet[link](b, cTokens),
 		projects:   record.NewSet[Project](b, cProjects),
+		bridges:    record.NewSet[Bridge](b, cBridges),
 		projectIDs: record.NewSet[link](b, cProjectIDs),
 		configs:    record.NewSet[ProjectConfig](b, cConfigs),
 		former:     record.NewSet[FormerSecret](b, cFormer),
@@ -183,7 +187,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		serverLinks: record.NewSet[link](b, cServerOf),
 	}
 	if o.Verify {
-		if err := b.Verify(ctx, o.Store); err != nil {
+		if err := v.Verify(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -233,9 +237,6 @@ func (v *Vault) Close(ctx context.Context) error {
 	return err
 }
 
-// Verify checks every record, count and digest (see record.Book).
-func (v *Vault) Verify(ctx context.Context) error { return v.book.Verify(ctx, v.st) }
-
 // Audit gives the audit log and the store it lives in, for listing, verification and export by the operator.
 func (v *Vault) Audit() (*audit.Log, store.Store) { return v.audit, v.st }
 
@@ -248,6 +249,9 @@ func (v *Vault) view(ctx context.Context, fn func(store.Tx) error) error {
 }
 
 func (v *Vault) update(ctx context.Context, fn func(store.Tx) error) error {
+	if err := v.Distrusted(); err != nil {
+		return err
+	}
 	return StoreFault(v.st.Update(ctx, fn))
 }
 
@@ -268,6 +272,9 @@ func StoreFault(err error) error {
 		return fault.New(fault.VaultBusy, "another process holds the vault", "stop the other daemon (zavhoz stop), then try again").Because(err)
 	case errors.Is(err, store.ErrFull):
 		return fault.New(fault.Internal, "the disk is full: nothing was written", "free some space, then try again").Because(err)
+	case errors.Is(err, store.ErrRewound):
+		return fault.New(fault.RecordTampered, "the database has gone back to an earlier state of the vault, or holds another history of it: nothing is read or written",
+			"find out who did that: docs/postgresql.md; where it was meant (a restore, a failover), a person starts each daemon once with `zavhoz serve --accept-store`").Because(err)
 	case errors.Is(err, store.ErrUnknown):
 		return fault.New(fault.Internal, "the database went away while this was written: whether it was is not known yet", "look whether it is there before you do it again").Because(err)
 	case errors.Is(err, store.ErrUnavailable):

@@ -18,15 +18,15 @@ func (s *Server) auditRoutes() {
 func (s *Server) listAudit(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	f := audit.Filter{Action: audit.Action(q.Get("action")), Actor: q.Get("actor"), Handle: q.Get("handle"), Outcome: audit.Outcome(q.Get("outcome")), Cursor: q.Get("cursor")}
-	if l := q.Get("limit"); l != "" {
-		n, err := strconv.Atoi(l)
+	if q.Has("limit") {
+		n, err := strconv.Atoi(q.Get("limit"))
 		if err != nil || n < 1 || n > 1000 {
 			return nil, fault.New(fault.InvalidArgument, "limit is between 1 and 1000", "")
 		}
 		f.Limit = n
 	}
-	if since := q.Get("since"); since != "" {
-		t, err := time.Parse(time.RFC3339, since)
+	if q.Has("since") {
+		t, err := time.Parse(time.RFC3339, q.Get("since"))
 		if err != nil {
 			return nil, fault.New(fault.InvalidArgument, "since is a time like 2026-01-02T15:04:05Z", "")
 		}

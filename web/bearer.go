@@ -211,11 +211,18 @@ func (s withStatus) Unwrap() error { return s.error }
 // nowhere answers for paths and methods that are not served.
 func (s *Server) nowhere(w http.ResponseWriter, r *http.Request) error {
 	var allow []string
+	at := "" // the path itself, and none that has a hole in its place
 	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		other := r.Clone(r.Context())
 		other.Method = m
-		if _, pattern := s.mux.Handler(other); pattern != "" && pattern != "/" {
+		_, pattern := s.mux.Handler(other)
+		_, path, _ := strings.Cut(pattern, " ")
+		switch holes := strings.Count(path, "{"); {
+		case overHTTP[pattern].scope == "" || at != "" && holes > strings.Count(at, "{"):
+		case at != "" && path == at:
 			allow = append(allow, m)
+		default:
+			at, allow = path, []string{m}
 		}
 	}
 	if len(allow) == 0 {

@@ -208,7 +208,9 @@ func TestETags(t *testing.T) {
 		t.Errorf("a new project's tag is %s", first)
 	}
 	w.ok("PATCH", "/projects/bot", `{"config":{"modules":["backend"]}}`, "If-Match", first)
-	for _, tag := range []string{first, `"v7"`, `W/"v1"`, "v1", `"v1", "v2"`, `"v01"`, `"x"`} {
+	w.refused(fault.InvalidArgument, 400, "PATCH", "/projects/bot", `{"title":"T"}`, "If-Match", "v1")
+	w.refused(fault.InvalidArgument, 400, "PATCH", "/projects/bot", `{"title":"T"}`, "If-Match", "")
+	for _, tag := range []string{first, `"v7"`, `W/"v1"`, `"v1", "v2"`, `"v01"`, `"x"`} {
 		w.refused(fault.VersionConflict, 412, "PATCH", "/projects/bot", `{"title":"T"}`, "If-Match", tag)
 		w.refused(fault.VersionConflict, 412, "POST", "/projects/bot/config/secrets", `{"secrets":{"A":"x"}}`, "If-Match", tag)
 	}
@@ -290,8 +292,10 @@ func TestAttack53_WhoIsLetInOverHTTP(t *testing.T) {
 	w.refused(fault.NotPermitted, 403, "GET", "/projects", "", "Sec-Fetch-Site", "cross-site")
 	w.refused(fault.InvalidArgument, 415, "POST", "/projects", `{"slug":"bot"}`, "Content-Type", "text/plain")
 	w.refused(fault.NotSupported, 404, "GET", "/none", "")
-	if a := w.refused(fault.NotSupported, 405, "PUT", "/projects", "{}"); a.header.Get("Allow") != "GET, POST" {
-		t.Errorf("allow: %v", a.header)
+	for path, want := range map[string]string{"/projects": "GET, POST", "/agents": "GET", "/projects/bot/config/secrets/keys": "GET", "/servers/sync": "POST", "/resources/bot": "GET, PATCH"} {
+		if a := w.refused(fault.NotSupported, 405, "OPTIONS", path, ""); a.header.Get("Allow") != want {
+			t.Errorf("%s allows %s, want %s", path, a.header.Get("Allow"), want)
+		}
 	}
 	w.refused(fault.InvalidArgument, 400, "GET", "/projects?limt=3", "")
 	if a := w.ok("GET", "/health", "", "X-Request-Id", "my-request-0001"); a.header.Get("X-Request-Id") != "my-request-0001" {
@@ -381,7 +385,7 @@ func TestPagesOverHTTP(t *testing.T) {
 	if !slices.Equal(got, append([]string{"default"}, want...)) {
 		t.Errorf("%v", got)
 	}
-	for _, q := range []string{"limit=0", "limit=501", "limit=x", "cursor=%00", "cursor=!"} {
+	for _, q := range []string{"limit=0", "limit=501", "limit=x", "limit=", "cursor=%00", "cursor=!"} {
 		w.refused(fault.InvalidArgument, 400, "GET", "/projects?"+q, "")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -83,13 +82,21 @@ func (d *description) whole() object {
 
 func ref(name string) object { return object{"$ref": "#/components/schemas/" + name} }
 
-var hole = regexp.MustCompile(`\{([a-z]+)\}`)
+// holes names what is to be put into a path: {id} in /projects/{id}.
+func holes(path string) (names []string) {
+	for part := range strings.SplitSeq(path, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			names = append(names, strings.TrimSuffix(name, "}"))
+		}
+	}
+	return names
+}
 
 func (d *description) operation(route, verb, path string) object {
 	op, over := operations[route], overHTTP[route]
 	var params []any
-	for _, m := range hole.FindAllStringSubmatch(path, -1) {
-		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string", "minLength": 1}})
+	for _, name := range holes(path) {
+		params = append(params, object{"name": name, "in": "path", "required": true, "schema": object{"type": "string", "minLength": 1}})
 	}
 	for _, name := range over.query {
 		params = append(params, object{"name": name, "in": "query", "schema": querySchema(path, name)})
@@ -259,6 +266,9 @@ func (d *description) fields(t reflect.Type, properties object, required *[]any)
 		}
 		s := d.schema(f.Type)
 		optional := strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero")
+		if d.closed[t] && optional && f.Type != reflect.TypeFor[api.Value]() {
+			s = object{"anyOf": []any{s, object{"type": "null"}}} // null is as good as nothing
+		}
 		if k := f.Type.Kind(); !optional && (k == reflect.Pointer || k == reflect.Slice || k == reflect.Map) && !d.closed[t] {
 			s = object{"anyOf": []any{s, object{"type": "null"}}} // a reply may have none
 		}

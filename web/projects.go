@@ -131,7 +131,7 @@ func (s *Server) mergeSecrets(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	reply := api.Merged{Keys: out.Keys, Version: out.Version, Existed: out.Existed}
+	reply := api.Merged{Keys: out.Keys, Version: out.Version, Existed: out.Existed, Late: out.Late}
 	for _, name := range keysOf(out.Known) {
 		if out.Known[name].Check == vault.CheckUnverified {
 			reply.Unverified = append(reply.Unverified, name)

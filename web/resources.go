@@ -48,7 +48,7 @@ func viewed(r vault.Resource, err error) (any, error) {
 func (s *Server) listResources(r *http.Request) (any, error) {
 	q := r.URL.Query()
 	limit, err := strconv.Atoi(q.Get("limit"))
-	if q.Get("limit") != "" && (err != nil || limit < 1 || limit > 500) {
+	if q.Has("limit") && (err != nil || limit < 1 || limit > 500) {
 		return nil, fault.New(fault.InvalidArgument, "limit is between 1 and 500", "")
 	}
 	f := vault.Filter{Kind: q.Get("kind"), Project: q.Get("project"), Label: q.Get("label"), Cursor: q.Get("cursor"), Limit: limit}

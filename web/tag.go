@@ -18,17 +18,21 @@ type tagged struct {
 
 func etag(version uint64) string { return `"v` + strconv.FormatUint(version, 10) + `"` }
 
-// ifMatch sets want to the version that a request's If-Match names. A body that names another one contradicts itself. A tag of anybody else's matches nothing.
+// ifMatch sets want to the version that a request's If-Match names. A body that names another one contradicts itself. A tag of anybody else's matches nothing, and what
+// is no tag is refused.
 func ifMatch(r *http.Request, want **uint64) error {
 	given := r.Header.Values("If-Match")
 	if len(given) == 0 || len(given) == 1 && given[0] == "*" {
 		return nil
 	}
+	if len(given) != 1 || !strings.HasSuffix(given[0], `"`) || !strings.HasPrefix(strings.TrimPrefix(given[0], "W/"), `"`) {
+		return fault.New(fault.InvalidArgument, "If-Match is one ETag, in quotes", "give the one that was read")
+	}
 	changed := fault.New(fault.VersionConflict, "what is there is not what If-Match names", "read it again, then decide again")
 	text, ok := strings.CutPrefix(given[0], `"v`)
 	number, closed := strings.CutSuffix(text, `"`)
 	n, err := strconv.ParseUint(number, 10, 64)
-	if len(given) != 1 || !ok || !closed || err != nil || etag(n) != given[0] {
+	if !ok || !closed || err != nil || etag(n) != given[0] {
 		return changed
 	}
 	if *want != nil && **want != n {
@@ -60,13 +64,13 @@ const (
 // paged gives the part of a list that a request asks for. Keys are unique and in order; a cursor is the key before the page.
 func paged[T any](r *http.Request, all []T, key func(T) string) (any, error) {
 	q := r.URL.Query()
-	if callerOf(r) == nil && q.Get("limit") == "" && q.Get("cursor") == "" {
+	if callerOf(r) == nil && !q.Has("limit") && !q.Has("cursor") {
 		return page(all, "", nil)
 	}
 	n := pageSize
-	if text := q.Get("limit"); text != "" {
+	if q.Has("limit") {
 		var err error
-		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > maxPageSize {
+		if n, err = strconv.Atoi(q.Get("limit")); err != nil || n < 1 || n > maxPageSize {
 			return nil, fault.New(fault.InvalidArgument, "limit is between 1 and 500", "")
 		}
 	}

@@ -106,6 +106,7 @@ type Options struct {
 	Backup    Backups
 	Rotations Rotations       // nil: it exchanges no credentials
 	Files     SecretFiles     // nil: no file is a home of resources
+	Adoptions Adoptions       // nil: no projects are adopted
 	Export    Exporter        // nil: nothing is exported
 	VaultID   string          // names the vault's key in the system's keyring
 	Plugins   keyring.Plugins // nil: no plugin's key proves presence
@@ -140,7 +141,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), asked: challenges{now: o.Clock, at: map[place]challenge{}}, mux: http.NewServeMux(), served: map[string]bool{}}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.environmentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.adoptionRoutes, s.environmentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -16,6 +16,7 @@ import (
 	rotating "github.com/zavhoz/zavhoz/run/rotate"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/sync/bridge"
 	"github.com/zavhoz/zavhoz/sync/sopshome"
 	"github.com/zavhoz/zavhoz/tools"
 	"github.com/zavhoz/zavhoz/vault"
@@ -67,6 +68,7 @@ type daemon struct {
 	leads   leadership
 	keys    *rekey.Keeper
 	rotate  *rotating.Rotator
+	bridge  *bridge.Bridge // to the earlier system's table, while its programs read it
 	files   *sopshome.Home // the vault, with the files of secrets that it is kept in step with
 	idle    *idleness
 	listen  string // the address really bound
@@ -134,6 +136,8 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	d.idle = newIdleness(d.cfg.IdleExit())
 	d.keys = rekey.New(rekey.Options{Vault: d.vault, Keyring: d.ring, Opener: opener, Plugins: plugins{ctx: ctx}, Log: d.log, Busy: d.idle.enter})
 	d.rotate = rotating.New(rotating.Options{Vault: d.files, Opener: opener, Log: d.log, Busy: d.idle.enter})
+	d.bridge = bridge.New(bridge.Options{Vault: d.vault, Opener: opener, Log: d.log})
+	d.vault.SetMirror(d.bridge.Changed)
 	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut, Files: d.fileStates}
 	d.mcp, err = mcp.New(mcp.Options{
 		Tools: d.lock.used.watched(tools.All(deps)), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: &identity{v: d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
@@ -145,7 +149,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Adoptions: d.bridge, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }
@@ -167,6 +171,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	d.tasks.Go(func() { d.sync.Run(ctx) })
 	d.tasks.Go(func() { d.keys.Run(ctx) })
 	d.tasks.Go(func() { d.files.Run(ctx) })
+	d.tasks.Go(func() { d.bridge.Run(ctx) })
 	d.tasks.Go(func() { d.byClock(ctx) })
 	d.tasks.Go(func() { d.watch(ctx, changes) })
 	if after := d.cfg.LockAfter(); after > 0 {

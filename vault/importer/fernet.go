@@ -5,9 +5,12 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"strings"
+	"time"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -102,4 +105,27 @@ func slug(text string) string {
 	}
 	s := b.String()
 	return strings.Trim(s[:min(len(s), 40)], "-")
+}
+
+// Seal makes a token of a value, under the first key: for programs of the earlier system that still read their own table.
+func (k FernetKeys) Seal(value secret.Secret, now time.Time) (string, error) {
+	if len(k) == 0 {
+		return "", broken("there is no Fernet key", "")
+	}
+	key := k[0].Reveal()
+	block, err := aes.NewCipher(key[16:])
+	if err != nil {
+		return "", fault.Of(err)
+	}
+	pad := aes.BlockSize - value.Len()%aes.BlockSize
+	raw := make([]byte, fernetHead, fernetHead+value.Len()+pad+fernetMAC)
+	raw[0] = fernetVersion
+	binary.BigEndian.PutUint64(raw[1:9], uint64(now.Unix()))
+	_, _ = rand.Read(raw[9:fernetHead]) // never fails
+	raw = append(raw, value.Reveal()...)
+	raw = append(raw, bytes.Repeat([]byte{byte(pad)}, pad)...)
+	cipher.NewCBCEncrypter(block, raw[9:fernetHead]).CryptBlocks(raw[fernetHead:], raw[fernetHead:])
+	h := hmac.New(sha256.New, key[:16])
+	h.Write(raw)
+	return base64.URLEncoding.EncodeToString(h.Sum(raw)), nil
 }

@@ -41,6 +41,7 @@ type Merged struct {
 	Version    uint64   `json:"version"`              // of the config
 	Existed    []string `json:"existed,omitempty"`    // of those given: they were there, and stay
 	Unverified []string `json:"unverified,omitempty"` // of those given: their service could not be asked whether they are good
+	Late       bool     `json:"late,omitempty"`       // of an adopted project: the earlier system's table has it later
 }
 
 // SecretKeys is the names of a project's secrets.
