@@ -139,6 +139,8 @@ func TestParseRefuses(t *testing.T) {
 		"steers a loader":      {head + "LD_PRELOAD: {source: literal, environments: [production], value: /x}", "steers"},
 		"steers a shell":       {head + "BASH_ENV: {source: literal, environments: [production], value: /x}", "steers"},
 		"steers a proxy":       {head + "HTTPS_PROXY: {source: literal, environments: [production], value: x}", "steers"},
+		"steers a tool":        {head + "ERL_AFLAGS: {source: literal, environments: [production], value: x}", "steers"},
+		"steers trust":         {head + "PIP_CERT: {source: literal, environments: [production], value: x}", "steers"},
 		"steers zavhoz":        {head + "ZAVHOZ_AGENT_TOKEN: {source: literal, environments: [production], value: x}", "steers"},
 		"source":               {entry("source: magic", "environments: [production]"), "source is one of"},
 		"no source":            {entry("environments: [production]"), "source is one of"},

@@ -20,7 +20,7 @@ func CheckName(name string) string {
 	switch {
 	case !upperName.MatchString(name):
 		return "a variable's name has capitals, digits and _, does not begin with a digit, and has at most 128 characters"
-	case !policy.EnvNameAllowed(name):
+	case !policy.ProjectNameAllowed(name):
 		return "the variable steers a loader, a shell, a proxy or a tool, and is not a project's to set"
 	}
 	return ""

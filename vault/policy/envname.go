@@ -71,7 +71,7 @@ func init() {
 		PYTHONHTTPSVERIFY RUSTUP_TOOLCHAIN RUSTUP_DIST_SERVER`) {
 		steeringNames[n] = true
 	}
-	for _, n := range strings.Fields(`FEATURE_FLAGS`) {
+	for _, n := range strings.Fields(`FEATURE_FLAGS UV_PUBLISH_TOKEN`) {
 		harmlessNames[n] = true
 	}
 }

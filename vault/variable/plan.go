@@ -54,6 +54,7 @@ type Facts struct {
 	Attributes map[string]map[string]string // public attributes of the project's resources, by handle
 	Images     string                       // "HOST/OWNER/REPO"; "": unknown
 	Stored     map[string]bool              // names of the project's secrets
+	Agent      bool                         // an agent asks: nothing is generated but what is the project's own by its name too
 	Hints      map[string]string            // what they are, in words; where nothing else describes a variable
 }
 
@@ -81,6 +82,7 @@ type Resolved struct {
 	Form        contract.Form // of Pending
 	Service     string        // of the catalogue
 	Parts       []Part        // how the value is put together; of Pending and Stored the secret itself
+	text        int           // bytes of text among Parts
 }
 
 // Value gives the text of a variable without secrets.
@@ -99,7 +101,7 @@ func (r Resolved) Ready() bool {
 
 // Plan resolves every variable of the definition, in order of names. It makes nothing and keeps nothing: what is to be generated is said.
 func Plan(d Definition, f Facts) []Resolved {
-	p := planner{def: d, facts: f, done: map[string]*Resolved{}, open: map[string]bool{}}
+	p := planner{def: d, facts: f, done: map[string]*Resolved{}, open: map[string]bool{}, written: map[string]string{}}
 	for _, name := range p.names() {
 		p.resolve(name)
 	}
@@ -119,6 +121,8 @@ type planner struct {
 	facts   Facts
 	done    map[string]*Resolved
 	open    map[string]bool // being resolved
+	text    int             // bytes of text that all values together are made of
+	written map[string]string
 }
 
 func (p *planner) names() []string {

@@ -8,6 +8,9 @@ import (
 	"github.com/zavhoz/zavhoz/vault/contract"
 )
 
+// maxPlan is how many bytes of text all values of one plan together are made of: a contract of a few kilobytes could refer to itself until the machine is full.
+const maxPlan = 4 << 20
+
 // maxText is how many bytes of text alone a value may be made of: what a variable can hold (run/deliver.MaxValue).
 const maxText = 128 << 10
 
@@ -27,7 +30,8 @@ func (p *planner) byContract(r *Resolved, e contract.Entry) {
 		p.given(r)
 	case contract.Generated:
 		r.Class, r.Form = Infra, e.Form
-		if v := Classify(r.Name); v.Rule == "service" || v.Rule == "issued" {
+		v := Classify(r.Name)
+		if v.Rule == "service" || v.Rule == "issued" || v.Rule == "vendor" || p.facts.Agent && v.Class != Infra && !p.facts.Stored[r.Name] {
 			r.Why = "the contract would have it generated, but " + v.Why
 			r.fail(NotAllowed, r.Name)
 			return
@@ -182,13 +186,29 @@ func (p *planner) compose(r *Resolved, template string) {
 			return
 		}
 	}
-	n := 0
-	for _, part := range r.Parts {
-		n += len(part.Text)
+}
+
+// put adds a part, where there is room for it.
+func (p *planner) put(r *Resolved, part Part) bool {
+	r.text += len(part.Text)
+	p.text += len(part.Text)
+	if r.text > maxText || p.text > maxPlan || len(r.Parts) >= maxParts {
+		return r.fail(TooLong, r.Name)
 	}
-	if n > maxText || len(r.Parts) > maxParts {
-		r.fail(TooLong, r.Name)
+	r.Parts = append(r.Parts, part)
+	return true
+}
+
+// escaped is escape, which a contract can ask for again and again.
+func (p *planner) escaped(s string) string {
+	if out, ok := p.written[s]; ok {
+		return out
 	}
+	out := escape(s)
+	if p.text += len(out); p.text <= maxPlan {
+		p.written[s] = out
+	}
+	return out
 }
 
 // maxParts bounds what references to references can grow to.
@@ -197,23 +217,20 @@ const maxParts = 256
 func (p *planner) add(r *Resolved, piece contract.Piece) bool {
 	switch {
 	case piece.Ref == "":
-		r.Parts = append(r.Parts, Part{Text: piece.Text})
-		return true
+		return p.put(r, Part{Text: piece.Text})
 	case strings.HasPrefix(piece.Ref, "@"):
 		return p.fact(r, piece)
 	case piece.Soft && !p.has(piece.Ref) && !p.facts.Stored[piece.Ref]:
-		r.Parts = append(r.Parts, Part{Text: piece.Else})
-		return true
+		return p.put(r, Part{Text: piece.Else})
 	}
 	other := p.resolve(piece.Ref)
 	switch {
 	case other == nil:
 		return r.fail(Circular, piece.Ref)
 	case other.State == Pending || other.Ready():
-		return r.take(other, piece.As)
+		return p.take(r, other, piece.As)
 	case piece.Soft:
-		r.Parts = append(r.Parts, Part{Text: piece.Else})
-		return true
+		return p.put(r, Part{Text: piece.Else})
 	case other.State == Missing:
 		return r.fail(NoValue, other.Name)
 	case other.State == Failed:
@@ -223,7 +240,7 @@ func (p *planner) add(r *Resolved, piece contract.Piece) bool {
 }
 
 // take adds the parts of another variable, written in a way. What is made of a secret is as secret as that.
-func (r *Resolved) take(other *Resolved, as string) bool {
+func (p *planner) take(r, other *Resolved, as string) bool {
 	if len(r.Parts)+len(other.Parts) > maxParts {
 		return r.fail(TooLong, r.Name)
 	}
@@ -233,11 +250,13 @@ func (r *Resolved) take(other *Resolved, as string) bool {
 		case part.Secret != "" && part.As == "":
 			part.As = as
 		case part.Secret == "" && as == contract.AsURL:
-			part.Text = escape(part.Text)
+			part.Text = p.escaped(part.Text)
 		default: // a piece of what is a piece already, or of a text that is no URL
 			return r.fail(NoValue, other.Name)
 		}
-		r.Parts = append(r.Parts, part)
+		if !p.put(r, part) {
+			return false
+		}
 	}
 	r.Sensitive = r.Sensitive || other.Sensitive
 	return true
@@ -277,8 +296,7 @@ func (p *planner) fact(r *Resolved, piece contract.Piece) bool {
 	if piece.As == contract.AsURL {
 		value = escape(value)
 	}
-	r.Parts = append(r.Parts, Part{Text: value})
-	return true
+	return p.put(r, Part{Text: value})
 }
 
 func (r *Resolved) fail(why Problem, cause string) bool {
