@@ -52,13 +52,14 @@ var goals = []struct {
 	{"rotate", rotateKey},
 	{"7", startDaemon},
 	{"8", redactPipe},
+	{"9", overPostgres},
 	{"10", sopsFiles},
 	{"11", callTool},
 	{"sync", reconcile},
 }
 
 func main() {
-	only := flag.String("goal", "", "measure only these, apart by commas: 1, 2, 3, 4, open, import, rotate, 7, 8, 10, 11, sync")
+	only := flag.String("goal", "", "measure only these, apart by commas: 1, 2, 3, 4, open, import, rotate, 7, 8, 9, 10, 11, sync")
 	asJSON := flag.Bool("json", false, "print the rows as JSON")
 	light := flag.Bool("light", false, "a tenth of the rounds")
 	flag.Parse()

@@ -29,16 +29,22 @@ type house struct {
 const resident = 1000
 
 func (b *bench) house(ctx context.Context, name string, resources int) (*house, error) {
+	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(b.dir, name+".db")})
+	if err != nil {
+		return nil, err
+	}
+	return houseIn(ctx, st, resources)
+}
+
+// houseIn makes the vault in a store that is empty.
+func houseIn(ctx context.Context, st store.Store, resources int) (*house, error) {
 	who, err := age.GenerateX25519Identity()
 	if err != nil {
 		return nil, err
 	}
-	h := &house{}
+	h := &house{store: st}
 	var header []byte
 	if h.ring, header, err = keyring.Create([]age.Recipient{who.Recipient()}); err != nil {
-		return nil, err
-	}
-	if h.store, err = bolt.Create(ctx, bolt.Options{Path: filepath.Join(b.dir, name+".db")}); err != nil {
 		return nil, err
 	}
 	if err := vault.PutHeader(ctx, h.store, header); err != nil {
