@@ -17,9 +17,10 @@ type moment struct {
 
 // Bounds of what is kept in memory.
 const (
-	cacheBytes  = 48 << 20
-	cacheValue  = 32 << 10 // bytes of a value that is kept
-	cacheRanges = 32       // a collection
+	cacheBytes = 48 << 20
+	cacheValue = 32 << 10 // bytes of a value that is kept
+	cacheSpans = 16 << 20 // of rows within spans
+	spansMost  = 16 << 10 // of a collection
 )
 
 // point is what is known of one key: its value, or that there is none.
@@ -48,8 +49,9 @@ type cache struct {
 	at     moment
 	age    uint64 // how often all was forgotten: what was read before does not come back
 	points map[store.Collection]map[string]point
-	spans  map[store.Collection][]*span
-	bytes  int
+	spans  map[store.Collection][]*span // in order, and apart from each other
+	bytes  int                          // of points
+	within int                          // of spans
 }
 
 func newCache(at moment) *cache {
@@ -60,7 +62,7 @@ func newCache(at moment) *cache {
 
 // reset forgets all.
 func (c *cache) reset(at moment) {
-	c.at, c.bytes = at, 0
+	c.at, c.bytes, c.within = at, 0, 0
 	c.age++
 	c.points, c.spans = map[store.Collection]map[string]point{}, map[store.Collection][]*span{}
 }
@@ -82,19 +84,45 @@ func (c *cache) get(col store.Collection, key string, at moment, age uint64) (va
 	if p, ok := c.points[col][key]; ok {
 		return p.value, p.since <= at.seq
 	}
-	for _, s := range c.spans[col] {
-		if s.lo <= key && key < s.hi {
-			i, ok := s.find(key)
-			switch {
-			case s.since > at.seq || ok && s.rows[i].long:
-				return nil, false
-			case ok:
-				return s.rows[i].value, true
-			}
-			return nil, true
-		}
+	s := c.spanOf(col, key)
+	if s == nil || s.since > at.seq {
+		return nil, false
 	}
-	return nil, false
+	if i, ok := s.find(key); ok {
+		return s.rows[i].value, !s.rows[i].long
+	}
+	return nil, true
+}
+
+// after gives the number of spans that begin at key or before it.
+func (c *cache) after(col store.Collection, key string) int {
+	list := c.spans[col]
+	return sort.Search(len(list), func(i int) bool { return list[i].lo > key })
+}
+
+// spanOf gives the span that covers a key, or nil.
+func (c *cache) spanOf(col store.Collection, key string) *span {
+	if i := c.after(col, key); i > 0 && key < c.spans[col][i-1].hi {
+		return c.spans[col][i-1]
+	}
+	return nil
+}
+
+// forgetSpan drops the span that covers a key.
+func (c *cache) forgetSpan(col store.Collection, key string) {
+	if i := c.after(col, key); i > 0 && key < c.spans[col][i-1].hi {
+		c.within -= c.spans[col][i-1].size()
+		c.spans[col] = slices.Delete(c.spans[col], i-1, i)
+	}
+}
+
+// size is about what a span takes, in bytes.
+func (s *span) size() int {
+	n := 128 + len(s.lo) + len(s.hi)
+	for _, r := range s.rows {
+		n += 64 + len(r.key) + len(r.value)
+	}
+	return n
 }
 
 func (s *span) find(key string) (int, bool) {
@@ -108,20 +136,21 @@ func (c *cache) span(col store.Collection, lo, hi string, down bool, at moment, 
 	if age != c.age || at.seq > c.at.seq {
 		return nil, "", false
 	}
-	for _, s := range c.spans[col] {
-		if s.since > at.seq {
-			continue
+	if !down {
+		s := c.spanOf(col, lo)
+		if s == nil || s.since > at.seq {
+			return nil, "", false
 		}
-		switch {
-		case !down && s.lo <= lo && lo < s.hi:
-			end = min(s.hi, hi)
-			return s.between(lo, end), end, true
-		case down && s.lo < hi && hi <= s.hi:
-			end = max(s.lo, lo)
-			return s.between(end, hi), end, true
-		}
+		end = min(s.hi, hi)
+		return s.between(lo, end), end, true
 	}
-	return nil, "", false
+	list := c.spans[col]
+	i := sort.Search(len(list), func(i int) bool { return list[i].lo >= hi })
+	if i == 0 || hi > list[i-1].hi || list[i-1].since > at.seq {
+		return nil, "", false
+	}
+	end = max(list[i-1].lo, lo)
+	return list[i-1].between(end, hi), end, true
 }
 
 func (s *span) between(lo, hi string) []row {
@@ -178,11 +207,19 @@ func (c *cache) learnSpan(col store.Collection, s *span, at moment, age uint64) 
 	if age != c.age || at != c.at || s.lo >= s.hi {
 		return
 	}
-	list := slices.DeleteFunc(c.spans[col], func(o *span) bool { return o.lo < s.hi && s.lo < o.hi })
-	if len(list) >= cacheRanges {
-		list = list[1:]
+	c.within += s.size()
+	list := slices.DeleteFunc(c.spans[col], func(o *span) bool {
+		meets := o.lo < s.hi && s.lo < o.hi
+		if meets {
+			c.within -= o.size()
+		}
+		return meets
+	})
+	c.spans[col] = list
+	if c.within > cacheSpans || len(list) >= spansMost { // rare: begin anew
+		c.spans, c.within = map[store.Collection][]*span{}, s.size()
 	}
-	c.spans[col] = append(list, s)
+	c.spans[col] = slices.Insert(c.spans[col], c.after(col, s.lo), s)
 }
 
 // change is one write of a commit.
@@ -212,30 +249,30 @@ func (c *cache) wrote(from, to moment, changes []change) {
 
 // patch writes a change into the span that covers it. Rows that were given to somebody stay as they are.
 func (c *cache) patch(ch change, seq uint64) {
-	for _, s := range c.spans[ch.c] {
-		if ch.key < s.lo || ch.key >= s.hi {
-			continue
-		}
-		i, there := s.find(ch.key)
-		rows := slices.Clone(s.rows)
-		r := row{ch.key, ch.value, false}
-		if len(ch.value) > cacheValue {
-			r.value, r.long = nil, true
-		}
-		switch {
-		case ch.value == nil && there:
-			rows = slices.Delete(rows, i, i+1)
-		case ch.value == nil:
-		case there:
-			rows[i] = r
-		default:
-			rows = slices.Insert(rows, i, r)
-		}
-		s.rows, s.since = rows, seq
-		if len(rows) > 2*pageMost { // it grew: read it anew
-			c.spans[ch.c] = slices.DeleteFunc(c.spans[ch.c], func(o *span) bool { return o == s })
-		}
+	s := c.spanOf(ch.c, ch.key)
+	if s == nil {
 		return
+	}
+	c.within -= s.size()
+	i, there := s.find(ch.key)
+	rows := slices.Clone(s.rows)
+	r := row{ch.key, ch.value, false}
+	if len(ch.value) > cacheValue {
+		r.value, r.long = nil, true
+	}
+	switch {
+	case ch.value == nil && there:
+		rows = slices.Delete(rows, i, i+1)
+	case ch.value == nil:
+	case there:
+		rows[i] = r
+	default:
+		rows = slices.Insert(rows, i, r)
+	}
+	s.rows, s.since = rows, seq
+	c.within += s.size()
+	if len(rows) > 4*pageFirst { // it grew, as the end of a chain does: read it anew
+		c.forgetSpan(ch.c, ch.key)
 	}
 }
 
@@ -276,6 +313,9 @@ func (c *cache) forget(b commit) {
 			for key := range c.points[store.Collection(col)] {
 				c.drop(store.Collection(col), key)
 			}
+			for _, s := range c.spans[store.Collection(col)] {
+				c.within -= s.size()
+			}
 			delete(c.spans, store.Collection(col))
 		}
 		return
@@ -283,6 +323,6 @@ func (c *cache) forget(b commit) {
 	for i, col := range b.cols {
 		key := string(b.keys[i])
 		c.drop(store.Collection(col), key)
-		c.spans[store.Collection(col)] = slices.DeleteFunc(c.spans[store.Collection(col)], func(s *span) bool { return s.lo <= key && key < s.hi })
+		c.forgetSpan(store.Collection(col), key)
 	}
 }

@@ -6,7 +6,7 @@
 // One row (moment) names the newest commit: its number, and a random name. A commit is one statement that moves this row from the moment that its functions read to the
 // next, and writes only if that row was still so (commit.go). So it happens once or not at all, however often it is sent: who lost the connection sends it again, and
 // either it happens now, or the row bears its name, or somebody else's, and then it never will. The name also tells histories apart that have the same numbers: after a
-// failover that lost commits, or a restore, nothing that was kept in memory counts.
+// failover that lost commits, or a restore, nothing is read or written until a person has looked at it (rewound.go).
 //
 // As every write of a vault changes the same accounts (docs/decisions/0007), writers would collide at one row in any case. So each process puts the functions that wait
 // into one commit (writer.go), runs them against the overlay of what they wrote, and asks nobody first as long as it is alone; who was overtaken takes the row's lock, in

@@ -56,12 +56,21 @@ func (s *Store) newest(ctx context.Context) (*snapshot, error) {
 		m.next = r
 	}
 	r.wait++
-	if !m.asking {
-		m.asking = true
-		s.tasks.Add(1)
-		go s.answer()
+	first := !m.asking
+	if first {
+		m.asking, m.next = true, nil
 	}
 	m.mu.Unlock()
+	if first { // who finds nobody asking asks himself, once: most often all is as it was
+		if snap := s.unchanged(ctx); snap != nil {
+			s.hand(r, snap, nil)
+			s.tasks.Add(1)
+			s.pass(nil)
+		} else {
+			s.tasks.Add(1)
+			go s.pass(r)
+		}
+	}
 	select {
 	case <-r.done:
 		return r.snap, r.err
@@ -81,6 +90,36 @@ func (s *Store) newest(ctx context.Context) (*snapshot, error) {
 	return nil, ctx.Err()
 }
 
+// hand gives a round's answer to who waits for it. snap comes with a reference of the asker's.
+func (s *Store) hand(r *round, snap *snapshot, err error) {
+	m := &s.moments
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.snap, r.err = snap, err; snap != nil {
+		snap.refs += r.wait - 1
+		s.retireIdle(snap)
+	}
+	close(r.done)
+}
+
+// pass answers a round, if it is given one, and then who came meanwhile, in a goroutine of its own.
+func (s *Store) pass(r *round) {
+	m := &s.moments
+	if r != nil {
+		snap, err := s.look()
+		s.hand(r, snap, err)
+	}
+	m.mu.Lock()
+	if m.next == nil {
+		m.asking = false
+		m.mu.Unlock()
+		s.tasks.Done()
+		return
+	}
+	m.mu.Unlock()
+	go s.answer()
+}
+
 // answer asks until nobody waits.
 func (s *Store) answer() {
 	defer s.tasks.Done()
@@ -96,14 +135,7 @@ func (s *Store) answer() {
 		}
 		m.mu.Unlock()
 		snap, err := s.look()
-		m.mu.Lock()
-		if r.snap, r.err = snap, err; snap != nil {
-			snap.refs += r.wait
-			snap.refs-- // look's own
-			s.retireIdle(snap)
-		}
-		close(r.done)
-		m.mu.Unlock()
+		s.hand(r, snap, err)
 	}
 }
 
