@@ -53,6 +53,9 @@ func (l *readLog) note(ctx context.Context, e audit.Event) error {
 		}
 		return errForgetful
 	}
+	if err := l.v.Distrusted(); err != nil {
+		return err
+	}
 	if err := l.failure(); err != nil {
 		return fault.New(fault.AuditUnavailable, "the audit log cannot be written, so nothing is answered", "run `zavhoz doctor`; free disk space").Because(err)
 	}
@@ -136,6 +139,9 @@ func (l *readLog) flush(batch []audit.Folded) []audit.Folded {
 	}
 	if len(batch) == 0 {
 		return batch
+	}
+	if l.v.Distrusted() != nil { // nothing is added to what somebody else changed; what is queued ends with the daemon
+		return batch[:0]
 	}
 	err := l.v.st.Update(waking(context.Background()), func(tx store.Tx) error {
 		for _, e := range batch {

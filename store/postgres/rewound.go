@@ -63,13 +63,9 @@ func (s *Store) since(ctx context.Context, mark string) error {
 	return s.joins(moment{seq, [16]byte(batch)}, n)
 }
 
-// Uncache forgets what is kept of collections, so that it is read anew: who writes past us moves no moment.
-func (s *Store) Uncache(cols ...store.Collection) {
+// Uncache forgets all that was read, so that it is read anew: who writes past us moves no moment.
+func (s *Store) Uncache() {
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
-	all := commit{}
-	for _, c := range cols {
-		all.cols = append(all.cols, string(c))
-	}
-	s.cache.forget(all)
+	s.cache.reset(s.cache.at)
 }

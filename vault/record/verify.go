@@ -39,6 +39,24 @@ func (b *Book) VerifyTx(ctx context.Context, tx store.Tx) error {
 	return nil
 }
 
+// VerifyThese is VerifyTx for some collections; of more than most rows by their account, a collection is left out (0: none is).
+func (b *Book) VerifyThese(ctx context.Context, tx store.Tx, most uint64, cols ...store.Collection) error {
+	accounts, err := b.accounts(ctx, tx)
+	if err != nil {
+		return err
+	}
+	all := b.registered()
+	for _, c := range cols {
+		_, ours := all[c]
+		if want := accounts[c]; (ours || want.count > 0) && (most == 0 || want.count <= most) {
+			if err := b.verifySet(ctx, tx, c, want); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // accounts reads all rows of accounts: of the present format, or, where there are none, of the former.
 func (b *Book) accounts(ctx context.Context, tx store.Tx) (map[store.Collection]tally, error) {
 	found, f := map[store.Collection]tally{}, former{b: b}
