@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"crypto/subtle"
 	"slices"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -70,7 +71,7 @@ func sameValue(a, b secret.Secret) bool {
 	if a.Len() < minShared {
 		return false
 	}
-	return a.Equal(b) || bytes.Equal(bytes.TrimSpace(a.Reveal()), bytes.TrimSpace(b.Reveal()))
+	return a.Equal(b) || subtle.ConstantTimeCompare(bytes.TrimSpace(a.Reveal()), bytes.TrimSpace(b.Reveal())) == 1
 }
 
 // SecretFields are the fields of a resource whose values a rotation exchanges, with what its kind derives from them.

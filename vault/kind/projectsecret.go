@@ -2,6 +2,7 @@ package kind
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"unicode/utf8"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -37,7 +38,7 @@ func ProjectSecret(name string, value secret.Secret) (own secret.Secret, asks, f
 		return own, "", "", bad("it is longer than 64 KiB")
 	case !utf8.Valid(value.Reveal()) || bytes.IndexByte(value.Reveal(), 0) >= 0:
 		return own, "", "", bad("it is not text; keep binary data as base64")
-	case string(v) == name:
+	case subtle.ConstantTimeCompare(v, []byte(name)) == 1:
 		return own, "", "", bad("it is the name itself")
 	case name != BotTokenName && !botLike.Match(v):
 		return value.Clone(), "", "", nil
