@@ -27,6 +27,9 @@ import (
 const (
 	MaxEnvironments = 64 // definitions of one project
 	maxSupplied     = 64
+
+	maxAgentEnvironments = 32 // of those, what agents may make: a person always has room
+	maxAgentGenerated    = 32 // secrets that a project has generated, when an agent has one more made
 )
 
 // Environment is what a resource of kind environment was resolved from. It is kept under its project and digest, and never changes.
@@ -51,6 +54,8 @@ type EnvironmentRequest struct {
 	Environment string            // of the contract; "": production
 	Supplied    map[string]string // literals that hold in the place of the contract's: nothing secret
 	DryRun      bool              // tell only: make and keep nothing
+	// Confirmed says that a person at the operator's own socket is there. Where one disabled or removed an environment of the project, nobody else makes another.
+	Confirmed bool
 }
 
 // ResolvedEnvironment is what a resolution came to. It holds no secret.
@@ -69,8 +74,9 @@ func (e ResolvedEnvironment) Missing() []variable.Resolved {
 
 // ResolveEnvironment says of every variable what it is and whether it is there, makes the secrets that are the project's own to make and keeps them, in one transaction
 // with their record, and gives the environment as a resource for runs. Of many that resolve at once one makes a secret, and all see the same. An agent that may read
-// of the project may: it gets no value, and names nothing but what zavhoz makes up itself.
-// Errors: invalid_argument, unknown_project, secret_invalid (a supplied value that looks like a secret), resource_exhausted, too_large.
+// of the project may, where its grants cover environments: it gets no value, and names nothing but what zavhoz makes up itself. A new definition has the strictest of what the
+// project's environments are allowed; see allowedTo.
+// Errors: invalid_argument, unknown_project, not_permitted, secret_invalid (a supplied value that looks like a secret), resource_disabled, resource_exhausted, too_large.
 func (v *Vault) ResolveEnvironment(ctx context.Context, actor Actor, q EnvironmentRequest) (out ResolvedEnvironment, err error) {
 	d, err := q.definition()
 	if err != nil {
@@ -151,11 +157,14 @@ func (x *resolving) look(tx store.Tx) error {
 	if err != nil {
 		return err
 	}
+	if err := x.v.mayEnvironments(tx, x.actor, p); err != nil {
+		return err
+	}
 	c, err := x.v.configOf(tx, p)
 	if err != nil {
 		return err
 	}
-	f, err := x.v.factsOf(tx, x.actor, p, c)
+	f, err := x.v.factsOf(tx, x.actor, p, c, x.def)
 	if err != nil {
 		return err
 	}
@@ -165,7 +174,7 @@ func (x *resolving) look(tx store.Tx) error {
 	if err == nil {
 		x.out.Resource, err = x.v.resources.Get(tx, e.Resource)
 	}
-	return ignoreNotFound(err)
+	return errors.Join(ignoreNotFound(err), x.mayHave(tx))
 }
 
 // lacks tells whether anything is to be made: of what cannot be resolved nothing is.
@@ -205,6 +214,9 @@ func (x *resolving) generate(tx store.Tx) error {
 	}
 	c := old.next(x.actor, x.v.now())
 	x.out.Generated = nil
+	if err := x.mayGenerate(old); err != nil {
+		return err
+	}
 	for i := range x.out.Variables {
 		r := &x.out.Variables[i]
 		if r.State != variable.Pending {
@@ -237,7 +249,7 @@ func (x *resolving) seal(c *ProjectConfig, r *variable.Resolved, value secret.Se
 	}
 	c.Config.Secrets[r.Name] = text
 	c.Known[r.Name] = SecretMeta{
-		Version: c.Version, Type: SecretInfra, Class: value.LengthClass(), CreatedAt: c.UpdatedAt, UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy, Why: "generated for an environment",
+		Version: c.Version, Type: SecretInfra, Class: value.LengthClass(), CreatedAt: c.UpdatedAt, UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy, Why: whyGenerated,
 	}
 	r.State = variable.Stored
 	return nil
@@ -274,7 +286,8 @@ func (x *resolving) keep(tx store.Tx) error {
 		return nil
 	}
 	v, p, digest := x.v, x.out.Project, digestOf(x.out.Project.ID, x.def)
-	if err := v.roomForEnvironment(tx, p); err != nil {
+	allowed, err := x.allowedTo(tx)
+	if err != nil {
 		return err
 	}
 	var names []string
@@ -285,7 +298,7 @@ func (x *resolving) keep(tx store.Tx) error {
 	}
 	now := v.now()
 	r := Resource{
-		Format: 1, ID: id.New(id.Resource), Handle: "env_" + p.Slug + "_" + digest[:12], Kind: kind.Environment, Project: p.Slug, Status: Active, Version: 1,
+		Format: 1, ID: id.New(id.Resource), Handle: "env_" + p.Slug + "_" + digest[:12], Kind: kind.Environment, Project: p.Slug, Policy: allowed, Status: Active, Version: 1,
 		Attrs:     map[string]string{kind.EnvironmentDefinition: digest, "variables": strings.Join(names, " ")},
 		CreatedAt: now, UpdatedAt: now, UpdatedBy: x.actor.Name, Why: "resolved",
 	}
@@ -293,32 +306,10 @@ func (x *resolving) keep(tx store.Tx) error {
 		Format: 1, Resource: r.ID, Project: p.ID, Digest: digest, Environment: x.def.Environment, Contract: x.def.Contract, Names: x.def.Names, Supplied: x.def.Supplied,
 		CreatedAt: now, CreatedBy: x.actor.Name,
 	}
-	if err := v.claimHandle(tx, r.Handle, r.ID); err != nil {
+	x.out.Resource = r
+	if err := errors.Join(x.mayHave(tx), v.claimHandle(tx, r.Handle, r.ID)); err != nil {
 		return err
 	}
-	x.out.Resource = r
 	return errors.Join(v.environments.Put(tx, environmentKey(p.ID, digest), e), v.resources.Put(tx, r.ID, r),
 		v.audit.Append(tx, resourceEvent(x.actor, audit.ResourceAdd, r, map[string]string{"definition": digest})))
-}
-
-// roomForEnvironment bounds the definitions of a project, which agents make; those whose resource a person removed make room.
-func (v *Vault) roomForEnvironment(tx store.Tx, p Project) error {
-	n := 0
-	var gone []string
-	err := v.environments.Scan(tx, p.ID+"/", "", func(key string, e Environment) (bool, error) {
-		_, err := v.resources.Get(tx, e.Resource)
-		if errors.Is(err, store.ErrNotFound) {
-			gone = append(gone, key)
-			return true, nil
-		}
-		n++
-		return true, err
-	})
-	for _, key := range gone {
-		err = errors.Join(err, v.environments.Delete(tx, key))
-	}
-	if err == nil && n >= MaxEnvironments {
-		err = fault.Newf(fault.ResourceExhausted, "the project has %d environments, which is the limit", n).WithNext("the operator removes some: zavhoz resource list --kind environment; zavhoz resource rm HANDLE")
-	}
-	return err
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -27,12 +29,13 @@ var (
 
 // factsOf gathers what is known of a project without opening anything. actor decides whose attributes count: what an agent may not see it does not learn by way of
 // a variable.
-func (v *Vault) factsOf(tx store.Tx, actor Actor, p Project, c ProjectConfig) (f variable.Facts, err error) {
+func (v *Vault) factsOf(tx store.Tx, actor Actor, p Project, c ProjectConfig, def variable.Definition) (f variable.Facts, err error) {
 	f = variable.Facts{ID: cmp.Or(p.Former, p.ID), Slug: p.Slug, Ports: map[string][]int{}, Attributes: map[string]map[string]string{}, Stored: map[string]bool{}, Hints: c.Config.EnvHints}
 	for name := range c.Config.Secrets {
 		f.Stored[name] = true
 	}
 	f.Modules, f.Images = modulesOf(c.Config.Other[keyModules]), imagesOf(c.Config.Other[keyImages])
+	f.Agent = actor.Type == audit.Agent
 	may := func(Resource) bool { return true }
 	if actor.Type == audit.Agent {
 		a, err := v.agentOf(tx, actor)
@@ -41,16 +44,30 @@ func (v *Vault) factsOf(tx store.Tx, actor Actor, p Project, c ProjectConfig) (f
 		}
 		may = func(r Resource) bool { return visible(r, a) }
 	}
-	err = v.resources.Scan(tx, "", "", func(_ string, r Resource) (bool, error) {
-		if r.Project == p.Slug && r.Kind != kind.Environment && may(r) {
+	for _, handle := range handlesOf(def) { // those alone: an agent asks as often as it likes, and a vault has thousands
+		r, err := v.byHandle(tx, handle)
+		switch {
+		case fault.CodeOf(err) == fault.UnknownResource:
+		case err != nil:
+			return f, err
+		case r.Handle == handle && r.Project == p.Slug && r.Kind != kind.Environment && may(r):
 			f.Attributes[r.Handle] = publicAttrs(r)
 		}
-		return true, nil
-	})
-	if err != nil {
-		return f, err
 	}
-	return f, v.portsOf(tx, p, f.Ports)
+	return f, v.portsOf(tx, actor, p, f.Ports)
+}
+
+// handlesOf gives the resources that a definition names, each once.
+func handlesOf(def variable.Definition) []string {
+	seen := map[string]bool{}
+	if def.Contract != nil {
+		for _, e := range def.Contract.Entries {
+			if e.Resource != "" {
+				seen[e.Resource] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // publicAttrs leaves out a server's host key: scans of the internet find the address by it.
@@ -64,14 +81,15 @@ func publicAttrs(r Resource) map[string]string {
 	return out
 }
 
-// portsOf gives the ports that live leases hold for services of the project, whoever took them.
-func (v *Vault) portsOf(tx store.Tx, p Project, ports map[string][]int) error {
+// portsOf gives the ports that live leases hold for services of the project. For an agent its own count, and the operator's: another agent would lead it, and the secrets
+// of its run, to a port of that one's choice. A person sees all.
+func (v *Vault) portsOf(tx store.Tx, actor Actor, p Project, ports map[string][]int) error {
 	return v.live.Scan(tx, "", "", func(_ string, at link) (bool, error) {
 		l, err := v.leases.Get(tx, at.ID)
 		if err != nil {
 			return false, found(err, fault.New(fault.VaultCorrupt, "a live lease is lost", "restore from a backup"))
 		}
-		if l.Project != p.Slug || v.leaseLives(l) != nil {
+		if l.Project != p.Slug || actor.Type == audit.Agent && l.Agent != "" && l.Agent != actor.ID || v.leaseLives(l) != nil {
 			return true, nil
 		}
 		for service, port := range l.Services {
@@ -121,7 +139,7 @@ func (v *Vault) EnvironmentOf(ctx context.Context, actor Actor, r Resource) (out
 		if err != nil {
 			return found(err, noDefinition(r))
 		}
-		def := variable.Definition{Contract: e.Contract, Environment: e.Environment, Names: e.Names, Supplied: e.Supplied}
+		def := e.definition()
 		if e.Resource != r.ID || e.Digest != digest || digestOf(p.ID, def) != digest {
 			return noDefinition(r)
 		}
@@ -129,7 +147,7 @@ func (v *Vault) EnvironmentOf(ctx context.Context, actor Actor, r Resource) (out
 		if err != nil {
 			return err
 		}
-		f, err := v.factsOf(tx, actor, p, c)
+		f, err := v.factsOf(tx, actor, p, c, def)
 		if err != nil {
 			return err
 		}

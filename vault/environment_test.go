@@ -170,7 +170,7 @@ func TestAnotherDefinitionIsAnotherResource(t *testing.T) {
 	moved.ID = h.addBot("b").ID
 	_, err = h.EnvironmentOf(ctx, operator, moved)
 	wantCode(t, err, fault.ResourceDisabled)
-	// Its policy can be set, its definition cannot; removed, it comes back anew, without what was allowed.
+	// Its policy can be set, its definition cannot; removed, it comes back where a person says so.
 	_, err = h.EditResource(ctx, operator, a.Resource.Handle, vault.Edit{Policy: &policy.Policy{Deliveries: []policy.Delivery{policy.Env}}})
 	must(t, err)
 	_, err = h.EditResource(ctx, operator, a.Resource.Handle, vault.Edit{Attrs: map[string]string{"variables": "X"}})
@@ -179,8 +179,10 @@ func TestAnotherDefinitionIsAnotherResource(t *testing.T) {
 	wantCode(t, err, fault.InvalidArgument)
 	_, err = h.RemoveResource(ctx, operator, a.Resource.Handle)
 	must(t, err)
-	b := h.resolve(vault.EnvironmentRequest{Project: "bot", Contract: contractOf(t, one)})
-	if b.Resource.ID == a.Resource.ID || b.Resource.ID == "" || len(b.Resource.Policy.Deliveries) != 0 {
+	_, err = h.ResolveEnvironment(ctx, operator, vault.EnvironmentRequest{Project: "bot", Contract: contractOf(t, one)})
+	wantCode(t, err, fault.ResourceDisabled)
+	b := h.resolve(vault.EnvironmentRequest{Project: "bot", Contract: contractOf(t, one), Confirmed: true})
+	if b.Resource.ID == a.Resource.ID || b.Resource.ID == "" {
 		t.Errorf("%+v", b.Resource)
 	}
 }
@@ -207,6 +209,26 @@ func TestWhatAnEnvironmentIsMadeOf(t *testing.T) {
 	must(t, err)
 	if e := h.resolve(q); e.Outcome != variable.Unplaced {
 		t.Errorf("a port that was released is still there: %s", e.Outcome)
+	}
+}
+
+// TestAttack60_AnotherAgentsPort: no agent leads another's environment to a port of its own choice.
+func TestAttack60_AnotherAgentsPort(t *testing.T) {
+	h := newHouse(t)
+	h.adopted(nil)
+	_, err := h.Allocate(ctx, h.local(), vault.AllocateRequest{Kind: "server", Purpose: "x", Demand: vault.Demand{Services: map[string]int{"backend": 0}}})
+	must(t, err)
+	q := vault.EnvironmentRequest{Project: vault.DefaultProject, DryRun: true, Contract: contractOf(t, "  BACKEND_PORT: {source: allocation, environments: [production], service: backend}\n")}
+	other, _ := h.addAgent(vault.NewAgent{Name: "other", Grants: vault.Grants{Projects: []string{"*"}, Kinds: []string{"*"}}})
+	for _, x := range []struct {
+		who  vault.Actor
+		want variable.Outcome
+	}{{operator, variable.Complete}, {h.local(), variable.Complete}, {other, variable.Unplaced}} {
+		e, err := h.ResolveEnvironment(ctx, x.who, q)
+		must(t, err)
+		if e.Outcome != x.want {
+			t.Errorf("%s: %s", x.who.Name, e.Outcome)
+		}
 	}
 }
 
@@ -279,5 +301,7 @@ func TestRefusedRequests(t *testing.T) {
 	}
 	_, err = h.RemoveResource(ctx, operator, h.resolve(names("bot", "APP_NAME", "A")).Resource.Handle)
 	must(t, err)
-	h.resolve(names("bot", "JWT_SECRET"))
+	q := names("bot", "JWT_SECRET")
+	q.Confirmed = true
+	h.resolve(q)
 }

@@ -34,6 +34,9 @@ func (v *Vault) ProjectSecrets(ctx context.Context, actor Actor, ref string) (p 
 		if p, err = v.projectFor(tx, actor, ref, ScopeRead); err != nil {
 			return err
 		}
+		if err = v.mayEnvironments(tx, actor, p); err != nil {
+			return err
+		}
 		c, err := v.configOf(tx, p)
 		out = c.list()
 		return err
