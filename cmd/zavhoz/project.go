@@ -12,7 +12,7 @@ import (
 
 func newProject(a *app) *cobra.Command {
 	c := group(&cobra.Command{Use: "project", Short: "Projects: what groups resources", Aliases: []string{"projects"}})
-	c.AddCommand(newProjectCreate(a), newProjectList(a), newProjectShow(a), newProjectSecret(a), newProjectAdopt(a))
+	c.AddCommand(newProjectCreate(a), newProjectList(a), newProjectShow(a), newProjectSecret(a), newProjectAdopt(a), newProjectEnv(a))
 	return c
 }
 
