@@ -10,6 +10,7 @@ import (
 	"github.com/zavhoz/zavhoz/run/deliver"
 	"github.com/zavhoz/zavhoz/run/egress"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/contract"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
@@ -37,17 +38,14 @@ func (e *Engine) environmentItems(actor vault.Actor, r vault.Resource, look func
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(values.Secrets)) {
-		s := values.Secrets[name]
-		value, err := e.o.Opener.Open(s.Ref, s.Sealed)
-		if err != nil {
-			return nil, err
+	for _, v := range values.Variables {
+		if !e.o.Rules.EnvNameAllowed(v.Name) || !policy.ProjectNameAllowed(v.Name) || egress.Steers(v.Name) { // of a definition that is older than the rule, at the latest
+			return nil, fault.New(fault.DeliveryRefused, "the environment "+r.Handle+" sets "+v.Name+", which steers a loader, a shell, a proxy or a tool, so nothing is handed over",
+				"resolve it again without that variable")
 		}
-		err = look(name, value)
-		value.Wipe()
-		if err != nil {
-			return nil, err
-		}
+	}
+	if err := e.eachSecret(values, look); err != nil {
+		return nil, err
 	}
 	for _, v := range values.Variables {
 		it := deliver.Item{Name: v.Name, Handle: r.Handle}
@@ -60,6 +58,78 @@ func (e *Engine) environmentItems(actor vault.Actor, r vault.Resource, look func
 		items = append(items, it)
 	}
 	return items, nil
+}
+
+// eachSecret shows look every secret that an environment is made of, and the pieces of one that stand in a variable without the rest of it: a password that is taken out of a
+// URL is a secret by itself, and shorter.
+func (e *Engine) eachSecret(values vault.EnvironmentValues, look func(name string, value secret.Secret) error) error {
+	open := func(name, label, as string) error {
+		s := values.Secrets[name]
+		value, err := e.o.Opener.Open(s.Ref, s.Sealed)
+		if err != nil {
+			return err
+		}
+		defer value.Wipe()
+		if as == "" {
+			return look(label, value)
+		}
+		text, ok := written(value, as)
+		if !ok { // who composes it says so
+			return nil
+		}
+		piece := secret.New(text)
+		defer piece.Wipe()
+		return look(label, piece)
+	}
+	for _, name := range slices.Sorted(maps.Keys(values.Secrets)) {
+		if err := open(name, name, ""); err != nil {
+			return err
+		}
+	}
+	for _, v := range values.Variables {
+		for _, part := range v.Parts {
+			if part.Secret == "" || !slices.Contains([]string{contract.AsPassword, contract.AsAsync, contract.AsSync}, part.As) {
+				continue
+			}
+			if err := open(part.Secret, v.Name, part.As); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// learnEnvironment gives the run's redactor what its environment is made of, and of a run that holds it each variable as it stands there. The matcher of the whole vault
+// hears of a fresh value a moment later, knows no variable that is put together, and takes nothing short.
+func (e *Engine) learnEnvironment(l *live, r vault.Resource, holds bool) error {
+	values, err := e.environmentOf(l.record.Actor, r)
+	if err != nil {
+		return err
+	}
+	add := func(name string, value secret.Secret) error {
+		addWithParts(l.mask.add, r.Handle+"."+name, value)
+		return nil
+	}
+	if err := e.eachSecret(values, add); err != nil || !holds {
+		return err
+	}
+	for _, v := range values.Variables {
+		if !v.Sensitive || sole(v) || v.Parts == nil || len(v.Parts) == 1 && short(v.Parts[0].As) {
+			continue
+		}
+		value, err := e.composed(v, values.Secrets)
+		if err != nil {
+			return err
+		}
+		_ = add(v.Name, value)
+		value.Wipe()
+	}
+	return nil
+}
+
+// short tells whether a piece of a database URL is none that is secret by itself: masked, the name of a user or a port would be a hole in every text.
+func short(as string) bool {
+	return slices.Contains([]string{contract.AsUsername, contract.AsHost, contract.AsPort, contract.AsDatabase}, as)
 }
 
 // composed opens what a variable is made of, and puts it together. The caller wipes the value.
@@ -106,7 +176,7 @@ func (o *outfit) environment(r vault.Resource) (reach []egress.Resource, err err
 	var left []string
 	for _, v := range values.Variables {
 		switch {
-		case !o.e.o.Rules.EnvNameAllowed(v.Name) || egress.Steers(v.Name):
+		case !o.e.o.Rules.EnvNameAllowed(v.Name) || !policy.ProjectNameAllowed(v.Name) || egress.Steers(v.Name):
 			left = append(left, v.Name)
 		case !v.Sensitive:
 			o.items = append(o.items, deliver.Item{Name: v.Name, Handle: r.Handle, Value: secret.FromString(v.Value())})
@@ -153,7 +223,8 @@ func (l *live) lacks(names []string) {
 }
 
 // member is a secret of an environment as a resource by itself: what its name and its shape say. It has the environment's rules about addresses, and no hosts but
-// those of its own kind: a host that a person allowed the environment is not one that every key may go to.
+// those of its own kind: a host that a person allowed the environment is not one that every key may go to. Where a person allowed the environment some hosts and none of
+// them is the secret's own, it goes nowhere.
 func (e *Engine) member(r vault.Resource, name string, sealed vault.SealedSecret) (m vault.Resource, ok bool, err error) {
 	value, err := e.o.Opener.Open(sealed.Ref, sealed.Sealed)
 	if err != nil {
@@ -172,22 +243,19 @@ func (e *Engine) member(r vault.Resource, name string, sealed vault.SealedSecret
 	for _, s := range accepted.Secrets {
 		s.Wipe()
 	}
+	own := k.Rules(accepted.Attrs, policy.Policy{})
+	if host, is := written(value, contract.AsHost); is && len(own) == 0 { // a database goes to its own host alone, by no rule of HTTP
+		own = []policy.HostRule{{Host: string(host)}}
+	}
+	hosts := policy.Narrowed(own, r.Policy.Hosts)
+	if len(r.Policy.Hosts) > 0 && len(hosts) == 0 { // no rules would mean the kind's own hosts: what was narrowed would be wide open
+		return m, false, nil
+	}
 	return vault.Resource{
 		ID: r.ID + "." + name, Handle: r.Handle, Kind: g.Kind, Attrs: accepted.Attrs, Project: r.Project, Status: r.Status, Version: r.Version,
-		Policy: policy.Policy{Hosts: ownHosts(k, accepted.Attrs, r.Policy), Resolve: r.Policy.Resolve, Private: r.Policy.Private, UpstreamCA: r.Policy.UpstreamCA},
+		Policy: policy.Policy{Hosts: hosts, Resolve: r.Policy.Resolve, Private: r.Policy.Private, UpstreamCA: r.Policy.UpstreamCA},
 		Sealed: map[string]vault.Sealed{g.Field: {Value: sealed.Sealed, Ref: &sealed.Ref}},
 	}, true, nil
-}
-
-// ownHosts are the environment's rules for the hosts that are the member's own anyway: a person may narrow where a key goes, or name another port.
-func ownHosts(k kind.Kind, attrs map[string]string, p policy.Policy) (out []policy.HostRule) {
-	own := k.Rules(attrs, policy.Policy{})
-	for _, rule := range p.Hosts {
-		if slices.ContainsFunc(own, func(o policy.HostRule) bool { return o.Host == rule.Host }) {
-			out = append(out, rule)
-		}
-	}
-	return out
 }
 
 // held says where a pinned command that holds an environment may go: to the hosts of the environment's policy, and to those of the services whose keys it holds.

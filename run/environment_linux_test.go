@@ -188,3 +188,58 @@ func TestPiecesOfAURL(t *testing.T) {
 		}
 	}
 }
+
+// TestAttack65_WhatAnEnvironmentIsMadeOfIsMasked: a run masks what it holds by itself, as the matcher of the whole vault does not: a value that is too fresh for that, and
+// a variable that is put together.
+func TestAttack65_WhatAnEnvironmentIsMadeOfIsMasked(t *testing.T) {
+	const entries = `
+  DATABASE_URL: {source: user_secret, description: d, consumers: [a], environments: [production]}
+  POSTGRES_PASSWORD: {source: derived, environments: [production], template: "${DATABASE_URL:password}"}
+`
+	argv := []string{"/usr/bin/bash", "-c", `echo "$POSTGRES_PASSWORD"`}
+	for url, want := range map[string]fault.Code{
+		"postgres://me:fresh-pass-word-1@db.example/app": "",
+		"postgres://me:short6@db.example/app":            fault.DeliveryRefused,
+	} {
+		env := shopEnvironment(t, map[string]string{"DATABASE_URL": url}, entries)
+		h, e := realHouse(t, func(o *run.Options) { o.Environment = env })
+		h.keep("environment", "env_shop", nil, nil, policy.Policy{Deliveries: []policy.Delivery{policy.Env}, Pins: []policy.Pin{{Name: "say", Argv: argv}}})
+		r := request(argv...)
+		r.Refs = []string{"env_shop"}
+		res, err := e.Run(context.Background(), r)
+		if fault.CodeOf(err) != want {
+			t.Errorf("%v, want %q", err, want)
+		}
+		if strings.Contains(res.Stdout, "pass-word") || strings.Contains(res.Stdout, "short6") || want == "" && !strings.Contains(res.Stdout, "redacted") {
+			t.Errorf("%q", res.Stdout)
+		}
+	}
+}
+
+// TestAttack55_ANarrowedEnvironmentReachesNothingElse: where a person allowed an environment some hosts and none is a key's own, the key has no stand-in.
+func TestAttack55_ANarrowedEnvironmentReachesNothingElse(t *testing.T) {
+	env := shopEnvironment(t, shopSecrets, shopEntries)
+	h, e := realHouse(t, func(o *run.Options) { o.Environment = env })
+	h.keep("environment", "env_shop", nil, nil, policy.Policy{Hosts: []policy.HostRule{{Host: "other.example.org"}}})
+	r := request("bash", "-c", "echo token=$GITHUB_TOKEN")
+	r.Refs = []string{"env_shop"}
+	if res := mustRun(t, e, r); res.Stdout != "token=\n" || len(res.Hints) != 1 || !strings.Contains(res.Hints[0].Text, "GITHUB_TOKEN") {
+		t.Errorf("%q %+v", res.Stdout, res.Hints)
+	}
+}
+
+// TestAttack23_AnEnvironmentSteersNothing: a definition from before the rule is refused where it would be held.
+func TestAttack23_AnEnvironmentSteersNothing(t *testing.T) {
+	argv := []string{"/usr/bin/true"}
+	h, e := realHouse(t, func(o *run.Options) {
+		o.Environment = func(context.Context, vault.Actor, vault.Resource) (vault.EnvironmentValues, error) {
+			return vault.EnvironmentValues{Variables: []variable.Resolved{{Name: "ERL_AFLAGS", State: variable.Written, Parts: []variable.Part{{Text: "-eval x"}}}}}, nil
+		}
+	})
+	h.keep("environment", "env_shop", nil, nil, policy.Policy{Deliveries: []policy.Delivery{policy.Env}, Pins: []policy.Pin{{Name: "say", Argv: argv}}})
+	r := request(argv...)
+	r.Refs = []string{"env_shop"}
+	if _, err := e.Run(context.Background(), r); fault.CodeOf(err) != fault.DeliveryRefused {
+		t.Errorf("%v", err)
+	}
+}

@@ -55,6 +55,12 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 // made, and it takes no short values.
 func (e *Engine) learn(l *live, p *plan) error {
 	for _, u := range p.uses {
+		if u.Resource.Kind == kind.Environment {
+			if err := e.learnEnvironment(l, u.Resource, p.sort == pinnedRun); err != nil {
+				return err
+			}
+			continue
+		}
 		now := e.present(u.Resource)
 		for _, field := range slices.Sorted(maps.Keys(now.Sealed)) {
 			s, err := e.field(now, field)
