@@ -28,7 +28,7 @@ func newKeyCheck(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "check [IDENTITY]", Short: "Try an identity, or a passphrase, on the vault without unlocking anything", Args: cobra.MaximumNArgs(1),
 		Long: `Try an identity file, or with --passphrase-from a passphrase, on the vault's key header, and say which slots it opens. The identity stays in this process. It works
-too where no daemon can start, for its identity is lost: then the header is read from the vault's file. It asks for the operator's passphrase where one is set.`,
+too where no daemon can start, for its identity is lost, and on a locked vault while no daemon runs: then the header is read from the vault's file. It asks for the operator's passphrase where one is set.`,
 		Example: "  zavhoz key check recovery.txt\n  zavhoz key check --passphrase-from ask",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (passphrase != "") {
@@ -86,17 +86,26 @@ func (a *app) showOpened(header []byte, ids []age.Identity) error {
 	})
 }
 
-// header asks the daemon for the key header, and reads it from the file where no daemon can unlock the vault.
+// header asks the daemon for the key header, and reads it from the file where no daemon can unlock the vault. A daemon that starts locked holds the file from then on, and
+// cannot tell whether a person is present, so the file is read before one is started; what it gave is used only where the daemon's answer is no refusal of a person.
 func (a *app) header(ctx context.Context, cl *client) ([]byte, error) {
+	early, _ := a.headerOfFile(ctx) // a running daemon holds it
 	var in api.KeyHeader
 	err := cl.call(ctx, "GET", path("keys", "header"), nil, &in)
-	switch fault.CodeOf(err) {
+	code := fault.CodeOf(err)
+	switch code {
 	case "":
 		return []byte(in.Header), nil
 	case fault.WrongIdentity, fault.NotInitialized, fault.KeyFileExposed, fault.VaultLocked, fault.NotSupported, fault.SecretMissing:
+		if early != nil {
+			return early, nil
+		}
 		if b, ferr := a.headerOfFile(ctx); ferr == nil {
 			return b, nil
 		}
+	}
+	if code == fault.VaultLocked {
+		return nil, fault.Of(err).WithNext("end the daemon, which holds the vault's file, and run this again: `zavhoz stop`; the vault stays locked. Or unlock it with what you want to try: `zavhoz unlock`")
 	}
 	return nil, err
 }

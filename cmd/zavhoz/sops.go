@@ -25,7 +25,7 @@ func newSOPSAccept(a *app) *cobra.Command {
 		Long: `Say that what a SOPS file lost at once is meant to be gone. A file that is the home of resources and loses all of them, or more than half and more than three, is not believed
 for ten minutes: everything stays in force, and ` + "`zavhoz status`" + ` says so (sync_shrunk). This believes it now: those resources cannot be used any more, and their leases end. Put back into
 the file they are what they were. It asks for the operator's passphrase where one is set. FILE is the last part of its path.`,
-		Example: "  zavhoz status\n  zavhoz sops accept secrets.yaml",
+		Example: "  zavhoz sops accept secrets.yaml",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := a.client()
 			if err != nil {
