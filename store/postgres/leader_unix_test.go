@@ -165,25 +165,6 @@ func TestALeaderThatIsCutOff(t *testing.T) {
 	cancel()
 }
 
-const leaderEnv = "ZAVHOZ_TEST_LEADER"
-
-// leadAlone is the process that TestALeaderIsKilled kills.
-func leadAlone(address string) error {
-	o, err := postgres.Address(address)
-	if err != nil {
-		return err
-	}
-	s, err := postgres.Open(context.Background(), o)
-	if err != nil {
-		return err
-	}
-	return s.Lead(context.Background(), "cron", func(ctx context.Context) {
-		fmt.Println("leads")
-		<-ctx.Done()
-		fmt.Println("no more")
-	})
-}
-
 func TestALeaderIsKilled(t *testing.T) {
 	for _, how := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		t.Run(how.String(), func(t *testing.T) {

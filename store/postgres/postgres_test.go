@@ -241,3 +241,22 @@ func TestAddress(t *testing.T) {
 		}
 	}
 }
+
+const leaderEnv = "ZAVHOZ_TEST_LEADER"
+
+// leadAlone is the process that TestALeaderIsKilled kills.
+func leadAlone(address string) error {
+	o, err := postgres.Address(address)
+	if err != nil {
+		return err
+	}
+	s, err := postgres.Open(context.Background(), o)
+	if err != nil {
+		return err
+	}
+	return s.Lead(context.Background(), "cron", func(ctx context.Context) {
+		fmt.Println("leads")
+		<-ctx.Done()
+		fmt.Println("no more")
+	})
+}
