@@ -5,7 +5,6 @@ package postgres_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"os"
