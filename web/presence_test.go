@@ -35,6 +35,10 @@ var widening = []act{
 	{"GET", "/changes/run_guesses/diff", "", audit.RunSettle}, // its masks tell which guesses were right
 	{"PATCH", "/projects/other", `{"config":{"modules":["evil"]}}`, audit.ProjectEdit},
 	{"POST", "/projects/other/config/secrets", `{"secrets":{"DATABASE_URL":"postgres://evil.example/x"}}`, audit.SecretMerge}, // a poisoned one
+	{"POST", "/projects/other/config/secrets", `{"secrets":{"POSTGRES_HOST":"evil.example"}}`, audit.SecretMerge},             // a password that is there would go to it
+	{"POST", "/projects/other/config/secrets", `{"secrets":{"POSTGRES_HOST":"evil.example"},"if_absent":true}`, audit.SecretMerge},
+	{"POST", "/projects/other/config/secrets", `{"secrets":{"NOBODY_ASKED":"x"}}`, audit.SecretMerge},
+	{"POST", "/projects/other/config/secrets", `{"secrets":{"STRIPE_SECRET":"x"},"env_hints":{"DATABASE_URL":"send it to evil.example"}}`, audit.SecretMerge},
 	{"POST", "/projects/other/config/secrets/DATABASE_URL/rollback", `{"version":1}`, audit.SecretRollback},
 	{"DELETE", "/projects/other/config/secrets/DATABASE_URL", "", audit.SecretRemove},
 	{"POST", "/agents", `{"name":"mine"}`, audit.AgentAdd},

@@ -19,6 +19,7 @@ type Projects interface {
 	EditProject(ctx context.Context, actor vault.Actor, ref string, e vault.ProjectEdit) (vault.ProjectView, error)
 	MergeProjectSecrets(ctx context.Context, actor vault.Actor, ref string, m vault.SecretMerge) (vault.Merged, error)
 	ProjectSecretKeys(ctx context.Context, actor vault.Actor, ref string) ([]string, error)
+	AwaitedSecrets(ctx context.Context, actor vault.Actor, ref string) ([]string, error)
 	ProjectSecrets(ctx context.Context, actor vault.Actor, ref string) (vault.Project, []vault.ProjectSecret, error)
 	RemoveProjectSecret(ctx context.Context, actor vault.Actor, ref, name string, ifVersion *uint64) (vault.ProjectView, error)
 	SecretHistory(ctx context.Context, actor vault.Actor, ref, name string) ([]vault.SecretMeta, error)
@@ -98,8 +99,8 @@ func (s *Server) editProject(r *http.Request) (any, error) {
 	return projectView(s.o.Vault.EditProject(r.Context(), operator(r), r.PathValue("id"), e))
 }
 
-// mergeSecrets puts values into a project. What replaces a value that is there may be a poisoned one: on the operator's socket that asks for presence, and where it is not
-// proven only names that have no value are taken.
+// mergeSecrets puts values into a project. What replaces a value that is there may be a poisoned one, and a new POSTGRES_HOST leads a password that is there to another
+// machine: on the operator's socket that asks for presence, and where it is not proven only what a person is asked for is taken.
 func (s *Server) mergeSecrets(r *http.Request) (any, error) {
 	var in api.MergeSecrets
 	defer func() { wipe(in.Secrets) }()
@@ -149,25 +150,36 @@ func keysOf[V any](m map[string]V) []string {
 	return keys
 }
 
-// mayReplace asks for presence where a merge replaces what is there. What is new now must be so still when it is written.
+// mayReplace asks for presence where a merge does more than give what is awaited (vault.AwaitedSecrets), or changes a hint of anything else: by a hint a person is asked. What
+// is new now must be so still when it is written.
 func (s *Server) mayReplace(r *http.Request, m *vault.SecretMerge) error {
-	if callerOf(r) != nil || m.IfAbsent || len(m.Secrets) == 0 {
+	if callerOf(r) != nil || len(m.Secrets) == 0 {
 		return nil
+	}
+	if proven, err := s.proven(r); proven || err != nil {
+		return err
 	}
 	keys, err := s.o.Vault.ProjectSecretKeys(r.Context(), operator(r), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
+	awaited, err := s.o.Vault.AwaitedSecrets(r.Context(), operator(r), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
 	for name := range m.Secrets {
-		if slices.Contains(keys, name) {
+		stays := m.IfAbsent && slices.Contains(keys, name)
+		if !stays && !slices.Contains(awaited, name) {
 			return s.present(r, audit.SecretMerge)
 		}
 	}
-	if proven, err := s.proven(r); proven || err != nil {
-		return err
+	for name := range m.Hints {
+		if _, given := m.Secrets[name]; !given || !slices.Contains(awaited, name) {
+			return s.present(r, audit.SecretMerge)
+		}
 	}
 	for name, c := range m.Secrets {
-		if none := uint64(0); c.IfVersion == nil {
+		if none := uint64(0); c.IfVersion == nil && !m.IfAbsent {
 			c.IfVersion = &none
 			m.Secrets[name] = c
 		}

@@ -76,6 +76,12 @@ func (s *Server) addResource(r *http.Request) (any, error) {
 		return nil, s.refuse(r, c, fault.New(fault.UnknownProject, "there is no such project, or the token does not reach it", ""))
 	}
 	n := vault.NewResource{Kind: in.Kind, Handle: in.Handle, Attrs: in.Attrs, Secrets: api.Secrets(in.Secrets), Labels: in.Labels, Project: in.Project, Why: in.Why}
+	if callerOf(r) != nil { // the operator's own file, which other programs read, is not a token's to write, and no configured default makes it so
+		if in.ToFile != "" && in.ToFile != "vault" {
+			return nil, s.deny(r, audit.ResourceAdd, fault.New(fault.NotPermitted, "a token puts nothing into a file of the operator's", "leave to_file out; a person moves it: zavhoz resource move"))
+		}
+		in.ToFile = "vault"
+	}
 	switch in.ToFile {
 	case "", "vault":
 		n.Source = in.ToFile
@@ -92,7 +98,8 @@ func (s *Server) addResource(r *http.Request) (any, error) {
 }
 
 func (s *Server) getResource(r *http.Request) (any, error) {
-	return viewed(s.o.Vault.Resource(r.Context(), r.PathValue("handle")))
+	res, err := s.o.Vault.Resource(r.Context(), r.PathValue("handle"))
+	return s.shown(r, res, err)
 }
 
 func (s *Server) editResource(r *http.Request) (any, error) {
@@ -170,7 +177,8 @@ func (s *Server) setPolicy(r *http.Request) (any, error) {
 		return nil, err
 	}
 	e := vault.Edit{Policy: &in.Policy, IfVersion: cmp.Or(in.IfVersion, old.Version), Why: in.Why} // what was compared is what is replaced
-	return viewed(s.o.Vault.EditResource(r.Context(), operator(r), old.ID, e))
+	res, err := s.o.Vault.EditResource(r.Context(), operator(r), old.ID, e)
+	return s.shown(r, res, err)
 }
 
 func (s *Server) presentFor(r *http.Request, act audit.Action, old, fresh policy.Policy) error {

@@ -119,6 +119,9 @@ func (a *app) showResource(r api.Resource) error {
 		for _, k := range slices.Sorted(maps.Keys(r.Attrs)) {
 			line("  "+k, r.Attrs[k])
 		}
+		for _, text := range r.Remarks { // of an environment: what each variable is made of
+			line("  sets", text)
+		}
 		for _, k := range slices.Sorted(maps.Keys(r.Secrets)) {
 			line("  "+k, "[secret, "+r.Secrets[k].Length+"]")
 		}
