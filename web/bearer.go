@@ -29,7 +29,8 @@ type Door interface {
 // Bounds of one request over HTTP.
 const (
 	bodyTime  = 10 * time.Second
-	replyTime = 30 * time.Second
+	replyTime = 30 * time.Second // of a refusal
+	workTime  = 5 * time.Minute  // of what a known caller may have: a cycle of sync, the export of the audit log
 )
 
 // caller is who comes over HTTP with an operator's token.
@@ -103,6 +104,7 @@ func (s *Server) HTTP(d Door, counted func(http.Handler) http.Handler) http.Hand
 			return
 		}
 		_ = rc.SetReadDeadline(time.Now().Add(bodyTime))
+		_ = rc.SetWriteDeadline(time.Now().Add(workTime))
 		if _, pattern := s.mux.Handler(r); pattern == "GET /api/v1/health" {
 			s.ServeHTTP(w, r)
 		} else {
