@@ -43,6 +43,7 @@ type serveOptions struct {
 	autostarted bool                                     // ends when idle; reports on the ready pipe
 	system      bool                                     // a service of the system: no agent has its user
 	locked      bool                                     // stays locked until a person unlocks it
+	accept      bool                                     // a person takes whatever vault the database holds, once
 	credentials string                                   // systemd's folder of credentials; "": none
 	place       vaultPlace                               // where the vault is
 	ask         func(what string) (secret.Secret, error) // asks who started it at a terminal; nil: nobody is there
@@ -79,7 +80,11 @@ type daemon struct {
 
 // openVault opens the vault's file or database, locked.
 func (d *daemon) openVault(ctx context.Context) error {
-	st, err := d.o.place.serve(ctx, d.dir, d.log)
+	mark, err := d.knownMoment()
+	if err != nil {
+		return err
+	}
+	st, err := d.o.place.serve(ctx, d.dir, d.log, mark)
 	if err != nil {
 		return err
 	}
@@ -174,6 +179,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 	d.tasks.Go(func() { d.bridge.Run(ctx) })
 	d.tasks.Go(func() { d.byClock(ctx) })
 	d.tasks.Go(func() { d.watch(ctx, changes) })
+	d.tasks.Go(func() { d.guard(ctx) })
 	if after := d.cfg.LockAfter(); after > 0 {
 		d.tasks.Go(func() { d.lockWhenIdle(ctx, after) })
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,12 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 			dir, err := a.dir()
 			if err != nil {
 				return err
+			}
+			if a.storeFlag == "" && dir.IsAway() { // a variable that other programs set too does not decide where a new vault is made
+				a.storeFlag = "bolt:" + dir.Vault()
+				if dir, err = a.dir(); err != nil {
+					return err
+				}
 			}
 			if err := dir.CheckFresh(); err != nil {
 				return err // before anybody is asked for a passphrase
@@ -124,6 +131,11 @@ func (p vaultPlace) makeVault(ctx context.Context, file string, k *keyring.Keyri
 	}
 	if !pass.IsZero() {
 		if err := v.SetPresence(ctx, vault.OperatorActor(), pass); err != nil {
+			return err
+		}
+	}
+	if pg, ok := st.(marked); ok {
+		if err := keepKnown(ctx, filepath.Dir(file), p, v, pg); err != nil {
 			return err
 		}
 	}

@@ -111,7 +111,14 @@ func (d *daemon) awaken(ctx context.Context, k *keyring.Keyring, by string, e au
 		return err
 	}
 	d.lock.gate.Wake()
-	if err := d.vault.Awaken(ctx, e); err != nil {
+	err := d.recognise(ctx)
+	if err == nil {
+		err = d.vault.Awaken(ctx, e)
+	}
+	if err == nil {
+		err = d.remember(ctx)
+	}
+	if err != nil {
 		d.forget()
 		return err
 	}

@@ -44,6 +44,7 @@ everything answers vault_locked until zavhoz unlock. A vault that was locked sta
 	c.Flags().StringVar(&o.listen, "listen", "", "address for HTTP, e.g. 127.0.0.1:8390 (default: http.listen of config.yaml; empty: none)")
 	c.Flags().BoolVar(&o.system, "system", false, "a service of the system: its user is no agent's (default: system of config.yaml)")
 	c.Flags().BoolVar(&o.locked, "locked", false, "start locked, until zavhoz unlock")
+	c.Flags().BoolVar(&o.accept, "accept-store", false, "the database was restored, or holds another vault: take what it holds, asked at a terminal (docs/postgresql.md)")
 	registerPassphrase(c, &from, "the vault's passphrase")
 	c.Flags().BoolVar(&o.autostarted, "autostarted", false, "a door started this daemon: report on the pipe it gave, end when idle")
 	_ = c.Flags().MarkHidden("autostarted")
@@ -74,6 +75,9 @@ func (a *app) serve(cmd *cobra.Command, o serveOptions, ready *os.File) error {
 	}
 	o.system = o.system || cfg.System
 	if err := o.checkSystem(); err != nil {
+		return err
+	}
+	if err := a.agreeToStore(cmd.Context(), o); err != nil {
 		return err
 	}
 	d, err := newDaemon(cmd.Context(), dir, o, newLog(a.stderr, cfg.LogLevel()))

@@ -136,8 +136,11 @@ func storeFile(name string) (string, error) {
 		return "", fault.New(fault.InvalidArgument, "the file "+home.Quote(name)+" cannot be read, or is too large", "it holds the database's address").Because(err)
 	}
 	address := strings.TrimSpace(string(b))
-	if name, ok := strings.CutPrefix(address, "env:"); ok {
-		return os.Getenv(name), nil
+	if named, ok := strings.CutPrefix(address, "env:"); ok {
+		if address = os.Getenv(named); address == "" {
+			return "", fault.New(fault.InvalidArgument, "the variable "+home.Quote(named)+", which "+home.Quote(name)+" names, is not set", "set it to the database's address")
+		}
+		return address, nil
 	}
 	if postgres.HasPassword(address) && wider(st) {
 		return "", fault.New(fault.KeyFileExposed, "the file "+home.Quote(name)+" holds a password, and others can read it", "chmod 600 "+home.Quote(name))
@@ -170,8 +173,8 @@ type servedStore struct {
 
 func (s servedStore) Close() error { return errors.Join(s.Store.Close(), s.lock.Close()) }
 
-// serve opens it for a daemon: beside others where it is a database, alone where it is a file.
-func (p vaultPlace) serve(ctx context.Context, dir home.Dir, log *slog.Logger) (store.Store, error) {
+// serve opens it for a daemon: beside others where it is a database, which may not be behind the mark, alone where it is a file.
+func (p vaultPlace) serve(ctx context.Context, dir home.Dir, log *slog.Logger, mark string) (store.Store, error) {
 	if p.pg == nil {
 		st, err := bolt.Open(ctx, bolt.Options{Path: dir.Vault(), LockTimeout: busyTimeout})
 		if err != nil {
@@ -184,7 +187,7 @@ func (p vaultPlace) serve(ctx context.Context, dir home.Dir, log *slog.Logger) (
 		return nil, fault.New(fault.VaultBusy, "another daemon serves from this home", "stop it with `zavhoz stop`, then try again").Because(err)
 	}
 	o := *p.pg
-	o.Log = log
+	o.Log, o.Mark = log, mark
 	if why, err := o.Exposure(); err == nil && why != "" {
 		log.Warn(why)
 	}
@@ -192,6 +195,9 @@ func (p vaultPlace) serve(ctx context.Context, dir home.Dir, log *slog.Logger) (
 	if err != nil {
 		lock.Close()
 		return nil, err
+	}
+	if open, err := st.Public(ctx); err == nil && open {
+		log.Warn("every role of the database server may connect to the vault's database, and could keep daemons from starting: REVOKE CONNECT ON DATABASE … FROM PUBLIC (docs/postgresql.md)")
 	}
 	return servedStore{st, lock}, nil
 }
@@ -285,7 +291,7 @@ func (p vaultPlace) make(ctx context.Context, file string) (store.Store, error) 
 var errInhabited = fault.New(fault.AlreadyInitialized, "the database holds a vault already; nothing was changed",
 	"serve it: docs/postgresql.md says what a replica's home needs; or name another schema: ?zavhoz_schema=NAME")
 
-// remember writes what leads to the database, if it is more than the environment says.
+// remember writes what leads to the database: a variable that another program set later does not lead elsewhere unseen.
 func (p vaultPlace) remember(file string) error {
 	text := p.spec
 	if name, ok := strings.CutPrefix(text, "file:"); ok {
@@ -298,9 +304,6 @@ func (p vaultPlace) remember(file string) error {
 			return err
 		}
 		text = strings.TrimSpace(string(b))
-	}
-	if text == "env:"+databaseVariable {
-		return nil
 	}
 	return os.WriteFile(file, []byte(text+"\n"), 0o600)
 }

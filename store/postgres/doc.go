@@ -19,7 +19,9 @@
 // confirms is the operator's to choose (docs/postgresql.md). A pooler that gives each transaction another connection breaks LISTEN and the leader: connect directly. PostgreSQL
 // 13 or later.
 //
-// Attacks stopped: a dump or a replica that is read holds names and ciphertexts only, one that is edited gives errors (threat-model.md 57, 66, 72), for records come
+// History goes one way: who knew a moment, or was given the mark of one (rewound.go), refuses a database that is behind it or has another commit in its place, for good.
+//
+// Attacks stopped: a server that is not the one (way.go); an earlier state of the tables under a replica that runs (threat-model.md 72); a dump or a replica that is read holds names and ciphertexts only, one that is edited gives errors (threat-model.md 57, 66, 72), for records come
 // sealed; a table or function that somebody puts before ours: names are qualified, search_path holds the system's catalog alone. No error and no log of this package holds the address,
 // the password or what PostgreSQL says of a row: its SQLSTATE only (threat-model.md 19).
 package postgres

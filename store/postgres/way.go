@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"net/url"
@@ -58,6 +59,12 @@ func demand(c *pgx.ConnConfig, address string) {
 	if encrypted && !said {
 		c.ChannelBinding = "require"
 	}
+}
+
+// Public tells whether every role of the server may connect to the database, and so take the locks by which daemons tell of each other.
+func (s *Store) Public(ctx context.Context) (open bool, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT pg_catalog.has_database_privilege('public', pg_catalog.current_database(), 'CONNECT')").Scan(&open)
+	return open, failure(ctx, err)
 }
 
 // local tells whether a host is this machine.

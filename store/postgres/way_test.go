@@ -2,8 +2,10 @@ package postgres_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
+	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
 	"github.com/zavhoz/zavhoz/store/postgres"
 )
 
@@ -49,6 +51,20 @@ func TestAttack72_AWayThatOthersCouldAnswerOnIsRefused(t *testing.T) {
 		}
 		if auth, binding := postgres.Demands(o); auth != c.auth || binding != c.binding {
 			t.Errorf("%s: require_auth %q, channel_binding %q", c.address, auth, binding)
+		}
+	}
+}
+
+// That every role may connect, as PostgreSQL has it from the start, is seen, and that it was taken back, too.
+func TestPublicConnectionsAreSeen(t *testing.T) {
+	s := create(t, fresh(server))
+	for _, c := range []struct {
+		sql  string
+		open bool
+	}{{"GRANT CONNECT ON DATABASE $ TO PUBLIC, " + postgrestest.User, true}, {"REVOKE CONNECT ON DATABASE $ FROM PUBLIC", false}, {"GRANT CONNECT ON DATABASE $ TO PUBLIC", true}} {
+		server.AdminExec(t, postgrestest.Database, strings.ReplaceAll(c.sql, "$", postgrestest.Database))
+		if open, err := s.Public(t.Context()); err != nil || open != c.open {
+			t.Errorf("after %s: %v %v", c.sql, open, err)
 		}
 	}
 }

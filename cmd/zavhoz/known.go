@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
+)
+
+// knownName is the file of a home that remembers which vault its database held, and how far it was: who writes the database can put another vault there, or an earlier
+// state of this one, and both are consistent in themselves.
+const knownName = "known.json"
+
+// rememberEvery is how often a daemon writes how far the vault is.
+const rememberEvery = time.Minute
+
+// known is what the file holds.
+type known struct {
+	vault.Mark
+	Place  string `json:"place"`  // of the database; the moment is one of that place
+	Moment string `json:"moment"` // of the store
+}
+
+// marked is a store that others may write to.
+type marked interface {
+	Mark() string
+	Uncache()
+}
+
+func readKnown(dir home.Dir) (k known, err error) {
+	b, err := os.ReadFile(filepath.Join(dir.Path(), knownName))
+	if err != nil {
+		return k, err
+	}
+	if err := json.Unmarshal(b, &k); err != nil {
+		return k, fault.New(fault.VaultCorrupt, "what the home remembers of its vault cannot be read", "a person starts the daemon once with `zavhoz serve --accept-store`").Because(err)
+	}
+	return k, nil
+}
+
+// keepKnown writes the file: for its owner alone, whole or not at all.
+func keepKnown(ctx context.Context, folder string, p vaultPlace, v *vault.Vault, st marked) error {
+	moment := st.Mark() // before the records are read: it may be behind them, never before
+	m, err := v.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(known{Mark: m, Place: p.String(), Moment: moment})
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(folder, "."+knownName+"-*") // 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(folder, knownName))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// knownMoment gives the moment that the database may not be behind; "" where none is known.
+func (d *daemon) knownMoment() (string, error) {
+	if !d.dir.IsAway() || d.o.accept {
+		return "", nil
+	}
+	k, err := readKnown(d.dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && k.Place != d.o.place.String() { // copied to another database: its records are looked at once they can be read
+		return "", nil
+	}
+	return k.Moment, err
+}
+
+// recognise refuses a vault that is not the one that this home knows, or an earlier state of it. The first that a home serves it takes.
+func (d *daemon) recognise(ctx context.Context) error {
+	if !d.dir.IsAway() || d.o.accept {
+		return nil
+	}
+	k, err := readKnown(d.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.log.Info("this home knows no vault yet, and takes the one that the database holds", "vault", d.ring.VaultID())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return d.vault.Recognise(ctx, k.Mark)
+}
+
+// remember keeps how far the vault is. What was accepted is known then.
+func (d *daemon) remember(ctx context.Context) error {
+	st, away := d.lock.raw.(marked)
+	if !away || d.vault.Distrusted() != nil {
+		return nil
+	}
+	err := keepKnown(ctx, d.dir.Path(), d.o.place, d.vault, st)
+	if err == nil {
+		d.o.accept = false
+	}
+	return err
+}
+
+// guard watches over a vault that others can write to, until ctx ends.
+func (d *daemon) guard(ctx context.Context) {
+	st, away := d.lock.raw.(marked)
+	if !away {
+		return
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		d.vault.Guard(ctx, vault.Guard{Changes: d.vault.Changes(ctx), Uncache: st.Uncache, Log: d.log})
+	})
+	tick := time.NewTicker(rememberEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		d.lock.mu.Lock() // not while it is locked or unlocked
+		var err error
+		if !d.lock.gate.IsShut() {
+			err = d.remember(ctx)
+		}
+		d.lock.mu.Unlock()
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("how far the vault is could not be kept", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
+		}
+	}
+}
+
+// agreeToStore asks a person whether what the database holds is to be taken for the vault: a program could be the one who put it there.
+func (a *app) agreeToStore(ctx context.Context, o serveOptions) error {
+	switch {
+	case !o.accept:
+		return nil
+	case o.autostarted || !a.person():
+		return fault.New(fault.PresenceRequired, "whether another vault, or an earlier state of this one, is to be taken is asked at a terminal", "run `zavhoz serve --accept-store` at one")
+	case !a.askYes(ctx, "Take what "+plain(o.place.String())+" holds now for this home's vault, whatever was there before?"):
+		return fault.New(fault.Canceled, "nothing was changed", "")
+	}
+	return nil
+}
