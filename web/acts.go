@@ -56,14 +56,15 @@ var acts = map[string]act{
 	"GET /api/v1/resources/{handle}/host-key": {free, "tells a server's public key; the address stays hidden"},
 	"POST /api/v1/servers/sync":               {judged, "where it confirms that servers are gone (confirm_shrunk); else it does what the clock does anyway"},
 
-	"POST /api/v1/projects/{id}/config/secrets":                {judged, "where it replaces a value that is there"},
-	"POST /api/v1/projects/{id}/environment":                   {free, "makes what is the project's own and was not there; replaces and reveals nothing"},
+	"GET /api/v1/unlock": {free, "reads what plugins are asked, which the vault's file holds in clear; no passphrase's slot is among it"},
+
+	"POST /api/v1/projects/{id}/config/secrets":                {judged, "where it gives anything but what a person is asked for, or changes what another is said to be"},
+	"POST /api/v1/projects/{id}/environment":                   {judged, "where a person disabled or removed an environment of the project; else it makes what was not there, and reveals nothing"},
 	"GET /api/v1/projects/{id}/config/secrets":                 {free, "reads: what is known of each, no value"},
 	"GET /api/v1/projects/{id}/config/secrets/keys":            {free, "reads"},
 	"GET /api/v1/projects/{id}/config/secrets/{key}/history":   {free, "reads"},
 	"POST /api/v1/projects/{id}/config/secrets/{key}/rollback": {always, ""},
 	"DELETE /api/v1/projects/{id}/config/secrets/{key}":        {always, ""},
-	"GET /api/v1/unlock":                                       {free, "reads what plugins are asked, which the vault's file holds in clear; no passphrase's slot is among it"},
 
 	"POST /api/v1/daemon/stop":           {free, "takes away"},
 	"POST /api/v1/lock":                  {free, "takes away"},
