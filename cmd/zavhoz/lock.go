@@ -192,6 +192,7 @@ func (d *daemon) lockUp(ctx context.Context, actor vault.Actor, why string) (run
 		d.log.Error("that the vault is locked could not be recorded", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 	}
 	d.forget()
+	giveBack()
 	d.lock.byPerson = false
 	d.log.Info("locked", "why", why, "runs", runs)
 	return runs
