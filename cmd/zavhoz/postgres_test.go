@@ -19,6 +19,7 @@ func databaseForScripts(e *testscript.Env, root string) error {
 	e.Setenv("ADDRESS", server.URL("sslmode=disable"))
 	e.Setenv("PASSWORD", server.Password)
 	e.Setenv("ELSEWHERE", elsewhere)
+	e.Setenv("THIRD", server.URL("sslmode=disable&zavhoz_schema=third"))
 	e.Setenv("REPLICA", filepath.Join(root, "r"))
 	return os.WriteFile(filepath.Join(e.WorkDir, "elsewhere"), []byte(elsewhere+"\n"), 0o600)
 }
