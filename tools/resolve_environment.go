@@ -12,6 +12,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/contract"
 	"github.com/zavhoz/zavhoz/vault/variable"
 	"github.com/zavhoz/zavhoz/web/api"
+	"github.com/zavhoz/zavhoz/web/envview"
 )
 
 var _ = register(resolveEnvironment)
@@ -80,7 +81,7 @@ func resolveEnvironment(d Deps) mcp.Tool {
 				return mcp.Result{}, err
 			}
 			asked := api.ResolveEnvironment{Contracts: in.Contracts, Names: in.Names, Environment: in.Environment, Values: in.Values, DryRun: in.DryRun}
-			q, err := asked.Request(in.Project)
+			q, err := envview.Request(in.Project, asked)
 			if err != nil {
 				return mcp.Result{}, err
 			}
@@ -94,7 +95,7 @@ func resolveEnvironment(d Deps) mcp.Tool {
 }
 
 func resolved(e vault.ResolvedEnvironment) mcp.Result {
-	view := api.EnvironmentView(e)
+	view := envview.View(e)
 	out := resolveOut{Project: view.Project, Outcome: view.Outcome, Handle: view.Handle, Variables: []variableOut{}, Missing: []missingOut{}, Generated: view.Generated}
 	size := encodedLen(out)
 	for _, m := range view.Missing {

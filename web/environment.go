@@ -9,6 +9,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
+	"github.com/zavhoz/zavhoz/web/envview"
 )
 
 // Environments is what the API needs of the vault for environments (vault.Vault).
@@ -26,7 +27,7 @@ func (s *Server) resolveEnvironment(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
-	q, err := in.Request(r.PathValue("id"))
+	q, err := envview.Request(r.PathValue("id"), in)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (s *Server) resolveEnvironment(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.EnvironmentView(e), nil
+	return envview.View(e), nil
 }
 
 // shown is a resource as a person looks at it who is to allow something: of an environment with what every variable is made of.

@@ -26,10 +26,7 @@ func (s *Server) lockRoutes() {
 }
 
 func (s *Server) lockOf() (Lock, error) {
-	if s.o.Lock == nil {
-		return nil, fault.New(fault.NotSupported, "this daemon does not lock its vault", "")
-	}
-	return s.o.Lock, nil
+	return have(s.o.Lock, "this daemon does not lock its vault")
 }
 
 // lock takes away, and needs no proof of presence.

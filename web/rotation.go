@@ -6,7 +6,6 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
-	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -33,10 +32,7 @@ func (s *Server) rotationRoutes() {
 }
 
 func (s *Server) rotations() (Rotations, error) {
-	if s.o.Rotations == nil {
-		return nil, fault.New(fault.NotSupported, "this daemon exchanges no credentials", "")
-	}
-	return s.o.Rotations, nil
+	return have(s.o.Rotations, "this daemon exchanges no credentials")
 }
 
 func (s *Server) rotationStatus(r *http.Request) (any, error) {

@@ -154,7 +154,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Adoptions: d.bridge, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Adoptions: adoptions{d.bridge}, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }

@@ -28,7 +28,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/importer"
 	"github.com/zavhoz/zavhoz/vault/secret"
-	"github.com/zavhoz/zavhoz/web/api"
 )
 
 // Times and bounds.
@@ -68,13 +67,13 @@ func New(o Options) *Bridge {
 var errAway = fault.New(fault.ProviderUnavailable, "the earlier system's database could not be used", "check its address, its rights and the name of the table, then try again")
 
 // Adopt looks at the table, and takes its projects unless it is only to look. It keeps the way there, so that changes are written to both.
-func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in api.AdoptProjects) (out api.Adoption, err error) {
+func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in Request) (out Adoption, err error) {
 	keys, err := importer.ParseFernetKeys(in.Key.Reveal())
 	if err != nil {
 		return out, err
 	}
 	defer keys.Wipe()
-	t, err := dial(ctx, in.Database.Secret, in.Table)
+	t, err := dial(ctx, in.Database, in.Table)
 	if err != nil {
 		return out, err
 	}
@@ -86,7 +85,7 @@ func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in api.AdoptProje
 	if !in.DryRun && !opens(rows, keys) {
 		return out, fault.New(fault.WrongIdentity, "the key opens none of the values in the table", "give the key that the earlier system has (SECRETS_ENCRYPTION_KEY)")
 	}
-	out = api.Adoption{DryRun: in.DryRun, Column: t.column, Projects: make([]api.AdoptedProject, 0, len(rows))}
+	out = Adoption{DryRun: in.DryRun, Column: t.column, Projects: make([]Adopted, 0, len(rows))}
 	for _, r := range rows {
 		p, err := b.adopt(ctx, actor, r, keys, in.DryRun)
 		if err != nil {
@@ -97,7 +96,7 @@ func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in api.AdoptProje
 	if in.DryRun {
 		return out, nil
 	}
-	return out, b.o.Vault.PutBridge(ctx, actor, t.name, in.Database.Secret, in.Key.Secret)
+	return out, b.o.Vault.PutBridge(ctx, actor, t.name, in.Database, in.Key)
 }
 
 // opens tells whether a key opens some value, where there are values.
@@ -117,8 +116,8 @@ func opens(rows []row, keys importer.FernetKeys) bool {
 }
 
 // adopt takes one row, or tells what would be taken of it.
-func (b *Bridge) adopt(ctx context.Context, actor vault.Actor, r row, keys importer.FernetKeys, look bool) (out api.AdoptedProject, err error) {
-	out = api.AdoptedProject{FormerID: r.id, Slug: r.slug, Secrets: []string{}, Hints: len(r.hints)}
+func (b *Bridge) adopt(ctx context.Context, actor vault.Actor, r row, keys importer.FernetKeys, look bool) (out Adopted, err error) {
+	out = Adopted{FormerID: r.id, Slug: r.slug, Secrets: []string{}, Hints: len(r.hints)}
 	a := vault.Adoption{Former: r.id, Slug: r.slug, Title: r.title, Secrets: map[string]secret.Secret{}, Hints: r.hints, Config: r.other}
 	defer func() {
 		for _, s := range a.Secrets {
@@ -158,11 +157,11 @@ func (b *Bridge) Finish(ctx context.Context, actor vault.Actor, force bool) erro
 }
 
 // State tells whether an adoption is under way.
-func (b *Bridge) State(ctx context.Context) (api.AdoptionState, error) {
+func (b *Bridge) State(ctx context.Context) (State, error) {
 	x, there, err := b.o.Vault.Bridge(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := api.AdoptionState{Running: there, Late: len(b.late)}
+	out := State{Running: there, Late: len(b.late)}
 	if there {
 		out.Since, out.Table = x.Since, x.Table
 	}

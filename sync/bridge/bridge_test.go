@@ -23,7 +23,6 @@ import (
 	"github.com/zavhoz/zavhoz/vault/importer"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/vault/vaulttest"
-	"github.com/zavhoz/zavhoz/web/api"
 )
 
 var (
@@ -141,8 +140,8 @@ func (h *house) here(ref string) map[string]string {
 	return out
 }
 
-func ask(dry bool) api.AdoptProjects {
-	return api.AdoptProjects{Database: api.Value{Secret: secret.FromString(server.URL("sslmode=disable"))}, Key: api.Value{Secret: secret.FromString(fernetKey)}, DryRun: dry}
+func ask(dry bool) bridge.Request {
+	return bridge.Request{Database: secret.FromString(server.URL("sslmode=disable")), Key: secret.FromString(fernetKey), DryRun: dry}
 }
 
 func (h *house) set(ref, name, value string) vault.Merged {
@@ -169,7 +168,7 @@ func TestALookChangesNothing(t *testing.T) {
 		if out.Column != column || len(out.Projects) != 4 {
 			t.Fatalf("%s", b)
 		}
-		shop := out.Projects[slices.IndexFunc(out.Projects, func(p api.AdoptedProject) bool { return p.Slug == "shop" })]
+		shop := out.Projects[slices.IndexFunc(out.Projects, func(p bridge.Adopted) bool { return p.Slug == "shop" })]
 		if shop.FormerID != shopID || !slices.Equal(shop.Secrets, []string{"DB_PASSWORD", "STRIPE_SECRET"}) || !slices.Equal(shop.Unreadable, []string{"BROKEN"}) || shop.Hints != 1 {
 			t.Errorf("%+v", shop)
 		}
@@ -218,7 +217,7 @@ func TestBothReadUntilTheEnd(t *testing.T) {
 
 		again, err := h.Adopt(t.Context(), operator, ask(false))
 		must(t, err)
-		if got := h.here("shop"); got["STRIPE_SECRET"] != "changed-here" || slices.ContainsFunc(again.Projects, func(p api.AdoptedProject) bool { return p.New }) {
+		if got := h.here("shop"); got["STRIPE_SECRET"] != "changed-here" || slices.ContainsFunc(again.Projects, func(p bridge.Adopted) bool { return p.New }) {
 			t.Errorf("a second adoption: %v, %+v", got, again)
 		}
 		must(t, h.Finish(t.Context(), operator, false))
@@ -287,26 +286,26 @@ func TestATableThatIsAway(t *testing.T) {
 // TestAttack65_WhatIsGivenIsNotRepeated: no refusal holds the address, the password or the key.
 func TestAttack65_WhatIsGivenIsNotRepeated(t *testing.T) {
 	h := newHouse(t, "jsonb")
-	value := func(s string) api.Value { return api.Value{Secret: secret.FromString(s)} }
+	value := func(s string) secret.Secret { return secret.FromString(s) }
 	const canary = "canary-password-7Qx"
 	for what, x := range map[string]struct {
-		in   api.AdoptProjects
+		in   bridge.Request
 		code fault.Code
 	}{
-		"a wrong password":        {api.AdoptProjects{Database: value(server.URLOf(postgrestest.User, canary, "sslmode=disable")), Key: value(fernetKey)}, fault.ProviderUnavailable},
-		"no address":              {api.AdoptProjects{Database: value("postgres://u:" + canary + "@[::1"), Key: value(fernetKey)}, fault.InvalidArgument},
-		"nobody there":            {api.AdoptProjects{Database: value("postgres://u:" + canary + "@127.0.0.1:1/x"), Key: value(fernetKey)}, fault.ProviderUnavailable},
-		"no key":                  {api.AdoptProjects{Database: value(server.URL("sslmode=disable")), Key: value(canary)}, fault.InvalidArgument},
-		"a table that is none":    {api.AdoptProjects{Database: value(server.URL("sslmode=disable")), Key: value(fernetKey), Table: "nothing_here"}, fault.InvalidArgument},
-		"a table that is a trick": {api.AdoptProjects{Database: value(server.URL("sslmode=disable")), Key: value(fernetKey), Table: `projects"; DROP TABLE projects; --`}, fault.InvalidArgument},
-		"another table":           {api.AdoptProjects{Database: value(server.URL("sslmode=disable")), Key: value(fernetKey), Table: "pg_catalog.pg_class"}, fault.InvalidArgument},
+		"a wrong password":        {bridge.Request{Database: value(server.URLOf(postgrestest.User, canary, "sslmode=disable")), Key: value(fernetKey)}, fault.ProviderUnavailable},
+		"no address":              {bridge.Request{Database: value("postgres://u:" + canary + "@[::1"), Key: value(fernetKey)}, fault.InvalidArgument},
+		"nobody there":            {bridge.Request{Database: value("postgres://u:" + canary + "@127.0.0.1:1/x"), Key: value(fernetKey)}, fault.ProviderUnavailable},
+		"no key":                  {bridge.Request{Database: value(server.URL("sslmode=disable")), Key: value(canary)}, fault.InvalidArgument},
+		"a table that is none":    {bridge.Request{Database: value(server.URL("sslmode=disable")), Key: value(fernetKey), Table: "nothing_here"}, fault.InvalidArgument},
+		"a table that is a trick": {bridge.Request{Database: value(server.URL("sslmode=disable")), Key: value(fernetKey), Table: `projects"; DROP TABLE projects; --`}, fault.InvalidArgument},
+		"another table":           {bridge.Request{Database: value(server.URL("sslmode=disable")), Key: value(fernetKey), Table: "pg_catalog.pg_class"}, fault.InvalidArgument},
 	} {
 		_, err := h.Adopt(t.Context(), operator, x.in)
 		if fault.CodeOf(err) != x.code || strings.Contains(fmt.Sprint(err), canary) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	other := func(dry bool) api.AdoptProjects {
+	other := func(dry bool) bridge.Request {
 		in := ask(dry)
 		in.Key = value(base64.URLEncoding.EncodeToString([]byte(strings.Repeat("x", 32))))
 		return in

@@ -1,11 +1,5 @@
 package api
 
-import (
-	"github.com/zavhoz/zavhoz/vault"
-	"github.com/zavhoz/zavhoz/vault/contract"
-	"github.com/zavhoz/zavhoz/vault/variable"
-)
-
 // ResolveEnvironment asks what a project's environment is. Give contracts or names.
 type ResolveEnvironment struct {
 	Contracts   []ContractFile    `json:"contracts,omitempty"`
@@ -19,19 +13,6 @@ type ResolveEnvironment struct {
 type ContractFile struct {
 	Path string `json:"path,omitempty"`
 	Text string `json:"text"`
-}
-
-// Request gives what the vault is asked. Errors: invalid_argument, with the outcome environment_contract_invalid.
-func (r ResolveEnvironment) Request(project string) (q vault.EnvironmentRequest, err error) {
-	q = vault.EnvironmentRequest{Project: project, Names: r.Names, Environment: r.Environment, Supplied: r.Values, DryRun: r.DryRun}
-	if len(r.Contracts) > 0 {
-		files := make([]contract.File, len(r.Contracts))
-		for i, f := range r.Contracts {
-			files[i] = contract.File{Path: f.Path, Text: []byte(f.Text)}
-		}
-		q.Contract, err = contract.Read(files)
-	}
-	return q, err
 }
 
 // Environment is what a resolution came to. It holds no secret.
@@ -67,49 +48,4 @@ type MissingName struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Command     string `json:"command"` // what they type
-}
-
-// EnvironmentView shows a resolution, with the values that are no secrets.
-func EnvironmentView(e vault.ResolvedEnvironment) Environment {
-	out := Environment{Project: e.Project.Slug, Outcome: string(e.Outcome), Handle: e.Resource.Handle, Variables: make([]Variable, 0, len(e.Variables)), Missing: []MissingName{}, Generated: e.Generated}
-	for _, r := range e.Variables {
-		out.Variables = append(out.Variables, variableView(r))
-	}
-	for _, r := range e.Missing() {
-		out.Missing = append(out.Missing, MissingName{Name: r.Name, Description: r.Description, Command: "zavhoz project secret set " + e.Project.Slug + " " + r.Name + "=-"})
-	}
-	if out.Generated == nil {
-		out.Generated = []string{}
-	}
-	return out
-}
-
-func variableView(r variable.Resolved) Variable {
-	v := Variable{
-		Name: r.Name, Class: string(r.Class), Source: string(r.Source), State: string(r.State), Rule: r.Rule, Why: r.Why, Problem: string(r.Problem), Cause: r.Cause,
-		Description: r.Description, Required: r.Required, Sensitive: r.Sensitive, Hidden: r.Hidden,
-	}
-	if !r.Sensitive && r.Ready() {
-		v.Value = r.Value()
-	}
-	if r.State == variable.Made && r.Sensitive {
-		v.MadeOf = madeOf(r)
-	}
-	return v
-}
-
-// madeOf writes how a value is put together: text, and names in braces.
-func madeOf(r variable.Resolved) string {
-	s := ""
-	for _, p := range r.Parts {
-		switch {
-		case p.Secret == "":
-			s += p.Text
-		case p.As == "":
-			s += "{" + p.Secret + "}"
-		default:
-			s += "{" + p.Secret + ":" + p.As + "}"
-		}
-	}
-	return s
 }
