@@ -128,10 +128,9 @@ type Bridge struct {
 	By      string            `json:"by"`
 }
 
-const (
-	cBridges  store.Collection = "bridges"
-	bridgeKey                  = "earlier"
-)
+const cBridges store.Collection = "bridges"
+
+const bridgeKey = "earlier"
 
 // FieldRef names a sealed field for an opener.
 func (b Bridge) FieldRef(field string) keyring.Ref {

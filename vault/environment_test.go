@@ -27,15 +27,6 @@ func (h *house) resolve(q vault.EnvironmentRequest) vault.ResolvedEnvironment {
 	return e
 }
 
-func stateOf(e vault.ResolvedEnvironment, name string) variable.State {
-	for _, r := range e.Variables {
-		if r.Name == name {
-			return r.State
-		}
-	}
-	return ""
-}
-
 // contractOf parses one fragment's entries.
 func contractOf(t *testing.T, entries string) *contract.Contract {
 	t.Helper()

@@ -49,7 +49,7 @@ func TestAnEndForgetsWhereItWasAskedTo(t *testing.T) {
 			x, err = h.Vault.AdvanceRotation(t.Context(), operator, x, to)
 			must(t, err)
 		}
-		_, x, err = h.Vault.SwitchRotation(t.Context(), operator, x)
+		_, _, err = h.Vault.SwitchRotation(t.Context(), operator, x)
 		must(t, err)
 		h.Leave() // another daemon ends it, and knows what was asked for
 		h.enter()
