@@ -69,7 +69,7 @@ func goldenRows() []goldenRow {
 	workdir := Workdir{Format: 1, ID: fixed(id.Workdir), Path: "/srv/app", Mode: WorkdirOverlay, Agents: []string{"claude"}, Project: "default", CreatedAt: at(0), CreatedBy: "operator"}
 	rotation := Rotation{
 		Format: 1, Resource: res, Method: "ssh_key", Step: RotationSwitched, Base: 2, From: map[string]uint64{"host": 2}, Sealed: map[string]Sealed{"ssh_key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "long"}},
-		Notes: map[string]string{"old": "ssh-ed25519 AAAA"}, OverlapS: 3600, Switched: 3, Until: at(60), Code: "connection_failed", Message: "the server is not reached", Next: "try again", BegunAt: at(0), BegunBy: "operator", At: at(1),
+		Notes: map[string]string{"old": "ssh-ed25519 AAAA"}, OverlapS: 3600, Purge: true, Switched: 3, Until: at(60), Code: "connection_failed", Message: "the server is not reached", Next: "try again", BegunAt: at(0), BegunBy: "operator", At: at(1),
 	}
 	kept := []int{512, 2048, 1}
 	reserve := Reserve{Format: 1, RAMMB: &kept[0], DiskMB: &kept[1], CPU: &kept[2], Ports: PortRanges{{8000, 8999}, {9100, 9100}}, KeptPorts: PortRanges{{8080, 8080}}, Version: 1, UpdatedAt: at(1), UpdatedBy: "operator"}

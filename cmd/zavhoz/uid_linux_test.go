@@ -61,6 +61,9 @@ var bodies = map[string]string{
 	"POST /api/v1/backup":                   `{"to":["age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj"]}`,
 	"DELETE /api/v1/workdirs/{workdir}":     "",
 	"POST /api/v1/import":                   `{"on_conflict":"replace"}`,
+	"PATCH /api/v1/projects/{id}":           `{"config":{"modules":["of the agent"]}}`,
+
+	"POST /api/v1/projects/{id}/config/secrets": `{"secrets":{"POSTGRES_HOST":"evil.example"}}`,
 }
 
 // TestAttack70_TheAgentsOwnShellTriesEveryAct: a program with the operator's uid tries every route that reveals, approves or widens, and every such command, from no
@@ -77,12 +80,14 @@ func TestAttack70_TheAgentsOwnShellTriesEveryAct(t *testing.T) {
 	before := s.zavhoz(s.home, "", "resource", "list", "--json") + s.zavhoz(s.home, "", "agent", "list", "--json") + s.zavhoz(s.home, "", "workdir", "list", "--json")
 
 	var routes strings.Builder
-	fill := strings.NewReplacer("{handle}", "one", "{id}", "srv_none", "{slot}", "spare", "{run}", "run_none", "{workdir}", strings.ReplaceAll(inner, "/", "%2F"))
+	fill := strings.NewReplacer("{handle}", "one", "projects/{id}", "projects/default", "{id}", "srv_none", "{slot}", "spare", "{run}", "run_none", "{workdir}", strings.ReplaceAll(inner, "/", "%2F"))
 	for _, a := range web.Acts() {
 		switch {
 		case !a.Asks, a.Route == "POST /api/v1/unlock": // an unlocked vault has nothing to unlock: below
 			continue
 		case a.Route == "GET /api/v1/changes/{run}/diff": // asks where guesses have been answered: TestAttack60_ADiffIsNoOracle
+			continue
+		case a.Route == "POST /api/v1/projects/{id}/environment": // asks where a person took one away: TestAttack63_WhatWasNarrowedStaysNarrow
 			continue
 		case a.Route == "POST /api/v1/servers/sync": // widens where it confirms
 			a.Route += "?confirm_shrunk=true"
