@@ -69,6 +69,7 @@ func samples(t testing.TB) map[string]kind.Normalised {
 		}
 		out[name] = n
 	}
+	out[kind.Environment] = kind.Normalised{Attrs: attrs(kind.EnvironmentDefinition, "digest", "variables", "API_KEY")}
 	return out
 }
 
@@ -104,6 +105,12 @@ func TestEveryKindIsWhole(t *testing.T) {
 		}
 		if _, why := k.StandIns(n.Attrs); len(k.StandIn) == 0 && why == "" {
 			t.Errorf("%s does not say why it has no stand-in", k.Name)
+		}
+		if k.Name == kind.Environment { // its project makes it, and nobody else
+			if _, err := k.Validate(nil, nil); fault.CodeOf(err) != fault.InvalidArgument {
+				t.Errorf("an environment is made by hand: %v", err)
+			}
+			continue
 		}
 		checkUse(t, k, n)
 	}
