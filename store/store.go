@@ -77,3 +77,27 @@ type Store interface {
 	// Close waits for running transactions. Later calls give ErrClosed.
 	Close() error
 }
+
+// Valid tells whether c is ^[a-z][a-z0-9_]{0,31}$.
+func (c Collection) Valid() bool {
+	if len(c) == 0 || len(c) > 32 || c[0] < 'a' || c[0] > 'z' {
+		return false
+	}
+	for i := 1; i < len(c); i++ {
+		if b := c[i]; (b < 'a' || b > 'z') && (b < '0' || b > '9') && b != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// CheckKey holds a key to the limits that every backend keeps. Errors: ErrInvalidKey, ErrTooLarge.
+func CheckKey(c Collection, key string) error {
+	switch {
+	case !c.Valid() || key == "":
+		return ErrInvalidKey
+	case len(key) > MaxKey:
+		return ErrTooLarge
+	}
+	return nil
+}

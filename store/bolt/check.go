@@ -158,7 +158,7 @@ func (w *walker) collections(p page, depth int) error {
 		if err != nil {
 			return err
 		}
-		if name := string(k); name != formatBucket && !validCollection(store.Collection(name)) {
+		if name := string(k); name != formatBucket && !store.Collection(name).Valid() {
 			return damaged("page %d element %d has no collection's name", p.id, i)
 		}
 		root, err := bucketRoot(w.im, v)

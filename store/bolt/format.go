@@ -4,8 +4,6 @@ import (
 	"strconv"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/zavhoz/zavhoz/store"
 )
 
 // Format is the number of this file format. A file with another one gives store.ErrFormat.
@@ -40,28 +38,4 @@ func (s *Store) format() error {
 // commitEmpty commits nothing: bbolt writes the older meta page anew.
 func (s *Store) commitEmpty() error {
 	return s.db.Update(func(*bbolt.Tx) error { return nil })
-}
-
-// validCollection tells whether c is ^[a-z][a-z0-9_]{0,31}$.
-func validCollection(c store.Collection) bool {
-	if len(c) == 0 || len(c) > 32 || c[0] < 'a' || c[0] > 'z' {
-		return false
-	}
-	for i := 1; i < len(c); i++ {
-		if b := c[i]; (b < 'a' || b > 'z') && (b < '0' || b > '9') && b != '_' {
-			return false
-		}
-	}
-	return true
-}
-
-// validKey holds a key to the contract's limits.
-func validKey(c store.Collection, key string) error {
-	switch {
-	case !validCollection(c) || key == "":
-		return store.ErrInvalidKey
-	case len(key) > store.MaxKey:
-		return store.ErrTooLarge
-	}
-	return nil
 }

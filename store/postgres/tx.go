@@ -38,7 +38,7 @@ func (t *tx) Get(c store.Collection, key string) ([]byte, error) {
 	if t.over {
 		return nil, errOver
 	}
-	if err := validKey(c, key); err != nil {
+	if err := store.CheckKey(c, key); err != nil {
 		return nil, err
 	}
 	if t.ov != nil {
@@ -93,7 +93,7 @@ func (t *tx) Same(c store.Collection, key string, want []byte) (bool, error) {
 	if t.over {
 		return false, errOver
 	}
-	if err := validKey(c, key); err != nil {
+	if err := store.CheckKey(c, key); err != nil {
 		return false, err
 	}
 	if t.ov != nil {
@@ -123,7 +123,7 @@ func (t *tx) mayWrite(c store.Collection, key string) error {
 	case t.ov.scanning(c):
 		return errScanning
 	}
-	return validKey(c, key)
+	return store.CheckKey(c, key)
 }
 
 // Scan walks up.
@@ -140,7 +140,7 @@ func (t *tx) scan(c store.Collection, prefix, from string, up bool, fn func(stri
 	if t.over {
 		return errOver
 	}
-	if !validCollection(c) {
+	if !c.Valid() {
 		return store.ErrInvalidKey
 	}
 	next := t.r.walk(c, prefix, from, !up).next
