@@ -22,7 +22,7 @@ type Options struct {
 	Path        string
 	ReadOnly    bool          // Update gives store.ErrReadOnly; other readers may have the file open too
 	LockTimeout time.Duration // how long to wait for another process; 0 means 5 s, negative means not at all
-	MaxSize     int64         // bytes the file may grow to; 0 means no limit but the disk
+	MaxSize     int64         // bytes the file may grow to, an eighth of them only for removals; 0 means no limit but the disk
 
 	// AcceptOlderMeta opens a file of whose two meta pages one is damaged, at the risk of losing the last transaction: for a
 	// repair that a person asked for, never by itself.

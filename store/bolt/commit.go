@@ -208,6 +208,7 @@ func (s *Store) apply(btx *bbolt.Tx, changes []change) (err error) {
 		return err
 	}
 	v := verifier{r: &reader{s: s, im: &im, root: root}, passed: map[uint64]bool{}}
+	net := 0
 	for _, ch := range changes {
 		exists, err := v.path(ch)
 		if err != nil {
@@ -216,22 +217,38 @@ func (s *Store) apply(btx *bbolt.Tx, changes []change) (err error) {
 		if ch.fate == deleted && !exists {
 			continue
 		}
-		if err := applyOne(btx, ch); err != nil {
+		b, err := btx.CreateBucketIfNotExists([]byte(ch.c))
+		if err != nil {
+			return err
+		}
+		if exists {
+			net -= len(b.Get([]byte(ch.key)))
+		}
+		if ch.fate == deleted {
+			err = b.Delete([]byte(ch.key))
+		} else {
+			net += len(ch.value)
+			err = b.Put([]byte(ch.key), ch.value)
+		}
+		if err != nil {
 			return err
 		}
 	}
+	s.db.MaxSize = s.bound(net < 0)
 	return nil
 }
 
-func applyOne(btx *bbolt.Tx, ch change) error {
-	b, err := btx.CreateBucketIfNotExists([]byte(ch.c))
-	if err != nil {
-		return err
+// spare is the part of MaxSize that only those writes may take which make the records fewer or smaller: a removal copies the pages beside it before it frees
+// its own, and a full file has no room for them.
+const spare = 8
+
+// bound gives the file's greatest size for a write, in bytes; 0 means none.
+func (s *Store) bound(shrinks bool) int {
+	size := int(s.opts.MaxSize)
+	if shrinks {
+		return size
 	}
-	if ch.fate == deleted {
-		return b.Delete([]byte(ch.key))
-	}
-	return b.Put([]byte(ch.key), ch.value)
+	return size - size/spare
 }
 
 // verifier holds pages to the format before bbolt follows their pointers unchecked. Pages passed once pass for the batch.

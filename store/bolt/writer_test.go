@@ -93,7 +93,12 @@ func TestFullAgainAndAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := write("y", 0, 15, 100_000); err != nil {
+	for i := 20; i < n-1; i++ {
+		if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Delete("things", fmt.Sprint(i)) }); err != nil {
+			t.Fatalf("removal %d of %d: %v", i, n, err)
+		}
+	}
+	if err := write("y", 0, n/2, 100_000); err != nil {
 		t.Errorf("no use of what was freed: %v", err)
 	}
 }
