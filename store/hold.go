@@ -22,3 +22,12 @@ type Comparer interface {
 	// Same tells whether the value under key is want; false where there is none. Errors as Get, but for ErrNotFound.
 	Same(c Collection, key string, want []byte) (bool, error)
 }
+
+// Adder is a Tx that takes a record without a look whether there is one under its key: where that look is a way to another machine and back. A backend need not have it;
+// callers then Put.
+type Adder interface {
+	Tx
+	// Add is Put under a key that nobody has used before: one made of an id that was drawn just now. Where there is a record all the same, nothing of the commit is
+	// written, and it gives ErrCorrupt.
+	Add(c Collection, key string, value []byte) error
+}

@@ -230,7 +230,7 @@ func (x *importing) add(tx store.Tx, r Resource, values map[string]secret.Secret
 	if err := errors.Join(v.resealed(&r, values), v.claimHandle(tx, r.Handle, r.ID)); err != nil {
 		return err
 	}
-	if err := v.resources.Put(tx, r.ID, r); err != nil {
+	if err := v.resources.Add(tx, r.ID, r); err != nil {
 		return err
 	}
 	return v.audit.Append(tx, resourceEvent(x.actor, audit.ResourceAdd, r, map[string]string{"import": "yes"}))

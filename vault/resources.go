@@ -75,7 +75,7 @@ func (v *Vault) add(ctx context.Context, actor Actor, n NewResource, may func(st
 		if err := v.claimHandle(tx, r.Handle, r.ID); err != nil {
 			return err
 		}
-		if err := v.resources.Put(tx, r.ID, r); err != nil {
+		if err := v.resources.Add(tx, r.ID, r); err != nil {
 			return err
 		}
 		return v.audit.Append(tx, resourceEvent(actor, audit.ResourceAdd, r, detail))

@@ -52,6 +52,7 @@ type cache struct {
 	spans  map[store.Collection][]*span // in order, and apart from each other
 	bytes  int                          // of points
 	within int                          // of spans
+	coming *write                       // a commit of this process that was sent; nil: none
 }
 
 func newCache(at moment) *cache {
@@ -227,24 +228,47 @@ type change struct {
 	c     store.Collection
 	key   string
 	value []byte // nil: removed
+	fresh bool   // there was none before; the commit fails where there was
+}
+
+// expect says which commit is sent: who asks for the newest moment may hear of it before its sender does. nil: none any more.
+func (c *cache) expect(w *write) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coming = w
 }
 
 // wrote moves the cache over a commit of this process.
-func (c *cache) wrote(from, to moment, changes []change) {
+func (c *cache) wrote(w *write) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.at != from {
-		return // who asked meanwhile has moved it
+	c.move(w)
+}
+
+// move is wrote under mu. Where the cache is beyond it already, who asked meanwhile has moved it.
+func (c *cache) move(w *write) {
+	if c.at != w.from {
+		return
 	}
-	c.at = to
-	for _, ch := range changes {
+	c.at = w.to
+	for _, ch := range w.changes {
 		if len(ch.value) > cacheValue {
 			c.drop(ch.c, ch.key)
 		} else {
-			c.put(ch.c, ch.key, point{ch.value, to.seq})
+			c.put(ch.c, ch.key, point{ch.value, w.to.seq})
 		}
-		c.patch(ch, to.seq)
+		c.patch(ch, w.to.seq)
 	}
+}
+
+// joined gives the cache's age where a moment, which was found by a question asked when the cache was at `asked`, is known without a look at the commits between.
+func (c *cache) joined(asked, to moment) (age uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.coming != nil && to == c.coming.to {
+		c.move(c.coming)
+	}
+	return c.age, to == c.at || to == asked
 }
 
 // patch writes a change into the span that covers it. Rows that were given to somebody stay as they are.
@@ -283,12 +307,18 @@ type commit struct {
 	keys [][]byte
 }
 
-// advance moves the cache to a moment that was found by a question asked when the cache was at `asked`. between are the commits from then on, in order. Where they
-// do not join, history is another one, or too long ago: all is forgotten. It gives the cache's age.
-func (c *cache) advance(asked, to moment, between []commit) uint64 {
+// advance moves the cache to a moment that was found by a question asked when the cache was at `asked`. Where the commits from then on do not join, history is another
+// one, or too long ago: all is forgotten. It gives the cache's age.
+func (c *cache) advance(asked moment, n *news) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	has := func(m moment) bool { return slices.ContainsFunc(between, func(b commit) bool { return b.moment == m }) }
+	to := n.at
+	has := func(m moment) bool {
+		return slices.ContainsFunc(n.commits, func(b commit) bool { return b.moment == m })
+	}
+	if c.coming != nil && (to == c.coming.to || has(c.coming.to)) {
+		c.move(c.coming)
+	}
 	switch {
 	case to == c.at:
 	case !has(asked) || !has(to):
@@ -297,9 +327,9 @@ func (c *cache) advance(asked, to moment, between []commit) uint64 {
 	case !has(c.at):
 		c.reset(to)
 	default:
-		for _, b := range between {
+		for _, b := range n.commits {
 			if b.seq > c.at.seq {
-				c.forget(b)
+				c.follow(b, n.changed)
 			}
 		}
 		c.at = to
@@ -307,7 +337,8 @@ func (c *cache) advance(asked, to moment, between []commit) uint64 {
 	return c.age
 }
 
-func (c *cache) forget(b commit) {
+// follow moves the cache over another process's commit: what is known of what it changed takes the place of what was kept, and the rest is forgotten.
+func (c *cache) follow(b commit, changed map[place]*[]byte) {
 	if b.keys == nil {
 		for _, col := range b.cols {
 			for key := range c.points[store.Collection(col)] {
@@ -321,8 +352,21 @@ func (c *cache) forget(b commit) {
 		return
 	}
 	for i, col := range b.cols {
-		key := string(b.keys[i])
-		c.drop(store.Collection(col), key)
-		c.forgetSpan(store.Collection(col), key)
+		at := place{store.Collection(col), string(b.keys[i])}
+		now, known := changed[at]
+		_, kept := c.points[at.c][at.key]
+		if !known {
+			c.drop(at.c, at.key)
+			c.forgetSpan(at.c, at.key)
+			continue
+		}
+		ch := change{c: at.c, key: at.key}
+		if now != nil {
+			ch.value = *now
+		}
+		if kept {
+			c.put(at.c, at.key, point{ch.value, b.seq})
+		}
+		c.patch(ch, b.seq)
 	}
 }

@@ -44,6 +44,7 @@ func (s *Store) lockMoment(ctx context.Context) (l *locked, err error) {
 		b.Queue("BEGIN")
 		b.Queue("SET LOCAL idle_in_transaction_session_timeout = '5s'") // who stops here, or is cut off, holds everybody up
 		news := s.queueNews(b, asked, s.sql.lock)
+		news.queueChanged(b, s.sql.changed, asked)
 		if err := conn.SendBatch(ctx, b).Close(); err != nil {
 			_ = conn.Conn().Close(s.ctx)
 			conn.Release()
@@ -53,7 +54,7 @@ func (s *Store) lockMoment(ctx context.Context) (l *locked, err error) {
 			(&locked{s: s, conn: conn}).drop()
 			return err
 		}
-		l = &locked{s: s, conn: conn, at: news.at, age: s.cache.advance(asked, news.at, news.commits)}
+		l = &locked{s: s, conn: conn, at: news.at, age: s.cache.advance(asked, news)}
 		if l.at != asked {
 			s.writes.calm.disturb()
 		}
@@ -77,7 +78,7 @@ func (l *locked) drop() {
 }
 
 // query asks under the lock where there is one, else by any connection: the moment in the answer says whether it counts.
-func (b *batch) query(sql string, args []any, fn func(pgx.Rows) error) error {
+func (b *batch) query(sql string, args []any, fresh func() func(pgx.Rows) error) error {
 	if b.moved {
 		return errMoved
 	}
@@ -85,9 +86,9 @@ func (b *batch) query(sql string, args []any, fn func(pgx.Rows) error) error {
 	defer cancel()
 	var err error
 	if b.lock != nil {
-		err = each(ctx, b.lock.conn, sql, args, fn)
+		err = each(ctx, b.lock.conn, sql, args, fresh())
 	} else {
-		err = b.s.patient(ctx, func(ctx context.Context) error { return each(ctx, b.s.pool, sql, args, fn) })
+		err = b.s.patient(ctx, func(ctx context.Context) error { return each(ctx, b.s.pool, sql, args, fresh()) })
 	}
 	if errors.Is(err, errMoved) || b.lock != nil && may(err) { // with the lock lost, all may have changed; nothing was sent yet
 		b.moved = true
@@ -101,24 +102,46 @@ func (b *batch) query(sql string, args []any, fn func(pgx.Rows) error) error {
 type write struct {
 	from, to moment
 	changes  []change
+	sql      string
 	args     []any
 }
 
-func (s *Store) write(base moment, changes []change) *write {
-	w := &write{from: base, to: moment{seq: base.seq + 1}, changes: changes}
-	_, _ = rand.Read(w.to.batch[:])
-	var putC, goneC []string
-	var putK, putV, goneK [][]byte
+// after names a commit that follows a moment.
+func after(m moment) (next moment) {
+	next.seq = m.seq + 1
+	_, _ = rand.Read(next.batch[:])
+	return next
+}
+
+func (s *Store) write(from, to moment, changes []change) *write {
+	w := &write{from: from, to: to, changes: changes, sql: s.sql.commit}
+	var put, added, gone rowsOf
 	for _, ch := range changes {
-		if ch.value != nil {
-			putC, putK, putV = append(putC, string(ch.c)), append(putK, []byte(ch.key)), append(putV, ch.value)
-		} else {
-			goneC, goneK = append(goneC, string(ch.c)), append(goneK, []byte(ch.key))
+		switch {
+		case ch.value == nil:
+			gone.add(ch)
+		case ch.fresh:
+			added.add(ch)
+		default:
+			put.add(ch)
 		}
 	}
 	cols, keys := noted(changes)
-	w.args = []any{w.from.seq, w.from.batch, w.to.batch, putC, putK, putV, goneC, goneK, cols, keys, s.sql.channel}
+	w.args = []any{w.from.seq, w.from.batch, w.to.batch, put.cols, put.keys, put.values, gone.cols, gone.keys, cols, keys}
+	if len(added.cols) > 0 {
+		w.sql, w.args = s.sql.addition, append(w.args, added.cols, added.keys, added.values)
+	}
 	return w
+}
+
+// rowsOf are rows as a statement takes them.
+type rowsOf struct {
+	cols         []string
+	keys, values [][]byte
+}
+
+func (r *rowsOf) add(ch change) {
+	r.cols, r.keys, r.values = append(r.cols, string(ch.c)), append(r.keys, []byte(ch.key)), append(r.values, ch.value)
 }
 
 // noted is what a commit tells others of itself: each key, or where they are many, the collections.
@@ -143,7 +166,9 @@ func (s *Store) commit(b *batch, changes []change) error {
 	if f := s.inject.Swap(nil); f != nil {
 		return *f
 	}
-	w := s.write(b.base, changes)
+	w := s.write(b.base, b.to, changes)
+	s.cache.expect(w)
+	defer s.cache.expect(nil)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), askTimeout)
 	defer cancel()
 	done, err := s.send(ctx, b.lock, w)
@@ -152,7 +177,7 @@ func (s *Store) commit(b *batch, changes []change) error {
 	}
 	switch {
 	case err == nil && done:
-		s.cache.wrote(w.from, w.to, changes)
+		s.cache.wrote(w)
 		s.told(w.from, w.to, changes)
 		return nil
 	case err == nil, may(err):
@@ -171,10 +196,10 @@ func (s *Store) commit(b *batch, changes []change) error {
 func (s *Store) send(ctx context.Context, l *locked, w *write) (done bool, err error) {
 	hook := s.onSend.Load()
 	if l == nil {
-		err = each(ctx, s.pool, s.sql.commit, w.args, func(pgx.Rows) error { done = true; return nil })
+		err = each(ctx, s.pool, w.sql, w.args, func(pgx.Rows) error { done = true; return nil })
 	} else {
 		b := &pgx.Batch{}
-		b.Queue(s.sql.commit, w.args...).Query(func(rows pgx.Rows) error {
+		b.Queue(w.sql, w.args...).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				done = true
 			}
@@ -202,7 +227,7 @@ func (s *Store) settle(w *write) (done bool, err error) {
 	for {
 		done, err = s.send(ctx, nil, w)
 		if err != nil && !may(err) && !unsure(err) { // refused now; the one that was sent first may be under way still: make sure that it comes too late
-			burnt, berr := s.send(ctx, nil, s.write(w.from, nil))
+			burnt, berr := s.send(ctx, nil, s.write(w.from, after(w.from), nil))
 			if berr == nil && burnt {
 				return false, err
 			}

@@ -9,11 +9,13 @@
 // failover that lost commits, or a restore, nothing is read or written until a person has looked at it (rewound.go).
 //
 // As every write of a vault changes the same accounts (docs/decisions/0007), writers would collide at one row in any case. So each process puts the functions that wait
-// into one commit (writer.go), runs them against the overlay of what they wrote, and asks nobody first as long as it is alone; who was overtaken takes the row's lock, in
-// which PostgreSQL queues who waits, and runs its functions under it. No replica starves and none waits for a timer (docs/decisions/0015).
+// into one commit (writer.go), runs them against the overlay of what they wrote, over that of the commit under way, and asks nobody first as long as it is alone; where the
+// commit before comes to nothing they run again. Who was overtaken takes the row's lock, in which PostgreSQL queues who waits, and runs its functions under it. No replica
+// starves and none waits for a timer (docs/decisions/0015).
 //
 // What was read is kept in memory, with the number of the commit that made it so (cache.go). It is used only where the database has just said which moment it is: a View
-// asks that, and shares the question with others that came before it was sent (moment.go). A lease that another replica revoked is not seen in use for even a moment.
+// asks that with the begin of its own transaction, in one round trip, and shares the question with others that came before it was sent (moment.go, snapshot.go). A lease that
+// another replica revoked is not seen in use for even a moment. What many Views lack at once they ask for together (gather.go).
 //
 // Limits: a primary that acknowledges before its standby has the commit can lose it by a failover; synchronous_commit is never left off here, what the standby
 // confirms is the operator's to choose (docs/postgresql.md). A pooler that gives each transaction another connection breaks LISTEN and the leader: connect directly. PostgreSQL

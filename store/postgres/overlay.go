@@ -21,6 +21,7 @@ type entry struct {
 	fate  fate
 	value []byte
 	held  store.Held // instead of value: not encoded yet
+	fresh bool       // there is none in the database: nobody looked
 }
 
 // bytes gives what is written; not a copy.
@@ -43,8 +44,10 @@ type layer struct {
 	scans   int      // running; writes are refused meanwhile
 }
 
-// overlay holds the buffered writes of a batch over the database, and how to take back those of the member that runs.
+// overlay holds the buffered writes of a batch over the database, and how to take back those of the member that runs. Between the two lies the overlay of the batch
+// before, until that is durable.
 type overlay struct {
+	base   *overlay
 	layers map[store.Collection]*layer
 	undo   []undo
 	bytes  int
@@ -59,8 +62,12 @@ type undo struct {
 func newOverlay() *overlay { return &overlay{layers: map[store.Collection]*layer{}} }
 
 func (o *overlay) get(c store.Collection, key string) entry {
-	if l := o.layers[c]; l != nil {
-		return l.entries[key]
+	for ; o != nil; o = o.base {
+		if l := o.layers[c]; l != nil {
+			if e := l.entries[key]; e.fate != unchanged {
+				return e
+			}
+		}
 	}
 	return entry{}
 }
@@ -116,11 +123,25 @@ func (l *layer) keys() []string {
 }
 
 // window gives the keys of c that a scan may meet, in the scan's order.
-func (o *overlay) window(c store.Collection, prefix, from string, up bool) []string {
-	if l := o.layers[c]; l != nil {
-		return l.window(prefix, from, up)
+func (o *overlay) window(c store.Collection, prefix, from string, up bool) (keys []string) {
+	for ; o != nil; o = o.base {
+		l := o.layers[c]
+		if l == nil {
+			continue
+		}
+		more := l.window(prefix, from, up)
+		if len(keys) == 0 {
+			keys = more
+			continue
+		}
+		keys = slices.Concat(keys, more)
+		slices.Sort(keys)
+		keys = slices.Compact(keys)
+		if !up {
+			slices.Reverse(keys)
+		}
 	}
-	return nil
+	return keys
 }
 
 // window gives the layer's own.
@@ -152,7 +173,7 @@ func (l *layer) window(prefix, from string, up bool) []string {
 func (o *overlay) changes() (out []change, err error) {
 	for c, l := range o.layers {
 		for k, e := range l.entries {
-			ch := change{c: c, key: k}
+			ch := change{c: c, key: k, fresh: e.fresh}
 			switch e.fate {
 			case unchanged:
 				continue

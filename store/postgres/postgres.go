@@ -31,14 +31,16 @@ type Store struct {
 	writes  *writer
 	subs    subscribers
 	teller  teller
+	pulse   chan struct{} // 1 slot: there is something that other processes have not heard of; closed when nothing is written any more
 
-	rewound atomic.Bool // history went back, or is another one: nothing is read or written here any more
-	ousted  atomic.Bool // somebody took the store for themselves while the connection was away
-	mu      sync.Mutex
-	closed  bool
-	shut    chan struct{}  // closed with it
-	running sync.WaitGroup // Views and Updates
-	tasks   sync.WaitGroup // goroutines of the store's own
+	rewound   atomic.Bool // history went back, or is another one: nothing is read or written here any more
+	ousted    atomic.Bool // somebody took the store for themselves while the connection was away
+	mu        sync.Mutex
+	closed    bool
+	shut      chan struct{}  // closed with it
+	running   sync.WaitGroup // Views and Updates
+	tasks     sync.WaitGroup // goroutines of the store's own
+	spreading sync.WaitGroup // the one that ends before them
 
 	inject atomic.Pointer[error]                 // tests: the next commit fails with it
 	onSend atomic.Pointer[func(err error) error] // tests: sees, and may change, what came of sending a commit
@@ -71,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{opts: o, schema: schema, sql: statementsOf(schema), log: o.Log, writes: newWriter(), shut: make(chan struct{})}
+	s := &Store{opts: o, schema: schema, sql: statementsOf(schema), log: o.Log, writes: newWriter(), pulse: make(chan struct{}, 1), shut: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -94,6 +96,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.tasks.Go(func() { s.follow(conn) })
 	s.tasks.Go(s.sweep)
+	s.spreading.Go(s.spread)
 	return s, nil
 }
 
@@ -164,6 +167,8 @@ func (s *Store) Close() error {
 
 	s.subs.close()
 	s.running.Wait()
+	close(s.pulse)
+	s.spreading.Wait()
 	s.stop()
 	s.tasks.Wait()
 	s.moments.mu.Lock()

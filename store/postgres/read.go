@@ -23,17 +23,24 @@ var beyond = strings.Repeat("\xff", store.MaxKey+1)
 // errMoved: what was read is of another moment than what was read before.
 var errMoved = errors.New("postgres: another process has committed meanwhile")
 
-// source asks the server. Every answer bears the moment that it is of.
+// source asks the server. Every answer bears the moment that it is of. Where a connection is lost in an answer, it is asked again, and the rows go to another function
+// of fresh's: those before count for nothing.
 type source interface {
-	query(sql string, args []any, fn func(pgx.Rows) error) error
+	query(sql string, args []any, fresh func() func(pgx.Rows) error) error
+}
+
+// finder is a source that many ask at once. Where the answer is lost, the same is asked as a query.
+type finder interface {
+	find(c store.Collection, key string) (value []byte, since *uint64, err error)
 }
 
 // reader reads one moment: what the cache knows of it, and the rest from the server.
 type reader struct {
-	s   *Store
-	at  moment
-	age uint64
-	src source
+	s    *Store
+	at   moment
+	next *moment // if not nil: what differs between it and at is not asked of the reader, so an answer may be of either
+	age  uint64
+	src  source
 }
 
 // get gives a value, not a copy; nil: there is none.
@@ -41,8 +48,7 @@ func (r *reader) get(c store.Collection, key string) (v []byte, err error) {
 	if v, known := r.s.cache.get(c, key, r.at, r.age); known {
 		return v, nil
 	}
-	var since *uint64
-	err = r.ask(r.s.sql.get, []any{string(c), []byte(key)}, func(rows pgx.Rows, m *moment) error { return rows.Scan(&m.seq, &m.batch, &v, &since) })
+	v, since, err := r.fetch(c, key)
 	if err != nil {
 		return nil, err
 	}
@@ -54,18 +60,35 @@ func (r *reader) get(c store.Collection, key string) (v []byte, err error) {
 	return v, nil
 }
 
-// ask runs a statement whose rows begin with the moment, and refuses rows of another.
-func (r *reader) ask(sql string, args []any, scan func(pgx.Rows, *moment) error) error {
+// fetch gives what the server has of a key. since is nil where there is no record.
+func (r *reader) fetch(c store.Collection, key string) (v []byte, since *uint64, err error) {
+	if f, ok := r.src.(finder); ok {
+		if v, since, err = f.find(c, key); !may(err) {
+			return v, since, err
+		}
+	}
+	err = r.ask(r.s.sql.get, []any{string(c), []byte(key)}, func() {}, func(rows pgx.Rows, m *moment) error { return rows.Scan(&m.seq, &m.batch, &v, &since) })
+	return v, since, err
+}
+
+// ask runs a statement whose rows begin with the moment, and refuses rows of another. begin is called before the first row, each time that it is asked.
+func (r *reader) ask(sql string, args []any, begin func(), scan func(pgx.Rows, *moment) error) error {
 	some := false
-	err := r.src.query(sql, args, func(rows pgx.Rows) error {
-		var m moment
-		if err := scan(rows, &m); err != nil {
-			return err
+	err := r.src.query(sql, args, func() func(pgx.Rows) error {
+		begin()
+		return func(rows pgx.Rows) error {
+			var m moment
+			if err := scan(rows, &m); err != nil {
+				return err
+			}
+			if r.next != nil && m == *r.next {
+				r.at, r.next = m, nil
+			}
+			if some = true; m != r.at {
+				return errMoved
+			}
+			return nil
 		}
-		if some = true; m != r.at {
-			return errMoved
-		}
-		return nil
 	})
 	if err == nil && !some {
 		err = &failed{kind: store.ErrCorrupt} // the moment is gone
@@ -79,7 +102,8 @@ func (r *reader) page(c store.Collection, lo, hi string, down bool, limit int) (
 	if down {
 		sql = r.s.sql.down
 	}
-	err = r.ask(sql, []any{string(c), []byte(lo), []byte(hi), limit}, func(got pgx.Rows, m *moment) error {
+	begin := func() { rows = nil }
+	err = r.ask(sql, []any{string(c), []byte(lo), []byte(hi), limit}, begin, func(got pgx.Rows, m *moment) error {
 		var key []byte
 		var x row
 		var long *bool

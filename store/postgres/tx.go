@@ -12,6 +12,7 @@ import (
 var (
 	errOver     = errors.New("postgres: use of a transaction after its end")
 	errScanning = errors.New("postgres: write to a collection inside a scan of it")
+	errThere    = fmt.Errorf("postgres: there is a record under a key that nobody had used: %w", store.ErrCorrupt)
 )
 
 // ctxEvery is how many records a scan of a View gives between looks at its context.
@@ -29,6 +30,7 @@ var (
 	_ store.Tx       = (*tx)(nil)
 	_ store.Holder   = (*tx)(nil)
 	_ store.Comparer = (*tx)(nil)
+	_ store.Adder    = (*tx)(nil)
 )
 
 func (t *tx) finish() { t.over = true }
@@ -59,6 +61,24 @@ func (t *tx) Get(c store.Collection, key string) ([]byte, error) {
 
 // Put buffers a write.
 func (t *tx) Put(c store.Collection, key string, value []byte) error {
+	return t.put(c, key, value, false)
+}
+
+// Add buffers a write under a key that nobody has used; the commit holds it to that.
+func (t *tx) Add(c store.Collection, key string, value []byte) error {
+	fresh := true
+	if t.ov != nil {
+		switch t.ov.get(c, key).fate {
+		case written:
+			return errThere
+		case deleted:
+			fresh = false
+		}
+	}
+	return t.put(c, key, value, fresh)
+}
+
+func (t *tx) put(c store.Collection, key string, value []byte, fresh bool) error {
 	if err := t.mayWrite(c, key); err != nil {
 		return err
 	}
@@ -67,7 +87,7 @@ func (t *tx) Put(c store.Collection, key string, value []byte) error {
 	}
 	v := make([]byte, len(value))
 	copy(v, value)
-	t.ov.set(c, key, entry{fate: written, value: v})
+	t.ov.set(c, key, entry{fate: written, value: v, fresh: fresh})
 	return nil
 }
 

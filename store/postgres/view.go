@@ -36,10 +36,10 @@ type viewing struct {
 }
 
 // query asks within the snapshot's transaction. The caller's context does not end it: others use the same connection.
-func (v *viewing) query(sql string, args []any, fn func(pgx.Rows) error) error {
+func (v *viewing) query(sql string, args []any, again func() func(pgx.Rows) error) error {
 	ctx, cancel := context.WithTimeout(v.s.ctx, askTimeout)
 	defer cancel()
-	err := v.snap.within(ctx, sql, args, fn)
+	err := v.snap.within(ctx, sql, args, again())
 	if !may(err) {
 		return err
 	}
@@ -55,7 +55,7 @@ func (v *viewing) query(sql string, args []any, fn func(pgx.Rows) error) error {
 	}
 	v.s.release(v.snap)
 	v.snap = fresh
-	return fresh.within(ctx, sql, args, fn)
+	return fresh.within(ctx, sql, args, again())
 }
 
 func (snap *snapshot) within(ctx context.Context, sql string, args []any, fn func(pgx.Rows) error) error {

@@ -46,8 +46,12 @@ func (s *Store) Watch(ctx context.Context) <-chan store.Change {
 	return out
 }
 
-// told tells the watchers of a commit of this process, where they have heard all before it; else the follower does, in its order.
+// told tells the watchers of a commit of this process, where they have heard all before it; else the follower does, in its order. The other processes hear of it too.
 func (s *Store) told(from, to moment, changes []change) {
+	select {
+	case s.pulse <- struct{}{}:
+	default: // they will hear of this one with the one before
+	}
 	s.teller.mu.Lock()
 	defer s.teller.mu.Unlock()
 	if s.teller.at != from {
@@ -59,6 +63,18 @@ func (s *Store) told(from, to moment, changes []change) {
 		list[i] = store.Change{Collection: ch.c, Key: ch.key}
 	}
 	s.subs.tell(list)
+}
+
+// spread notifies the other processes of what this one has committed: at once, and then in groups. A notice in each commit would wake all of them, and us, each time. Who
+// misses one, for we were killed before it, asks within pollEvery.
+func (s *Store) spread() {
+	for range s.pulse {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		at, _ := s.cache.now()
+		_ = each(ctx, s.pool, s.sql.notify, []any{s.sql.channel, strconv.FormatUint(at.seq, 10)}, func(pgx.Rows) error { return nil })
+		cancel()
+		s.rest(s.ctx, pollLeast)
+	}
 }
 
 // follow listens for what others commit, and asks now and then in case that a notice is lost.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/zavhoz/zavhoz/store"
 )
@@ -39,14 +40,18 @@ func (t turn) give() { <-t }
 var errAbandoned = errors.New("postgres: the commit was abandoned before anything was written")
 
 // writer is the write side. Each function runs in the goroutine that called Update, one at a time, against the overlay of the batch that is open. The first call that
-// goes well leads the batch: it takes along whoever waits by then, and commits.
+// goes well leads the batch: it waits until the batch before is durable, takes along whoever waits by then, and commits. Meanwhile the functions of the next batch run,
+// over this one's overlay; where this one comes to nothing they run again, for they have read what never was.
 type writer struct {
-	run  turn   // held while a function runs, and while a batch is made durable
-	open *batch // under run
+	run    turn // held while a function runs, and while a batch is closed
+	commit turn // held while a batch is made durable
+
+	open *batch                // under run
+	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
 	calm calm
 }
 
-func newWriter() *writer { return &writer{run: make(turn, 1)} }
+func newWriter() *writer { return &writer{run: make(turn, 1), commit: make(turn, 1)} }
 
 // What a call is in its batch.
 type membership int
@@ -59,17 +64,20 @@ const (
 
 // batch is the set of calls that one commit makes durable.
 type batch struct {
-	s     *Store
-	base  moment // that the functions read
-	age   uint64
-	lock  *locked // holds the row of the moment; nil: nobody was asked
-	ov    *overlay
-	calls int
-	led   bool
-	moved bool          // something that was read is of another moment
-	done  chan struct{} // durable, or given up with err
-	full  chan struct{} // closed when it takes no more calls
-	err   error
+	s      *Store
+	before *batch // was not durable yet when this one began: what it wrote lies below this overlay
+	base   moment // that the functions read, below the overlays
+	age    uint64
+	lock   *locked // holds the row of the moment; nil: nobody was asked
+	ov     *overlay
+	calls  int
+	led    bool
+	moved  bool          // something that was read is of another moment, or never was
+	to     moment        // the commit's name; set once it takes no more calls
+	full   chan struct{} // closed then
+	done   chan struct{} // durable, or given up with err
+	end    moment        // that it left: to, or base where there was nothing to write
+	err    error
 }
 
 // Update runs fn and returns when what it wrote is committed. Where another process has committed meanwhile, fn is run again. A context that ends before fn started
@@ -122,6 +130,10 @@ func (s *Store) attempt(ctx context.Context, fn func(store.Tx) error) (err error
 
 // stands tells whether an error of a function that read b's base is true of the newest moment as well.
 func (s *Store) stands(ctx context.Context, b *batch, err error) (error, bool) {
+	if b.before != nil {
+		<-b.before.done
+		b.settle()
+	}
 	if b.moved {
 		return nil, true
 	}
@@ -181,24 +193,57 @@ func (s *Store) join(ctx context.Context) (*batch, error) {
 	}
 }
 
-// begin opens a batch at the moment that is known here; where others write as well, at the newest, under its lock.
-func (s *Store) begin(ctx context.Context) (*batch, error) {
-	b := &batch{s: s, ov: newOverlay(), done: make(chan struct{}), full: make(chan struct{})}
-	if s.writes.calm.broken() {
-		var err error
+// begin opens a batch at the moment that is known here, over what the batch before has written; where others write as well, at the newest, under its lock: who trusts in
+// what is not committed yet would be overtaken.
+func (s *Store) begin(ctx context.Context) (b *batch, err error) {
+	b = &batch{s: s, ov: newOverlay(), done: make(chan struct{}), full: make(chan struct{})}
+	last := s.writes.last.Load()
+	switch {
+	case s.writes.calm.broken():
+		if last != nil {
+			<-last.done
+		}
 		if b.lock, err = s.lockMoment(ctx); err != nil {
 			return nil, err
 		}
 		b.base, b.age = b.lock.at, b.lock.age
-		return b, nil
+	case last != nil:
+		b.before, b.base, b.age, b.ov.base = last, last.base, last.age, last.ov
+	default:
+		b.base, b.age = s.cache.now()
 	}
-	b.base, b.age = s.cache.now()
 	return b, nil
+}
+
+// settle builds on what came of the batch before, which has ended.
+func (b *batch) settle() {
+	b.moved = b.moved || b.before.err != nil // what was read never was
+	b.base = b.before.end
+	if at, age := b.s.cache.now(); at == b.base {
+		b.age = age
+	}
+	b.before, b.ov.base = nil, nil
+}
+
+// reader reads the base, or the moment after it once the batch before has made it: what differs between the two lies in the overlay.
+func (b *batch) reader() *reader {
+	r := &reader{s: b.s, at: b.base, age: b.age, src: b}
+	if b.before == nil {
+		return r
+	}
+	select {
+	case <-b.before.done:
+		b.settle()
+		r.at, r.age = b.base, b.age
+	default:
+		r.next = &b.before.to
+	}
+	return r
 }
 
 // call runs fn against the overlay and lets the next call have its turn. What fn panics with, and the end of its goroutine, pass through.
 func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership, err error) {
-	t := &tx{ctx: ctx, ov: b.ov, r: &reader{s: b.s, at: b.base, age: b.age, src: b}}
+	t := &tx{ctx: ctx, ov: b.ov, r: b.reader()}
 	kept := false
 	defer func() {
 		t.finish()
@@ -218,6 +263,9 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 		}
 		b.s.writes.run.give()
 	}()
+	if b.moved {
+		return alone, nil
+	}
 	if err := fn(t); err != nil || b.moved {
 		return alone, err
 	}
@@ -230,22 +278,34 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 // lead closes the batch when its turn has come, commits it, and tells every caller.
 func (b *batch) lead() {
 	w := b.s.writes
+	w.commit.take()
 	runtime.Gosched()
 	w.run.take() // behind all who wait already: they come along
 	w.open = nil
+	if b.before != nil {
+		b.settle()
+	}
+	b.to = after(b.base)
+	if !b.moved { // nobody builds on one that has failed already
+		w.last.Store(b)
+	}
 	close(b.full)
+	w.run.give()
 	b.err = errAbandoned
 	defer func() {
 		if b.err != nil {
 			b.lock.drop()
 		}
+		w.last.CompareAndSwap(b, nil)
 		close(b.done)
-		w.run.give()
+		w.commit.give()
 	}()
 	b.err = b.finish()
 }
 
+// finish commits what there is to commit.
 func (b *batch) finish() error {
+	b.end = b.base
 	if b.moved {
 		return errMoved
 	}
@@ -254,6 +314,7 @@ func (b *batch) finish() error {
 		return err
 	}
 	if len(changes) > 0 {
+		b.end = b.to
 		return b.s.commit(b, changes)
 	}
 	if b.lock != nil {

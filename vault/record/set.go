@@ -135,6 +135,23 @@ func (s *Set[T]) Put(tx store.Tx, key string, v T) error {
 	return s.b.account(tx, s.c, key, old, raw)
 }
 
+// Add is Put under a key that nobody has used before: one made of an id that was drawn just now. A store on another machine is not asked whether it is there first, and
+// refuses the commit where it is.
+func (s *Set[T]) Add(tx store.Tx, key string, v T) error {
+	a, ok := tx.(store.Adder)
+	if !ok {
+		return s.Put(tx, key, v)
+	}
+	raw, err := s.encode(key, v)
+	if err != nil {
+		return err
+	}
+	if err := a.Add(s.c, key, raw); err != nil {
+		return err
+	}
+	return s.b.account(tx, s.c, key, nil, raw)
+}
+
 // encode gives the row of v, and keeps what may be kept for the next read.
 func (s *Set[T]) encode(key string, v T) ([]byte, error) {
 	body, err := json.Marshal(v)

@@ -1,0 +1,101 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// gatherMost is how many keys one question asks for.
+const gatherMost = 128
+
+// gather asks for what many Views of one moment look for at the same time with one question after the other: who comes while one is under way goes with the next.
+type gather struct {
+	mu      sync.Mutex
+	asking  bool
+	waiting []*lookup
+}
+
+// lookup is one key that a View looks for.
+type lookup struct {
+	c     store.Collection
+	key   string
+	value []byte
+	since *uint64 // nil: no record
+	err   error
+	turn  chan bool // true: it is this one's turn to ask, for all that wait; false: it is answered
+}
+
+// find gives a value by its key, and the commit that wrote it.
+func (v *viewing) find(c store.Collection, key string) (value []byte, since *uint64, err error) {
+	l := &lookup{c: c, key: key, turn: make(chan bool, 1)}
+	g := &v.snap.gather
+	g.mu.Lock()
+	g.waiting = append(g.waiting, l)
+	asks := !g.asking
+	g.asking = true
+	g.mu.Unlock()
+	if asks || <-l.turn {
+		v.askFor(g.take())
+		g.pass()
+	}
+	return l.value, l.since, l.err
+}
+
+// take gives who waits, the first of them first.
+func (g *gather) take() []*lookup {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := min(len(g.waiting), gatherMost)
+	all := g.waiting[:n:n]
+	g.waiting = g.waiting[n:]
+	return all
+}
+
+// pass gives the turn to ask to the first of those who came meanwhile.
+func (g *gather) pass() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) == 0 {
+		g.asking, g.waiting = false, nil
+		return
+	}
+	g.waiting[0].turn <- true
+}
+
+// askFor answers lookups; the first is the asker's own.
+func (v *viewing) askFor(all []*lookup) {
+	ctx, cancel := context.WithTimeout(v.s.ctx, askTimeout)
+	defer cancel()
+	cols, keys := make([]string, len(all)), make([][]byte, len(all))
+	for i, l := range all {
+		cols[i], keys[i] = string(l.c), []byte(l.key)
+	}
+	answered := 0
+	err := v.snap.within(ctx, v.s.sql.gets, []any{cols, keys}, func(rows pgx.Rows) error {
+		var m moment
+		var n int
+		var x lookup
+		if err := rows.Scan(&m.seq, &m.batch, &n, &x.value, &x.since); err != nil {
+			return err
+		}
+		if m != v.snap.moment || n < 1 || n > len(all) {
+			return errMoved
+		}
+		answered++
+		all[n-1].value, all[n-1].since = x.value, x.since
+		return nil
+	})
+	if err == nil && answered != len(all) {
+		err = &failed{kind: store.ErrCorrupt} // the moment is gone
+	}
+	for i, l := range all {
+		l.err = err
+		if i > 0 {
+			l.turn <- false
+		}
+	}
+}
