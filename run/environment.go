@@ -31,13 +31,26 @@ func (e *Engine) environmentOf(actor vault.Actor, r vault.Resource) (vault.Envir
 	return e.o.Environment(ctx, actor, r)
 }
 
-// environmentItems puts every variable of an environment together, for a command that may hold values. What holds a secret, or a part of one, has a Field. Each secret
-// that it is made of is shown to look first: a variable made of several is masked and watched by those, or what is left of it beside a mask would look like a leak.
-func (e *Engine) environmentItems(actor vault.Actor, r vault.Resource, look func(name string, value secret.Secret) error) (items []deliver.Item, err error) {
+// environmentIn gives what an environment is made of for one run. It is read once: what is masked, what a command may reach and what it is given are of one moment, also where another daemon
+// changes the project meanwhile. A plan is one goroutine's.
+func (e *Engine) environmentIn(p *plan, actor vault.Actor, r vault.Resource) (vault.EnvironmentValues, error) {
+	if values, known := p.environments[r.ID]; known {
+		return values, nil
+	}
 	values, err := e.environmentOf(actor, r)
 	if err != nil {
-		return nil, err
+		return values, err
 	}
+	if p.environments == nil {
+		p.environments = map[string]vault.EnvironmentValues{}
+	}
+	p.environments[r.ID] = values
+	return values, nil
+}
+
+// environmentItems puts every variable of an environment together, for a command that may hold values. What holds a secret, or a part of one, has a Field. Each secret
+// that it is made of is shown to look first: a variable made of several is masked and watched by those, or what is left of it beside a mask would look like a leak.
+func (e *Engine) environmentItems(r vault.Resource, values vault.EnvironmentValues, look func(name string, value secret.Secret) error) (items []deliver.Item, err error) {
 	for _, v := range values.Variables {
 		if !e.o.Rules.EnvNameAllowed(v.Name) || !policy.ProjectNameAllowed(v.Name) || egress.Steers(v.Name) { // of a definition that is older than the rule, at the latest
 			return nil, fault.New(fault.DeliveryRefused, "the environment "+r.Handle+" sets "+v.Name+", which steers a loader, a shell, a proxy or a tool, so nothing is handed over",
@@ -101,8 +114,8 @@ func (e *Engine) eachSecret(values vault.EnvironmentValues, look func(name strin
 
 // learnEnvironment gives the run's redactor what its environment is made of, and of a run that holds it each variable as it stands there. The matcher of the whole vault
 // hears of a fresh value a moment later, knows no variable that is put together, and takes nothing short.
-func (e *Engine) learnEnvironment(l *live, r vault.Resource, holds bool) error {
-	values, err := e.environmentOf(l.record.Actor, r)
+func (e *Engine) learnEnvironment(l *live, p *plan, r vault.Resource) error {
+	values, err := e.environmentIn(p, l.record.Actor, r)
 	if err != nil {
 		return err
 	}
@@ -110,7 +123,7 @@ func (e *Engine) learnEnvironment(l *live, r vault.Resource, holds bool) error {
 		addWithParts(l.mask.add, r.Handle+"."+name, value)
 		return nil
 	}
-	if err := e.eachSecret(values, add); err != nil || !holds {
+	if err := e.eachSecret(values, add); err != nil || p.sort != pinnedRun {
 		return err
 	}
 	for _, v := range values.Variables {
@@ -168,8 +181,8 @@ func join(a, b []byte) []byte {
 
 // environment gives a command of the caller's own what can stand for an environment: every variable that is no secret, a placeholder for the key of each service that
 // the catalogue knows, a front for its database. What has no stand-in is left out, and said.
-func (o *outfit) environment(r vault.Resource) (reach []egress.Resource, err error) {
-	values, err := o.e.environmentOf(o.l.record.Actor, r)
+func (o *outfit) environment(p *plan, r vault.Resource) (reach []egress.Resource, err error) {
+	values, err := o.e.environmentIn(p, o.l.record.Actor, r)
 	if err != nil {
 		return nil, err
 	}
@@ -259,8 +272,8 @@ func (e *Engine) member(r vault.Resource, name string, sealed vault.SealedSecret
 }
 
 // held says where a pinned command that holds an environment may go: to the hosts of the environment's policy, and to those of the services whose keys it holds.
-func (o *outfit) held(r vault.Resource) ([]egress.Resource, error) {
-	values, err := o.e.environmentOf(o.l.record.Actor, r)
+func (o *outfit) held(p *plan, r vault.Resource) ([]egress.Resource, error) {
+	values, err := o.e.environmentIn(p, o.l.record.Actor, r)
 	if err != nil {
 		return nil, err
 	}

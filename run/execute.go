@@ -56,7 +56,7 @@ func (e *Engine) execute(ctx context.Context, l *live, p *plan, r Request) (x ex
 func (e *Engine) learn(l *live, p *plan) error {
 	for _, u := range p.uses {
 		if u.Resource.Kind == kind.Environment {
-			if err := e.learnEnvironment(l, u.Resource, p.sort == pinnedRun); err != nil {
+			if err := e.learnEnvironment(l, p, u.Resource); err != nil {
 				return err
 			}
 			continue
@@ -188,7 +188,11 @@ func (e *Engine) values(l *live, p *plan) (items []deliver.Item, err error) {
 				"a person runs it: `zavhoz run "+u.Resource.Handle+" --open -- COMMAND…`")
 		}
 		if u.Resource.Kind == kind.Environment {
-			own, err := e.environmentItems(l.record.Actor, u.Resource, watch)
+			made, err := e.environmentIn(p, l.record.Actor, u.Resource)
+			if err != nil {
+				return items, err
+			}
+			own, err := e.environmentItems(u.Resource, made, watch)
 			if items = append(items, own...); err != nil {
 				return items, err
 			}

@@ -78,7 +78,7 @@ func (e *Engine) outfit(ctx context.Context, l *live, p *plan, box *sandbox.Box)
 		case policy.Broker:
 			if s := p.standIns[u.Resource.ID]; s.Front == kind.Environment {
 				var more []egress.Resource
-				more, err = o.environment(u.Resource)
+				more, err = o.environment(p, u.Resource)
 				reach = append(reach, more...)
 			} else if s.Front != "" {
 				err = o.database(u.Resource, s)
@@ -90,7 +90,7 @@ func (e *Engine) outfit(ctx context.Context, l *live, p *plan, box *sandbox.Box)
 		default: // a pinned command holds the value; its requests go out as they are, to the resource's hosts only
 			if u.Resource.Kind == kind.Environment {
 				var more []egress.Resource
-				more, err = o.held(u.Resource)
+				more, err = o.held(p, u.Resource)
 				reach = append(reach, more...)
 				break
 			}

@@ -73,7 +73,11 @@ func (e *Engine) personal(actor vault.Actor, uses []vault.Use) (d draft, err err
 	for _, u := range uses {
 		var items []deliver.Item
 		if u.Resource.Kind == kind.Environment { // its fields are the project's
-			items, err = e.environmentItems(actor, u.Resource, func(name string, value secret.Secret) error {
+			var made vault.EnvironmentValues
+			if made, err = e.environmentOf(actor, u.Resource); err != nil {
+				return d, err
+			}
+			items, err = e.environmentItems(u.Resource, made, func(name string, value secret.Secret) error {
 				d.mask(u.Resource.Handle+"."+name, value)
 				return nil
 			})

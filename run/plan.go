@@ -31,6 +31,8 @@ type plan struct {
 	workdirs  []sandbox.Workdir
 	dir       string            // where a brokered command starts; "" for its private home
 	through   []policy.HostRule // what the person who attends the run passes through, beside its resources' policies
+
+	environments map[string]vault.EnvironmentValues // by resource id: what each was made of when the run began
 }
 
 // sort is which of the three sorts of run a plan is.

@@ -50,6 +50,7 @@ type resolveOut struct {
 	LeftOut   int           `json:"variables_left_out"`
 	Missing   []missingOut  `json:"missing"`
 	Generated []string      `json:"generated"`
+	Types     string        `json:"person_types"` // before the handle may be used; ""
 }
 
 func resolveEnvironment(d Deps) mcp.Tool {
@@ -72,8 +73,8 @@ func resolveEnvironment(d Deps) mcp.Tool {
 			`"variables":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"class":{"type":"string"},"state":{"type":"string"},"rule":{"type":"string"},"problem":{"type":"string"},"cause":{"type":"string"}},`+
 			`"required":["name","class","state","rule","problem","cause"],"additionalProperties":false}},"variables_left_out":{"type":"integer"},`+
 			`"missing":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"description":{"type":"string"},"person_types":{"type":"string"}},"required":["name","description","person_types"],"additionalProperties":false}},`+
-			`"generated":{"type":"array","items":{"type":"string"}}`,
-			"project", "outcome", "handle", "variables", "variables_left_out", "missing", "generated"),
+			`"generated":{"type":"array","items":{"type":"string"}},"person_types":{"type":"string"}`,
+			"project", "outcome", "handle", "variables", "variables_left_out", "missing", "generated", "person_types"),
 		Annotations: mcp.Annotations{Idempotent: true},
 		Handle: func(ctx context.Context, c *mcp.Call) (mcp.Result, error) {
 			in, err := input[resolveIn](c)
@@ -117,6 +118,9 @@ func resolved(e vault.ResolvedEnvironment) mcp.Result {
 			continue
 		}
 		out.Variables = append(out.Variables, o)
+	}
+	if out.Types = view.Allow; out.Types != "" && view.Outcome == string(variable.Complete) {
+		return mcp.Result{Text: out.Handle + " is complete, and a person looks at it before you run with it. Show them what to type (person_types).", Structured: out}
 	}
 	return mcp.Result{Text: resolvedText(out), Structured: out}
 }

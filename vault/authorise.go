@@ -9,6 +9,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
 // Visible gives an agent a page of the resources that it may use.
@@ -147,10 +148,15 @@ func (v *Vault) byLease(tx store.Tx, a Agent, ref string) (Use, error) {
 	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, v.usable(tx, r)
 }
 
-// unapproved refuses an agent's use of a resource whose every run a person approves: until there is a way to ask one, that is every run.
+// unapproved refuses an agent's use of a resource that a person has not looked at, where that is asked for, and of one whose every run a person approves: until there is a
+// way to ask one, that is every run.
 func unapproved(r Resource) error {
-	if !r.Policy.AsksApproval() {
+	switch {
+	case !r.Policy.AsksApproval():
 		return nil
+	case r.Policy.Approval == policy.ApprovalFirst:
+		return fault.New(fault.ApprovalRequired, "what "+r.Handle+" is made of is new, and a person looks at it before agents use it",
+			"ask the operator: `zavhoz resource show "+r.Handle+"`, then `zavhoz resource policy "+r.Handle+" --approval none`; what was allowed before can be used meanwhile")
 	}
 	return fault.New(fault.ApprovalRequired, "a person approves each use of "+r.Handle, "ask the operator to run it: `zavhoz run "+r.Handle+" -- COMMAND…`")
 }
@@ -167,6 +173,8 @@ func (v *Vault) leaseLives(l Lease) error {
 		return fault.New(fault.LeaseExhausted, "the lease ended because its runs printed secret values too often", "ask the operator to look at `zavhoz audit list`")
 	case !l.ReleasedAt.IsZero() && l.ReleasedWhy == "expired":
 		return fault.New(fault.LeaseExpired, "the lease has expired", again)
+	case !l.ReleasedAt.IsZero() && l.ReleasedWhy == "revoked":
+		return fault.New(fault.LeaseReleased, "the operator ended the lease", "ask the operator, before you call allocate_resource again")
 	case !l.ReleasedAt.IsZero():
 		return fault.New(fault.LeaseReleased, "the lease was released", again)
 	case !v.now().Before(l.ExpiresAt):

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/contract"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/kind"
@@ -18,8 +20,9 @@ import (
 
 // What of a project's config an environment is made of.
 const (
-	keyModules = "modules"      // names of its parts
-	keyImages  = "image_prefix" // "registry.example/owner/repo": images are PREFIX-SERVICE:latest
+	keyModules   = "modules"       // names of its parts
+	keyImages    = "image_prefix"  // "registry.example/owner/repo": images are PREFIX-SERVICE:latest
+	keyOverrides = "env_overrides" // by name: values in the place of literals
 )
 
 var (
@@ -35,6 +38,7 @@ func (v *Vault) factsOf(tx store.Tx, actor Actor, p Project, c ProjectConfig, de
 		f.Stored[name] = true
 	}
 	f.Modules, f.Images = modulesOf(c.Config.Other[keyModules]), imagesOf(c.Config.Other[keyImages])
+	f.Overrides = overridesOf(c.Config.Other[keyOverrides])
 	f.Agent = actor.Type == audit.Agent
 	may := func(Resource) bool { return true }
 	if actor.Type == audit.Agent {
@@ -117,6 +121,48 @@ func imagesOf(raw json.RawMessage) (prefix string) {
 		return ""
 	}
 	return prefix
+}
+
+// overridesOf reads a project's overrides: texts, numbers as they are written, true and false; null is none. What is no object of them has one odd override of its own name.
+func overridesOf(raw json.RawMessage) map[string]variable.Override {
+	if len(raw) == 0 || isNull(raw) {
+		return nil
+	}
+	var all map[string]json.RawMessage
+	if json.Unmarshal(raw, &all) != nil || len(all) > contract.MaxEntries {
+		return map[string]variable.Override{keyOverrides: {Odd: true}}
+	}
+	out := make(map[string]variable.Override, len(all))
+	for name, value := range all {
+		if !isNull(value) {
+			out[name] = overrideOf(value)
+		}
+	}
+	return out
+}
+
+func overrideOf(raw json.RawMessage) variable.Override {
+	text := string(bytes.TrimSpace(raw))
+	var s string
+	switch {
+	case text == "" || text[0] == '{' || text[0] == '[':
+		return variable.Override{Odd: true}
+	case text[0] != '"':
+		return variable.Override{Text: text}
+	case json.Unmarshal(raw, &s) != nil || len(s) > contract.MaxValue || strings.ContainsRune(s, 0):
+		return variable.Override{Odd: true}
+	}
+	return variable.Override{Text: s}
+}
+
+// checkOverrides refuses overrides that no resolution could take, when they are written.
+func checkOverrides(raw json.RawMessage) error {
+	for name, o := range overridesOf(raw) {
+		if o.Odd || contract.CheckName(name) != "" {
+			return fault.New(fault.InvalidArgument, "env_overrides is an object: names of variables, and a text, a number, true or false for each", "see docs/environments.md").With("field", keyOverrides)
+		}
+	}
+	return nil
 }
 
 // EnvironmentValues is an environment as a run is to put it together: how each variable is made, and the sealed secrets that it is made of, by name.

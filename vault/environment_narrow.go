@@ -96,7 +96,7 @@ func (x *resolving) allowedTo(tx store.Tx) (policy.Policy, error) {
 	case len(all) >= limit:
 		return strict, fault.Newf(fault.ResourceExhausted, "the project has %d environments, which is the limit", len(all)).WithNext("the operator removes some: zavhoz resource list --kind environment; zavhoz resource rm HANDLE")
 	case person && !ok: // they are there, and say what it may be used for
-		strict = policy.Policy{Approval: "always"}
+		strict = policy.Policy{Approval: policy.ApprovalAlways}
 	case !person && (off || len(gone) > 0):
 		return strict, byAPerson(p, "a person disabled or removed an environment of the project, so another is made by a person alone")
 	case !person && !ok:
@@ -105,7 +105,70 @@ func (x *resolving) allowedTo(tx store.Tx) (policy.Policy, error) {
 	for _, key := range gone {
 		err = errors.Join(err, v.environments.Delete(tx, key))
 	}
+	if err != nil || len(all) == 0 || !x.asked() || strict.Approval != "" {
+		return strict, err
+	}
+	changed, err := x.changed(tx)
+	if changed {
+		strict.Approval = policy.ApprovalFirst
+	}
 	return strict, err
+}
+
+// asked tells whether a person's word is asked for before agents run with what is resolved here. An agent's repository has the contract, and a program at the socket may
+// be an agent's; a token that writes the project's secrets decides what they are used for anyhow.
+func (x *resolving) asked() bool {
+	return x.actor.Type == audit.Agent || x.actor.Type == audit.Operator && x.actor.ID == "" && !x.q.Confirmed
+}
+
+// changed tells whether a definition differs from those that the project's agents may run with already. A contract does by any word of it. A list of names has no words: it
+// does where it releases a secret that none of those releases.
+func (x *resolving) changed(tx store.Tx) (bool, error) {
+	if x.def.Contract != nil {
+		return true, nil
+	}
+	v, p := x.v, x.out.Project
+	c, err := v.configOf(tx, p)
+	if err != nil {
+		return false, err
+	}
+	f, err := v.factsOf(tx, OperatorActor(), p, c, x.def)
+	if err != nil {
+		return false, err
+	}
+	before := map[string]bool{}
+	err = v.environments.Scan(tx, p.ID+"/", "", func(_ string, e Environment) (bool, error) {
+		r, err := v.resources.Get(tx, e.Resource)
+		if err == nil && r.Policy.Approval != policy.ApprovalFirst {
+			releases(variable.Plan(e.definition(), f), before)
+		}
+		return true, ignoreNotFound(err)
+	})
+	after := map[string]bool{}
+	releases(x.out.Variables, after)
+	for what := range after {
+		if !before[what] {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// releases marks what of the project's secrets a plan puts into which variable.
+func releases(all []variable.Resolved, to map[string]bool) {
+	for _, r := range all {
+		if r.Hidden {
+			continue
+		}
+		if r.State == variable.Missing { // it will be there one day
+			to[r.Name+"="+r.Name] = true
+		}
+		for _, part := range r.Parts {
+			if part.Secret != "" {
+				to[r.Name+"="+part.Secret] = true
+			}
+		}
+	}
 }
 
 func byAPerson(p Project, why string) *fault.Error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/contract"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/variable"
 )
@@ -49,6 +50,35 @@ func (v *Vault) DescribeEnvironment(ctx context.Context, r Resource) (lines []st
 		return err
 	})
 	return lines, err
+}
+
+// ExplainEnvironment resolves an environment that is there, as a person sees it now: which rule decided of each variable, how its value is made, what is missing. It makes and
+// keeps nothing. Errors: unknown_resource, invalid_argument (another kind), resource_disabled (the definition is lost), unknown_project.
+func (v *Vault) ExplainEnvironment(ctx context.Context, actor Actor, ref string) (out ResolvedEnvironment, err error) {
+	err = v.view(ctx, func(tx store.Tx) error {
+		r, err := v.byHandle(tx, ref)
+		if err != nil {
+			return err
+		}
+		if r.Kind != kind.Environment {
+			return fault.New(fault.InvalidArgument, r.Handle+" is no environment", "`zavhoz resource list --kind environment` shows those that there are")
+		}
+		p, err := v.projectFor(tx, actor, r.Project, ScopeRead)
+		if err != nil {
+			return err
+		}
+		e, err := v.environments.Get(tx, environmentKey(p.ID, r.Attrs[kind.EnvironmentDefinition]))
+		if err != nil {
+			return found(err, noDefinition(r))
+		}
+		out = ResolvedEnvironment{Project: p, Resource: r}
+		if out.Variables, err = v.planOf(tx, p, e); err != nil {
+			return err
+		}
+		out.Outcome = variable.OutcomeOf(out.Variables)
+		return nil
+	})
+	return out, err
 }
 
 // planOf resolves a definition as a person sees it.

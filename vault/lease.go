@@ -24,7 +24,7 @@ type Lease struct {
 	CreatedAt   time.Time `json:"created_at"`
 	ExpiresAt   time.Time `json:"expires_at"`
 	ReleasedAt  time.Time `json:"released_at,omitzero"`
-	ReleasedWhy string    `json:"released_why,omitempty"` // released, expired, redactions, resource_removed, agent_removed
+	ReleasedWhy string    `json:"released_why,omitempty"` // released, revoked, expired, redactions, resource_removed, agent_removed
 
 	Services map[string]int `json:"services,omitempty"` // ports given by name, besides Ports
 }

@@ -75,7 +75,7 @@ func (v *Vault) endLeasesUnder(tx store.Tx, prefix string, which func(Lease) boo
 	return err
 }
 
-// Release ends an agent's own lease. Releasing one that has ended already is no error.
+// Release ends an agent's own lease, and for an operator anybody's. Releasing one that has ended already is no error.
 func (v *Vault) Release(ctx context.Context, actor Actor, leaseID string) (l Lease, err error) {
 	err = v.update(ctx, func(tx store.Tx) error {
 		if !id.Is(leaseID, id.Lease) {
@@ -90,9 +90,14 @@ func (v *Vault) Release(ctx context.Context, actor Actor, leaseID string) (l Lea
 		if !l.ReleasedAt.IsZero() {
 			return nil
 		}
-		if err := v.endLease(tx, l, "released"); err != nil {
+		why := "released"
+		if actor.Type != audit.Agent {
+			why = "revoked"
+		}
+		if err := v.endLease(tx, l, why); err != nil {
 			return err
 		}
+		l.ReleasedAt, l.ReleasedWhy = v.now(), why
 		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.LeaseRelease, Outcome: audit.Allowed, Subject: l.ID, Handle: l.Handle})
 	})
 	if locked(err) && id.Is(leaseID, id.Lease) { // it gives nothing while the vault is locked, and nothing after

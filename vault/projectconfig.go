@@ -251,6 +251,11 @@ func checkSettings(config map[string]json.RawMessage) (hints map[string]string, 
 		if what, yes := kind.LooksSecret(string(raw)); yes {
 			return nil, fault.New(fault.SecretInvalid, "the config holds "+what+", and everybody who may see the project reads it", "POST …/config/secrets, or `zavhoz project secret set`, keeps it sealed").With("field", key)
 		}
+		if key == keyOverrides {
+			if err := checkOverrides(raw); err != nil {
+				return nil, err
+			}
+		}
 		if key != keyEnvHints || isNull(raw) {
 			continue
 		}

@@ -69,6 +69,7 @@ type SecretMerge struct {
 	IfAbsent bool              // names that are there stay as they are
 	IfConfig *uint64           // only where the config is at this version
 	Why      string
+	Purge    bool // the earlier values of what it gives go for good
 	unasked  bool // no service is asked about a value that is in use already
 }
 
@@ -262,10 +263,15 @@ func matches(c ProjectConfig, name string, want *uint64) error {
 func (x *merging) put(tx store.Tx, old ProjectConfig, c *ProjectConfig, name string) error {
 	v, g, change := x.v, x.given[name], x.m.Secrets[name]
 	now, has := old.Known[name]
-	if has {
-		if err := v.keepFormer(tx, old, name); err != nil {
-			return err
-		}
+	err := error(nil)
+	switch {
+	case x.m.Purge:
+		err = v.dropFormer(tx, c.Project, name, 0)
+	case has:
+		err = v.keepFormer(tx, old, name)
+	}
+	if err != nil {
+		return err
 	}
 	text, err := v.k.Seal(projectRef(c.Project, name, c.Version), g.value)
 	if err != nil {
@@ -305,6 +311,9 @@ func (x *merging) keep(tx store.Tx, p Project, c ProjectConfig, fresh, existed [
 		return err
 	}
 	detail := map[string]string{"version": utoa(c.Version), "names": clippedNames(fresh)}
+	if x.m.Purge {
+		detail["purged"] = "yes"
+	}
 	if len(existed) > 0 {
 		detail["existed"] = clippedNames(existed)
 	}

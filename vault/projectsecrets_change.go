@@ -54,6 +54,54 @@ func (v *Vault) dropFormer(tx store.Tx, project, name string, keeps uint64) erro
 	return err
 }
 
+// PurgeProjectSecret removes earlier values of a project's secret for good; the present one stays. It gives what is known of that and the versions that went. What a value
+// looked like is forgotten with it: it is no longer masked in output, where it may still stand. Errors: unknown_project, unknown_secret, invalid_argument, not_permitted.
+func (v *Vault) PurgeProjectSecret(ctx context.Context, actor Actor, ref, name string, p Purge) (now SecretMeta, gone []uint64, err error) {
+	if err := p.check(); err != nil {
+		return now, nil, err
+	}
+	err = v.update(ctx, func(tx store.Tx) error {
+		of, c, err := v.secretOf(tx, actor, ref, name, ScopeWrite)
+		if err != nil {
+			return err
+		}
+		now = c.Known[name]
+		if gone, err = v.purgeFormer(tx, of.ID, name, now, p); err != nil {
+			return err
+		}
+		detail := map[string]string{"names": name, "versions": utoa(uint64(len(gone)))}
+		if len(gone) > 0 {
+			detail["from"], detail["to"] = utoa(gone[0]), utoa(gone[len(gone)-1])
+		}
+		return v.audit.Append(tx, projectEvent(actor, audit.SecretPurge, of, detail))
+	})
+	if err != nil {
+		return SecretMeta{}, nil, v.refused(ctx, actor, audit.SecretPurge, err)
+	}
+	return now, gone, nil
+}
+
+// purgeFormer removes the earlier values that p names, oldest first, and stops at the first that stays: what is kept has no holes.
+func (v *Vault) purgeFormer(tx store.Tx, project, name string, now SecretMeta, p Purge) (gone []uint64, err error) {
+	var kept []SecretMeta
+	err = v.former.Scan(tx, formerPrefix(project, name), "", func(_ string, f FormerSecret) (bool, error) {
+		kept = append(kept, f.Known)
+		return true, nil
+	})
+	for i, m := range kept {
+		replaced := now.UpdatedAt
+		if i+1 < len(kept) {
+			replaced = kept[i+1].UpdatedAt
+		}
+		if err != nil || !p.All && m.Version >= p.Before && (p.OlderThan == 0 || v.now().Sub(replaced) <= p.OlderThan) {
+			return gone, err
+		}
+		gone = append(gone, m.Version)
+		err = v.former.Delete(tx, formerKey(project, name, m.Version))
+	}
+	return gone, err
+}
+
 // RemoveProjectSecret removes a secret with its hint and its earlier values, for good. ifVersion is that of the secret; nil: whatever it is.
 // Errors: unknown_project, unknown_secret, version_conflict, not_permitted.
 func (v *Vault) RemoveProjectSecret(ctx context.Context, actor Actor, ref, name string, ifVersion *uint64) (out ProjectView, err error) {

@@ -15,7 +15,7 @@ import (
 // minShared is the shortest value that is compared, in bytes: shorter ones are the same by chance.
 const minShared = 8
 
-// Sharing names the resources that hold the same value as one of the fields of r, by handle: it stops working there with it. Values are opened, compared and wiped; none is shown, but that
+// Sharing names the resources that hold the same value as one of the fields of r, by handle, and the projects' secrets that do ("NAME of project SLUG"): it stops working there with it. Values are opened, compared and wiped; none is shown, but that
 // two are the same is: who may not know it is not told. Addresses are not compared.
 func (v *Vault) Sharing(ctx context.Context, r Resource, fields []string) (names []string, err error) {
 	var mine []secret.Secret
@@ -45,6 +45,13 @@ func (v *Vault) Sharing(ctx context.Context, r Resource, fields []string) (names
 	}
 	err = v.view(ctx, func(tx store.Tx) error {
 		names = nil
+		if len(mine) == 0 {
+			return nil
+		}
+		err := v.sharingProjects(tx, same, &names)
+		if err != nil {
+			return err
+		}
 		return v.resources.Scan(tx, "", "", func(_ string, other Resource) (bool, error) {
 			for field, s := range other.Sealed {
 				if other.ID == r.ID || hidden(other.Kind, field) {
@@ -64,6 +71,23 @@ func (v *Vault) Sharing(ctx context.Context, r Resource, fields []string) (names
 	})
 	slices.Sort(names)
 	return slices.Compact(names), err
+}
+
+// sharingProjects adds the secrets of projects that hold the same value now.
+func (v *Vault) sharingProjects(tx store.Tx, same func(keyring.Ref, string) (bool, error), names *[]string) error {
+	return v.projects.Scan(tx, "", "", func(slug string, p Project) (bool, error) {
+		c, err := v.configOf(tx, p)
+		for name, sealed := range c.Config.Secrets {
+			if err != nil {
+				break
+			}
+			var is bool
+			if is, err = same(c.SecretRef(name), sealed); is {
+				*names = append(*names, name+" of project "+slug)
+			}
+		}
+		return true, err
+	})
 }
 
 // sameValue compares without the line's end that a file brought.

@@ -162,7 +162,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, c *caller) error 
 	case !c.agent.Allows(over.scope):
 		return s.refuse(r, c, fault.New(fault.NotPermitted, "the token has not the scope "+string(over.scope), "a person makes one that has it: `zavhoz agent add NAME --role operator --scope "+string(over.scope)+"`"))
 	case over.reach == ofVault && !c.everywhere():
-		return s.refuse(r, c, fault.New(fault.NotPermitted, "the token is bound to projects, and this is of the ofVault vault", "use one that is not"))
+		return s.refuse(r, c, fault.New(fault.NotPermitted, "the token is bound to projects, and this is of the whole vault", "use one that is not"))
 	}
 	for name := range r.URL.Query() {
 		if !slices.Contains(over.query, name) {

@@ -358,7 +358,7 @@ func TestTokensBoundToProjects(t *testing.T) {
 	w.refused(fault.UnknownProject, 404, "GET", "/projects/default", "")
 	w.refused(fault.UnknownProject, 404, "POST", "/projects/default/config/secrets", `{"secrets":{"A":"x"}}`)
 	w.refused(fault.NotPermitted, 403, "POST", "/projects", `{"slug":"fresh"}`)
-	for _, path := range []string{"/leases", "/runs", "/agents", "/servers", "/audit", "/status"} {
+	for _, path := range []string{"/runs", "/agents", "/servers", "/audit", "/status"} {
 		w.refused(fault.NotPermitted, 403, "GET", path, "")
 	}
 }

@@ -22,6 +22,8 @@ var bodies = []struct{ method, path, body string }{
 	{"PATCH", "/projects/other", `{"title":"x"}`},
 	{"POST", "/projects/other/config/secrets", `{"secrets":{"A":"` + canary + `"}}`},
 	{"POST", "/projects/other/config/secrets/DATABASE_URL/rollback", `{"version":1}`},
+	{"POST", "/projects/other/config/secrets/DATABASE_URL/purge", `{"all":true}`},
+	{"POST", "/approvals/changes:run_held", `{"decision":"deny"}`},
 	{"POST", "/servers/x/adopt", `{"handle":"h"}`},
 	{"POST", "/servers/x/manage", `{"intent":"no"}`},
 	{"POST", "/runs/open", `{"refs":["bot"],"command":["env"]}`},

@@ -16,10 +16,12 @@ import (
 type Environments interface {
 	ResolveEnvironment(ctx context.Context, actor vault.Actor, q vault.EnvironmentRequest) (vault.ResolvedEnvironment, error)
 	DescribeEnvironment(ctx context.Context, r vault.Resource) ([]string, error)
+	ExplainEnvironment(ctx context.Context, actor vault.Actor, ref string) (vault.ResolvedEnvironment, error)
 }
 
 func (s *Server) environmentRoutes() {
 	s.handle("POST /api/v1/projects/{id}/environment", http.StatusOK, s.resolveEnvironment)
+	s.handle("GET /api/v1/resources/{handle}/environment", http.StatusOK, s.explainEnvironment)
 }
 
 func (s *Server) resolveEnvironment(r *http.Request) (any, error) {
@@ -42,6 +44,15 @@ func (s *Server) resolveEnvironment(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
+	return envview.View(e), nil
+}
+
+// explainEnvironment tells of an environment that is there what each variable is now.
+func (s *Server) explainEnvironment(r *http.Request) (any, error) {
+	e, err := s.o.Vault.ExplainEnvironment(r.Context(), operator(r), r.PathValue("handle"))
 	if err != nil {
 		return nil, err
 	}

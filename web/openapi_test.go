@@ -183,6 +183,8 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 		"PATCH /api/v1/projects/{id}":                              `{"config":{"modules":["backend"],"deep":{"er":[1,null]}}}`,
 		"POST /api/v1/projects/{id}/config/secrets":                `{"secrets":{"DATABASE_URL":"again","TELEGRAM_BOT_TOKEN":"` + botToken + `"},"env_hints":{"B":"to come"}}`,
 		"POST /api/v1/projects/{id}/config/secrets/{key}/rollback": `{"version":1}`,
+		"POST /api/v1/projects/{id}/config/secrets/{key}/purge":    `{"all":true}`,
+		"POST /api/v1/approvals/{approval}":                        `{"decision":"deny"}`,
 		"POST /api/v1/projects/{id}/environment":                   `{"names":["APP_NAME","SECRET_KEY","STRIPE_SECRET"]}`,
 		"POST /api/v1/resources":                                   `{"kind":"generic","handle":"g","secrets":{"value":"` + canary + `"}}`,
 		"PATCH /api/v1/resources/{handle}":                         `{"why":"x"}`,
@@ -190,7 +192,7 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 		"POST /api/v1/servers/{id}/manage":                         `{"intent":"no"}`,
 	}
 	later := []string{ // they change what others look at, or are of parts that this house has not
-		"POST /api/v1/projects/{id}/config/secrets/{key}/rollback", "DELETE /api/v1/projects/{id}/config/secrets/{key}", "DELETE /api/v1/agents/{name}",
+		"POST /api/v1/projects/{id}/config/secrets/{key}/rollback", "POST /api/v1/projects/{id}/config/secrets/{key}/purge", "DELETE /api/v1/projects/{id}/config/secrets/{key}", "DELETE /api/v1/agents/{name}",
 	}
 	elsewhere := []string{ // tested where there are a rotator, a lock, ports and runs
 		"GET /api/v1/resources/{handle}/rotation", "POST /api/v1/lock", "POST /api/v1/runs/{id}/stop", "GET /api/v1/servers/{id}/ports", "POST /api/v1/servers/{id}/reserve", "POST /api/v1/reserves",
@@ -207,13 +209,20 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 		}
 		return rank(a) - rank(b)
 	})
+	lent, err := h.Allocate(ctx, h.agent("borrower", "default"), vault.AllocateRequest{Handle: "bot", Purpose: "a test"})
+	must(t, err)
+	e, err := h.ResolveEnvironment(ctx, operator, vault.EnvironmentRequest{Project: "other", Names: []string{"APP_NAME", "STRIPE_SECRET"}})
+	must(t, err)
 	for _, route := range append(routes, later...) {
 		verb, path, _ := strings.Cut(route, " ")
 		id := "other"
 		if strings.Contains(path, "/servers/") {
 			id = server
 		}
-		path = strings.NewReplacer("{handle}", "bot", "{id}", id, "{name}", "ci", "{key}", "DATABASE_URL").Replace(path)
+		if strings.HasSuffix(path, "{handle}/environment") {
+			path = strings.Replace(path, "{handle}", e.Resource.Handle, 1)
+		}
+		path = strings.NewReplacer("{approval}", "changes:run_held", "{lease}", lent.Lease.ID, "{handle}", "bot", "{id}", id, "{name}", "ci", "{key}", "DATABASE_URL").Replace(path)
 		_, _, status, _ := web.Operation(route)
 		a := w.ok(verb, strings.TrimPrefix(path, "/api/v1"), bodies[route])
 		if a.status != status {

@@ -23,6 +23,7 @@ type Projects interface {
 	ProjectSecrets(ctx context.Context, actor vault.Actor, ref string) (vault.Project, []vault.ProjectSecret, error)
 	RemoveProjectSecret(ctx context.Context, actor vault.Actor, ref, name string, ifVersion *uint64) (vault.ProjectView, error)
 	SecretHistory(ctx context.Context, actor vault.Actor, ref, name string) ([]vault.SecretMeta, error)
+	PurgeProjectSecret(ctx context.Context, actor vault.Actor, ref, name string, p vault.Purge) (vault.SecretMeta, []uint64, error)
 	RollbackProjectSecret(ctx context.Context, actor vault.Actor, ref, name string, version uint64, why string) (vault.SecretMeta, error)
 }
 
@@ -38,6 +39,7 @@ func (s *Server) projectRoutes() {
 	s.handle("GET /api/v1/projects/{id}/config/secrets/keys", http.StatusOK, s.secretKeys)
 	s.handle("GET /api/v1/projects/{id}/config/secrets/{key}/history", http.StatusOK, s.secretHistory)
 	s.guarded("POST /api/v1/projects/{id}/config/secrets/{key}/rollback", http.StatusOK, audit.SecretRollback, s.rollbackSecret)
+	s.guarded("POST /api/v1/projects/{id}/config/secrets/{key}/purge", http.StatusOK, audit.SecretPurge, s.purgeSecret)
 	s.guarded("DELETE /api/v1/projects/{id}/config/secrets/{key}", http.StatusOK, audit.SecretRemove, s.removeSecret)
 }
 
@@ -107,7 +109,7 @@ func (s *Server) mergeSecrets(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
-	m := vault.SecretMerge{Secrets: make(map[string]vault.SecretChange, len(in.Secrets)), Hints: in.EnvHints, IfAbsent: in.IfAbsent, Why: in.Why}
+	m := vault.SecretMerge{Secrets: make(map[string]vault.SecretChange, len(in.Secrets)), Hints: in.EnvHints, IfAbsent: in.IfAbsent, Purge: in.Purge, Why: in.Why}
 	if err := ifMatch(r, &m.IfConfig); err != nil {
 		return nil, err
 	}
@@ -158,6 +160,9 @@ func (s *Server) mayReplace(r *http.Request, m *vault.SecretMerge) error {
 	}
 	if proven, err := s.proven(r); proven || err != nil {
 		return err
+	}
+	if m.Purge { // it forgets
+		return s.present(r, audit.SecretMerge)
 	}
 	keys, err := s.o.Vault.ProjectSecretKeys(r.Context(), operator(r), r.PathValue("id"))
 	if err != nil {
@@ -230,6 +235,22 @@ func (s *Server) rollbackSecret(r *http.Request) (any, error) {
 	}
 	m, err := s.o.Vault.RollbackProjectSecret(r.Context(), operator(r), r.PathValue("id"), r.PathValue("key"), in.Version, in.Why)
 	return secretVersion(m), err
+}
+
+// purgeSecret forgets earlier values for good: they are no longer masked where they may still stand.
+func (s *Server) purgeSecret(r *http.Request) (any, error) {
+	p, err := readPurge(r)
+	if err != nil {
+		return nil, err
+	}
+	_, gone, err := s.o.Vault.PurgeProjectSecret(r.Context(), operator(r), r.PathValue("id"), r.PathValue("key"), p)
+	if err != nil {
+		return nil, err
+	}
+	if gone == nil {
+		gone = []uint64{}
+	}
+	return api.PurgedSecret{Name: r.PathValue("key"), Versions: gone}, nil
 }
 
 // removeSecret takes If-Match for the version of the secret itself.

@@ -166,6 +166,9 @@ func (s *Server) setPolicy(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
+	if in.Policy == nil { // {} in its place would be the policy that restricts nothing, and a slip of a program's would write it
+		return nil, withStatus{http.StatusUnprocessableEntity, fault.New(fault.InvalidArgument, "the request has no policy, which is replaced as a whole", "give the one that was read, changed: {\"policy\":{…}}; {\"policy\":{}} restricts nothing").With("field", "policy")}
+	}
 	if err := matched(r, &in.IfVersion); err != nil {
 		return nil, err
 	}
@@ -173,10 +176,10 @@ func (s *Server) setPolicy(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.presentFor(r, audit.ResourcePolicy, old.Policy, in.Policy); err != nil {
+	if err := s.presentFor(r, audit.ResourcePolicy, old.Policy, *in.Policy); err != nil {
 		return nil, err
 	}
-	e := vault.Edit{Policy: &in.Policy, IfVersion: cmp.Or(in.IfVersion, old.Version), Why: in.Why} // what was compared is what is replaced
+	e := vault.Edit{Policy: in.Policy, IfVersion: cmp.Or(in.IfVersion, old.Version), Why: in.Why} // what was compared is what is replaced
 	res, err := s.o.Vault.EditResource(r.Context(), operator(r), old.ID, e)
 	return s.shown(r, res, err)
 }

@@ -9,19 +9,10 @@ import (
 )
 
 func (s *Server) runRoutes() {
-	s.handle("GET /api/v1/leases", http.StatusOK, s.listLeases)
 	s.handle("GET /api/v1/runs", http.StatusOK, s.listRuns)
 	s.raw("POST /api/v1/runs/open", s.openRun)
 	s.raw("POST /api/v1/runs/attend", s.attendRun)
 	s.handle("POST /api/v1/runs/{id}/end", http.StatusOK, s.endRun)
-}
-
-func (s *Server) listLeases(r *http.Request) (any, error) {
-	ls, err := s.o.Vault.Leases(r.Context(), operator(r))
-	if err != nil {
-		return nil, err
-	}
-	return paged(r, ls, func(l vault.Lease) string { return l.ID })
 }
 
 func (s *Server) listRuns(r *http.Request) (any, error) {

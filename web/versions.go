@@ -39,15 +39,23 @@ func (s *Server) rollbackResource(r *http.Request) (any, error) {
 	return viewed(s.o.Vault.RollbackResource(r.Context(), operator(r), r.PathValue("handle"), in.Version, in.Why))
 }
 
-func (s *Server) purgeVersions(r *http.Request) (any, error) {
+// readPurge reads which versions go.
+func readPurge(r *http.Request) (p vault.Purge, err error) {
 	var in api.Purge
 	if err := read(r, &in); err != nil {
-		return nil, err
+		return p, err
 	}
 	if in.OlderThanS < 0 || in.OlderThanS > math.MaxInt64/int64(time.Second) {
-		return nil, fault.New(fault.InvalidArgument, "older_than_s is a number of seconds", "")
+		return p, fault.New(fault.InvalidArgument, "older_than_s is a number of seconds", "")
 	}
-	p := vault.Purge{All: in.All, Before: in.Before, OlderThan: time.Duration(in.OlderThanS) * time.Second}
+	return vault.Purge{All: in.All, Before: in.Before, OlderThan: time.Duration(in.OlderThanS) * time.Second}, nil
+}
+
+func (s *Server) purgeVersions(r *http.Request) (any, error) {
+	p, err := readPurge(r)
+	if err != nil {
+		return nil, err
+	}
 	res, gone, err := s.o.Vault.PurgeVersions(r.Context(), operator(r), r.PathValue("handle"), p)
 	if err != nil {
 		return nil, err

@@ -50,6 +50,7 @@ type Vault interface {
 	ManageServer(ctx context.Context, actor vault.Actor, ref, intent string) (vault.Server, error)
 	AdoptServer(ctx context.Context, actor vault.Actor, ref string, n vault.NewResource) (vault.Resource, error)
 	Leases(context.Context, vault.Actor) ([]vault.Lease, error)
+	Release(ctx context.Context, actor vault.Actor, leaseID string) (vault.Lease, error)
 	Runs(context.Context, vault.Actor) ([]vault.Run, error)
 	HasPresence(context.Context) (bool, error)
 	CheckPresence(context.Context, vault.Actor, secret.Secret) error
@@ -60,6 +61,7 @@ type Vault interface {
 	Note(context.Context, audit.Event) error
 	Projects
 	Environments
+	Approvals
 	Purger
 	Importer
 }
@@ -141,7 +143,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), asked: challenges{now: o.Clock, at: map[place]challenge{}}, mux: http.NewServeMux(), served: map[string]bool{}}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.adoptionRoutes, s.environmentRoutes, s.workdirRoutes, s.serverRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.adoptionRoutes, s.environmentRoutes, s.workdirRoutes, s.serverRoutes, s.leaseRoutes, s.approvalRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -38,7 +38,6 @@ func (f *envFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.environment, "environment", contract.Production, "which of the contract's environments")
 	c.Flags().StringArrayVar(&f.values, "value", nil, "a value for a literal of the contract, NAME=TEXT; nothing secret")
 	c.MarkFlagsMutuallyExclusive("contract", "names")
-	c.MarkFlagsOneRequired("contract", "names")
 }
 
 // request reads the contracts. They go to the daemon as they are: one reader decides what they say.
@@ -120,6 +119,7 @@ The exit code is 9 where something is missing or cannot be resolved.`,
 		},
 	}
 	f.register(c)
+	c.MarkFlagsOneRequired("contract", "names")
 	c.Flags().BoolVar(&dry, "dry-run", false, "tell only: generate and keep nothing")
 	c.Flags().StringVar(&reader, "for", "", "write a dotenv file for this reader: bash, compose, python or go")
 	c.Flags().StringVar(&to, "out", "", "the new file that --for writes, in place of standard output")
@@ -131,18 +131,17 @@ The exit code is 9 where something is missing or cannot be resolved.`,
 func newEnvExplain(a *app) *cobra.Command {
 	var f envFlags
 	c := &cobra.Command{
-		Use: "explain PROJECT", Short: "Say of every variable which rule decided, and how its value is made; change nothing", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.projectSlugs),
-		Example: "  zavhoz project env explain weather-bot --names STRIPE_SECRET,DATABASE_URL",
+		Use: "explain PROJECT|HANDLE", Short: "Say of every variable which rule decided, and how its value is made; change nothing", Args: cobra.ExactArgs(1), ValidArgsFunction: completeOne(false, a.projectSlugs),
+		Long: `Say of every variable which rule decided, and how its value is made. Nothing is generated and nothing kept. With --contract or --names it is what they would come to for
+a project; without, what the environment of that handle is now.`,
+		Example: `  zavhoz project env explain weather-bot --names STRIPE_SECRET,DATABASE_URL
+  zavhoz project env explain env_weather-bot_0123456789ab`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, err := f.request(a, true)
-			if err != nil {
-				return err
-			}
 			cl, err := a.client()
 			if err != nil {
 				return err
 			}
-			out, err := a.resolveEnv(cmd.Context(), cl, args[0], in)
+			out, err := a.explainEnv(cmd, cl, args[0], &f)
 			if err != nil {
 				return err
 			}
@@ -157,6 +156,21 @@ func newEnvExplain(a *app) *cobra.Command {
 	}
 	f.register(c)
 	return c
+}
+
+// explainEnv asks what contracts or names would come to, or what an environment that is there comes to.
+func (a *app) explainEnv(cmd *cobra.Command, cl *client, of string, f *envFlags) (out api.Environment, err error) {
+	if len(f.contracts)+len(f.names) == 0 {
+		if cmd.Flags().Changed("environment") || len(f.values) > 0 {
+			return out, errUsage{fmt.Errorf("--environment and --value belong to --contract or --names")}
+		}
+		return out, cl.call(cmd.Context(), "GET", path("resources", of, "environment"), nil, &out)
+	}
+	in, err := f.request(a, true)
+	if err != nil {
+		return out, err
+	}
+	return a.resolveEnv(cmd.Context(), cl, of, in)
 }
 
 func stateWord(v api.Variable) string {
@@ -198,6 +212,8 @@ func saidEnvironment(w io.Writer, out api.Environment, dry bool) {
 	switch {
 	case out.Outcome != string(variable.Complete):
 		fmt.Fprintf(w, "The environment is not complete: %s.\n", out.Outcome)
+	case out.Allow != "":
+		fmt.Fprintf(w, "The environment is complete, and no agent runs with it yet. Look at it: zavhoz resource show %s; then allow it: %s\n", out.Handle, out.Allow)
 	case !dry:
 		fmt.Fprintf(w, "The environment is complete: zavhoz run %s -- COMMAND…\n", out.Handle)
 	}

@@ -16,7 +16,7 @@ import (
 
 func newProjectSecret(a *app) *cobra.Command {
 	c := group(&cobra.Command{Use: "secret", Short: "Secrets of a project: given, listed, removed; never shown", Aliases: []string{"secrets"}})
-	c.AddCommand(newSecretSet(a), newSecretList(a), newSecretRemove(a), newSecretHistory(a), newSecretRollback(a))
+	c.AddCommand(newSecretSet(a), newSecretList(a), newSecretRemove(a), newSecretHistory(a), newSecretRollback(a), newSecretPurge(a))
 	return c
 }
 
@@ -28,7 +28,7 @@ func secretsPath(project string, more ...string) string {
 func newSecretSet(a *app) *cobra.Command {
 	var hints []string
 	var typ, why, from string
-	var absent bool
+	var absent, purge bool
 	c := &cobra.Command{
 		Use: "set PROJECT NAME=-|NAME=@FILE…", Short: "Give a project secrets: all of them, or none", Args: cobra.MinimumNArgs(1), ValidArgsFunction: completeOne(false, a.projectSlugs),
 		Long: `Give a project secrets. Values come on standard input (NAME=-) or from files (NAME=@FILE), never in arguments; many at once as a JSON object with
@@ -54,6 +54,9 @@ PROJECT is a slug or an id.`,
 			}
 			body := map[string]any{"secrets": asJSON(in), "env_hints": words, "if_absent": absent, "why": why}
 			defer wipeBody(body)
+			if purge {
+				body["purge"] = true
+			}
 			if typ != "" {
 				types := map[string]string{}
 				for name := range in {
@@ -77,6 +80,7 @@ PROJECT is a slug or an id.`,
 	c.Flags().StringVar(&from, "secrets", "", "secrets as one JSON object from - (standard input) or @FILE")
 	c.Flags().StringVar(&why, "why", "", "the reason, for the history")
 	c.Flags().BoolVar(&absent, "if-absent", false, "names that are there stay as they are")
+	c.Flags().BoolVar(&purge, "purge", false, "forget the values that it replaces, with all before them: for what works no more")
 	_ = c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions([]string{"user", "infra", "computed"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

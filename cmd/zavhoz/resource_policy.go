@@ -53,7 +53,7 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 				return err
 			}
 			var after api.Resource
-			if err := cl.call(cmd.Context(), "PUT", path("resources", args[0], "policy"), api.SetPolicy{Policy: p, IfVersion: r.Version}, &after); err != nil {
+			if err := cl.call(cmd.Context(), "PUT", path("resources", args[0], "policy"), api.SetPolicy{Policy: &p, IfVersion: r.Version}, &after); err != nil {
 				return err
 			}
 			a.warnStrangers(cmd.Context(), after)
@@ -77,7 +77,7 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 	fl.BoolVar(&f.sftp, "sftp", false, "servers: sftp, scp and rsync too where --exec names patterns; they write any file that the user may")
 	fl.BoolVar(&f.sshAgent, "ssh-agent", false, "servers: a run's own ssh may use a restricted agent, to jump through this server (ProxyJump)")
 	fl.StringArrayVar(&f.passThrough, "pass-through", nil, `hosts that its runs reach through a plain tunnel, without a credential, recorded: "registry.npmjs.org", host:port; none: no such host (repeatable; replaces those it had)`)
-	fl.StringVar(&f.approval, "approval", "", "none, or always: a person approves each run")
+	fl.StringVar(&f.approval, "approval", "", "none; first: a person looks at it before agents use it; always: a person approves each run")
 	fl.StringVar(&f.minLevel, "min-level", "", "weakest isolation it is used at: open, proxied, basic, sealed, vaulted")
 	fl.Uint64Var(&f.maxUses, "max-uses", 0, "uses over all leases; 0 for no limit")
 	fl.DurationVar(&f.maxTTL, "max-ttl", 0, "longest life of one lease")
@@ -89,7 +89,7 @@ hole: {n:int} {n:uint} {s:slug} {w:word} {d:date} {v:semver} {h:sha} {b:bool} {e
 	completeFlag(c, "agent", a.agentNames)
 	completeFlag(c, "no-agent", a.agentNames)
 	_ = c.RegisterFlagCompletionFunc("delivery", cobra.FixedCompletions([]string{"broker", "ssh", "env", "file", "none"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = c.RegisterFlagCompletionFunc("approval", cobra.FixedCompletions([]string{"none", "always"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("approval", cobra.FixedCompletions([]string{"none", "first", "always"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("min-level", cobra.FixedCompletions([]string{"open", "proxied", "basic", "sealed", "vaulted"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -17,6 +18,14 @@ import (
 func onHTTP(t *testing.T) (p *place, url string) {
 	t.Helper()
 	p = initialised(t)
+	url, _ = p.listens()
+	return p, url
+}
+
+// listens serves the place on HTTP, in the foreground, until the test ends. log ends it, and gives what it logged.
+func (p *place) listens() (url string, log func() string) {
+	t := p.t
+	t.Helper()
 	b, err := os.ReadFile(p.dir.Config())
 	if err != nil {
 		t.Fatal(err)
@@ -26,29 +35,38 @@ func onHTTP(t *testing.T) (p *place, url string) {
 		t.Fatal("the configuration has no telegram_api", err)
 	}
 	c := p.cmd("serve", "--listen", "127.0.0.1:0")
-	log, err := c.StderrPipe()
+	pipe, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(log)
+	lines := bufio.NewScanner(pipe)
 	var line struct{ Msg, Listen string }
+	var all strings.Builder
 	for line.Msg != "serving" && lines.Scan() {
+		all.Write(lines.Bytes())
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Fatalf("the log is no JSON lines: %s", lines.Bytes())
 		}
 	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGTERM)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
 		for lines.Scan() {
+			all.Write(lines.Bytes())
 		}
+	}()
+	end := sync.OnceFunc(func() {
+		_ = c.Process.Signal(syscall.SIGTERM)
+		<-read
 		if err := c.Wait(); err != nil {
 			t.Errorf("the daemon ended with %v", err)
 		}
 	})
-	return p, "http://" + line.Listen
+	t.Cleanup(end)
+	return "http://" + line.Listen, func() string { end(); return all.String() }
 }
 
 // Values that no output may hold.
@@ -99,6 +117,7 @@ func TestTheCommandsOfTheRESTPage(t *testing.T) {
 	for _, want := range []string{
 		`"status":"ok"`, `{"keys":["OPENAI_API_KEY","SENTRY_DSN"],"version":1}`, `{"keys":["OPENAI_API_KEY","POSTGRES_PASSWORD","SENTRY_DSN"],"version":2}`, `"hint":"of the account for bots"`,
 		`{"keys":["OPENAI_API_KEY","POSTGRES_PASSWORD"]}`, `"modules":["backend","tg_bot"]`, `"code":"unknown_project"`, `"request_id":"deploy-0001"`,
+		`"id":"secret:weather-bot:STRIPE_SECRET"`, `"command":"zavhoz project secret set weather-bot STRIPE_SECRET=-"`, `"code":"unknown_approval"`, `"code":"unknown_lease"`, `{"name":"OPENAI_API_KEY","versions":[]}`,
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("nothing printed %s:\n%s", want, out)

@@ -62,6 +62,7 @@ var bodies = map[string]string{
 	"DELETE /api/v1/workdirs/{workdir}":     "",
 	"POST /api/v1/import":                   `{"on_conflict":"replace"}`,
 	"PATCH /api/v1/projects/{id}":           `{"config":{"modules":["of the agent"]}}`,
+	"POST /api/v1/approvals/{approval}":     `{"decision":"approve"}`,
 
 	"POST /api/v1/projects/{id}/config/secrets": `{"secrets":{"POSTGRES_HOST":"evil.example"}}`,
 }

@@ -42,6 +42,21 @@ func exposure(c *pgx.ConnConfig) string {
 	return ""
 }
 
+// Guarded reads the address of a database that is no store of ours, and holds it to the same rule: a way off this machine is encrypted and ends at a verified certificate, or a person says in the
+// address that it is safe all the same (zavhoz_insecure=yes); there only SCRAM proves the password. Errors, which hold nothing of the address: ErrExposed, and that it cannot be read.
+func Guarded(address string) (*pgx.ConnConfig, error) {
+	o, err := Address(address)
+	if err != nil {
+		return nil, err
+	}
+	c, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		return nil, errAddress
+	}
+	demand(c, o.URL)
+	return c, nil
+}
+
 // demand lets nobody off this machine ask for the password itself, or for a hash of it that can be guessed at: SCRAM alone, bound to the connection where that is
 // encrypted. What the address or the environment says of either counts instead.
 func demand(c *pgx.ConnConfig, address string) {

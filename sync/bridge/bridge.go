@@ -6,7 +6,7 @@
 // written later, and until then told. What stands there and not here stays. After it is removed nothing of the earlier key is left.
 //
 // Attacks stopped: an address or a key in an argument (threat-model.md 65): they come as secrets, and are kept sealed; an error of the database that holds what it was given: its
-// text is never shown; a table's name that is a statement: it is an identifier, and quoted; a row that exhausts (67): configs are bounded.
+// text is never shown; who is on the way to the database, or answers in its place: off this machine it is encrypted, and its certificate verified; a table's name that is a statement: it is an identifier, and quoted; a row that exhausts (67): configs are bounded.
 //
 // Limits: that table knows no versions. What its programs write into it after a project was adopted is not taken over: from then on the vault is the home.
 package bridge
@@ -65,6 +65,9 @@ func New(o Options) *Bridge {
 }
 
 var errAway = fault.New(fault.ProviderUnavailable, "the earlier system's database could not be used", "check its address, its rights and the name of the table, then try again")
+
+var errExposed = fault.New(fault.InvalidArgument, "the way to the earlier system's database leaves this machine, and its certificate is not verified: others could read on it, or answer in its place",
+	"say sslmode=verify-full in its address, and sslrootcert=FILE where its authority is your own; or forward a port to it (ssh -L); zavhoz_insecure=yes in the address says that the way is safe all the same")
 
 // Adopt looks at the table, and takes its projects unless it is only to look. It keeps the way there, so that changes are written to both.
 func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in Request) (out Adoption, err error) {

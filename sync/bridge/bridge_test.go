@@ -321,3 +321,26 @@ func TestAttack65_WhatIsGivenIsNotRepeated(t *testing.T) {
 		}
 	}
 }
+
+// TestAttack65_NobodyOnTheWayToTheTable: an address whose way others could answer on is not dialled, whatever it is asked for; a person can say that it is safe.
+func TestAttack65_NobodyOnTheWayToTheTable(t *testing.T) {
+	h := newHouse(t, "jsonb")
+	for _, address := range []string{
+		"postgres://app:word@192.0.2.1/shop", "postgres://app:word@192.0.2.1/shop?sslmode=require", "postgres://app:word@192.0.2.1/shop?sslmode=disable",
+		"postgres://app:word@127.0.0.1,192.0.2.1/shop?sslmode=prefer", "host=192.0.2.1 user=app password=word dbname=shop",
+	} {
+		_, err := h.Adopt(t.Context(), operator, bridge.Request{Database: secret.FromString(address), Key: secret.FromString(fernetKey), DryRun: true})
+		f := fault.Of(err)
+		if f.Code != fault.InvalidArgument || !strings.Contains(f.Message, "others could read") || strings.Contains(f.Message+f.Next, "word") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // it is dialled: nothing answers at that address
+	for _, address := range []string{"postgres://app:word@192.0.2.1/shop?sslmode=verify-full", "postgres://app:word@192.0.2.1/shop?zavhoz_insecure=yes"} {
+		_, err := h.Adopt(ctx, operator, bridge.Request{Database: secret.FromString(address), Key: secret.FromString(fernetKey), DryRun: true})
+		if fault.CodeOf(err) != fault.ProviderUnavailable {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}

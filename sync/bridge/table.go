@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/zavhoz/zavhoz/store/postgres"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -30,8 +31,11 @@ func dial(ctx context.Context, database secret.Secret, name string) (*table, err
 	if !ok {
 		return nil, fault.New(fault.InvalidArgument, "a table is named by lower-case letters, digits and `_`, with its schema and a dot before it or without", "")
 	}
-	c, err := pgx.ParseConfig(string(database.Reveal()))
-	if err != nil {
+	c, err := postgres.Guarded(string(database.Reveal()))
+	switch {
+	case errors.Is(err, postgres.ErrExposed): // the password, and every value's name, would go to whoever answers
+		return nil, errExposed
+	case err != nil:
 		return nil, fault.New(fault.InvalidArgument, "that is no address of a PostgreSQL database", "give postgres://user:password@host/database")
 	}
 	c.ConnectTimeout, c.Tracer = mirrorTime, nil

@@ -65,6 +65,7 @@ const (
 	EnvResolve       Action = "environment.resolve" // of a project: what was lacking was generated
 	SecretMerge      Action = "secret.merge"        // of a project: values were given
 	SecretRemove     Action = "secret.remove"
+	SecretPurge      Action = "secret.purge" // earlier values went for good
 	SecretRollback   Action = "secret.rollback"
 	SecretList       Action = "secret.list"
 	ServerSync       Action = "server.sync"
@@ -73,6 +74,7 @@ const (
 	ServerList       Action = "server.list"
 	ServerReserve    Action = "server.reserve"
 	WorkdirAdd       Action = "workdir.add"
+	ApprovalDecide   Action = "approval.decide" // refused: what is decided is on record by its own act
 	WorkdirRemove    Action = "workdir.remove"
 	RunStart         Action = "run.start"
 	RunAttend        Action = "run.attend"

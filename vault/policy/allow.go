@@ -25,5 +25,5 @@ func (p Policy) AllowsDelivery(d Delivery, standIn []Delivery) bool {
 	return d.StandIn() && slices.Contains(standIn, d)
 }
 
-// AsksApproval tells whether a person approves each run.
+// AsksApproval tells whether an agent's run waits for a person.
 func (p Policy) AsksApproval() bool { return p.Approval != "" }

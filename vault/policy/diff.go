@@ -18,7 +18,7 @@ var aspects = []aspect{
 	{"deliveries", deliveriesWider},
 	{"hosts", func(a, b Policy) bool { return hostsWider(a.Hosts, b.Hosts) }},
 	{"pins", pinsWider},
-	{"approval", func(a, b Policy) bool { return a.Approval != "" && b.Approval == "" }},
+	{"approval", func(a, b Policy) bool { return asks[b.Approval] < asks[a.Approval] }},
 	{"min_level", func(a, b Policy) bool { return b.MinLevel.Less(a.MinLevel) }},
 	{"max_uses", func(a, b Policy) bool { return limitWider(a.MaxUses, b.MaxUses) }},
 	{"max_ttl_s", func(a, b Policy) bool { return limitWider(a.MaxTTL, b.MaxTTL) }},
@@ -31,6 +31,9 @@ var aspects = []aspect{
 	{"ssh_agent", func(a, b Policy) bool { return !a.SSHAgent && b.SSHAgent }},
 	{"pass_through", passWider},
 }
+
+// asks orders what approval asks for.
+var asks = map[string]int{"": 0, ApprovalFirst: 1, ApprovalAlways: 2}
 
 // Widens tells whether fresh allows anything that old did not, or could: where that cannot be told cheaply, it says yes. It drives the proof of
 // presence, so an error to that side costs a passphrase, one to the other a wall.

@@ -37,7 +37,7 @@ type Policy struct {
 	Deliveries []Delivery `json:"deliveries,omitempty"` // empty: the kind's stand-in deliveries (broker, ssh, none)
 	Hosts      []HostRule `json:"hosts,omitempty"`      // empty: the kind's own hosts
 	Pins       []Pin      `json:"pins,omitempty"`
-	Approval   string     `json:"approval,omitempty"` // "" | "always": a person approves each run
+	Approval   string     `json:"approval,omitempty"` // "" | "first": a person looks at it before agents use it | "always": a person approves each run
 	MinLevel   Level      `json:"min_level,omitempty"`
 	MaxUses    uint64     `json:"max_uses,omitempty"`  // over all leases; 0: no limit
 	MaxTTL     int        `json:"max_ttl_s,omitempty"` // of one lease, seconds

@@ -10,7 +10,9 @@ func Strictest(ps ...Policy) (out Policy, ok bool) {
 		if p.MaxUses > 0 {
 			return Policy{}, false
 		}
-		out.Approval = max(out.Approval, p.Approval)
+		if p.Approval == ApprovalAlways { // that somebody is to look at one says nothing of another
+			out.Approval = p.Approval
+		}
 		if out.MinLevel.Less(p.MinLevel) {
 			out.MinLevel = p.MinLevel
 		}

@@ -21,8 +21,11 @@ const (
 
 var agentName = lazyregexp.New(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 
-// ApprovalAlways has a person approve each run.
-const ApprovalAlways = "always"
+// What approval asks for.
+const (
+	ApprovalFirst  = "first"  // a person looks at it once: until then no agent runs with it
+	ApprovalAlways = "always" // a person approves each run
+)
 
 // Validate checks a policy whole, for a kind that can be delivered as all says, and as standIn says where the policy names nothing. A policy that
 // contradicts itself is refused: a person would believe the half that does not hold. Errors: invalid_argument, delivery_refused.
@@ -98,8 +101,8 @@ func checkPins(p Policy) error {
 }
 
 func checkLimits(p Policy) error {
-	if p.Approval != "" && p.Approval != ApprovalAlways {
-		return bad("approval is none or always", "")
+	if p.Approval != "" && p.Approval != ApprovalFirst && p.Approval != ApprovalAlways {
+		return bad("approval is none, first or always", "")
 	}
 	if p.MinLevel != "" {
 		if _, err := ParseLevel(string(p.MinLevel)); err != nil {

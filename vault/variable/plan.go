@@ -17,7 +17,7 @@ const (
 	Pending  State = "generate" // to be made and kept before anything uses it
 	Made     State = "computed" // its value can be put together
 	Written  State = "literal"  // the contract's own value
-	Supplied State = "supplied" // a value that came with the request
+	Supplied State = "supplied" // a value that came with the request, or from the project's overrides
 	Missing  State = "missing"  // a person has to give it
 	Absent   State = "absent"   // not there, and not required
 	Failed   State = "failed"   // its value cannot be put together; see Problem
@@ -35,7 +35,7 @@ const (
 	Circular     Problem = "circular"    // it is made of itself
 	TooLong      Problem = "too_long"    // its text alone is longer than a variable can be
 	Ambiguous    Problem = "ambiguous"   // several allocations of one service
-	NotAllowed   Problem = "not_allowed" // a value that came with the request, for what the contract does not let a request set
+	NotAllowed   Problem = "not_allowed" // a value that came with the request, or an override, for what neither sets
 )
 
 // Definition is what is to be resolved: a contract, or for projects without one a list of names.
@@ -56,6 +56,13 @@ type Facts struct {
 	Stored     map[string]bool              // names of the project's secrets
 	Agent      bool                         // an agent asks: nothing is generated but what is the project's own by its name too
 	Hints      map[string]string            // what they are, in words; where nothing else describes a variable
+	Overrides  map[string]Override          // by name: what the project's config says in the place of literals
+}
+
+// Override is a value of a project's config.env_overrides.
+type Override struct {
+	Text string
+	Odd  bool // it is no text, number or truth value
 }
 
 // Part is a piece of a value: text, or a secret of the project's, written in some way (contract.As…).
@@ -105,6 +112,7 @@ func Plan(d Definition, f Facts) []Resolved {
 	for _, name := range p.names() {
 		p.resolve(name)
 	}
+	p.undeclared()
 	out := make([]Resolved, 0, len(p.done))
 	for _, r := range p.done {
 		r.Parts = joined(r.Parts)

@@ -18,10 +18,8 @@ const maxText = 128 << 10
 func (p *planner) byContract(r *Resolved, e contract.Entry) {
 	r.Source, r.Rule, r.Why = e.Source, "contract", "the contract says so"
 	r.Description, r.Required, r.Sensitive = e.Description, e.Required, e.Sensitive
-	_, supplied := p.def.Supplied[r.Name]
-	if supplied && e.Source != contract.Literal {
+	if e.Source != contract.Literal && p.forbids(r) {
 		r.Class = classOf[e.Source]
-		r.fail(NotAllowed, r.Name)
 		return
 	}
 	switch e.Source {
@@ -44,12 +42,10 @@ func (p *planner) byContract(r *Resolved, e contract.Entry) {
 		r.Class = Computed
 		p.derived(r, e)
 	case contract.Literal:
-		r.Class, r.State = Literal, Written
-		value := e.Value
-		if supplied {
-			r.State, value = Supplied, p.def.Supplied[r.Name]
+		r.Class = Literal
+		if !p.said(r) {
+			r.State, r.Parts = Written, []Part{{Text: e.Value}}
 		}
-		r.Parts = []Part{{Text: value}}
 	}
 }
 
@@ -85,14 +81,13 @@ func (p *planner) derived(r *Resolved, e contract.Entry) {
 func (p *planner) byName(r *Resolved) {
 	v := Classify(r.Name)
 	r.Class, r.Rule, r.Why, r.Form, r.Service = v.Class, v.Rule, v.Why, v.Form, v.Service
-	value, supplied := p.def.Supplied[r.Name]
+	_, supplied := p.def.Supplied[r.Name]
+	_, overridden := p.facts.Overrides[r.Name]
 	switch {
-	case p.facts.Stored[r.Name] && !supplied:
+	case p.facts.Stored[r.Name] && !supplied && !overridden:
 		p.stored(r)
-	case supplied && (v.Class != Computed || p.facts.Stored[r.Name]):
-		r.fail(NotAllowed, r.Name)
-	case supplied:
-		r.State, r.Parts = Supplied, []Part{{Text: value}}
+	case (v.Class != Computed || p.facts.Stored[r.Name]) && p.forbids(r):
+	case p.said(r):
 	case p.ofURL(r):
 	case v.Class == User:
 		p.given(r)

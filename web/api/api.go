@@ -81,11 +81,11 @@ type EditResource struct {
 	Why       string            `json:"why,omitempty"`
 }
 
-// SetPolicy replaces a resource's policy.
+// SetPolicy replaces a resource's policy. The whole policy stands in it: a body without one would take away what a person wrote.
 type SetPolicy struct {
-	Policy    policy.Policy `json:"policy"`
-	IfVersion uint64        `json:"if_version,omitempty"`
-	Why       string        `json:"why,omitempty"`
+	Policy    *policy.Policy `json:"policy"`
+	IfVersion uint64         `json:"if_version,omitempty"`
+	Why       string         `json:"why,omitempty"`
 }
 
 // Rename gives a resource another handle.
@@ -289,4 +289,17 @@ type Status struct {
 	Leases int      `json:"leases"`
 	Held   int      `json:"held_changes"` // runs whose changes beside folders wait for a person's word
 	Sync   SyncInfo `json:"sync"`
+
+	Replicas []Replica `json:"replicas,omitempty"` // the daemons that have the vault open, where it is in a database
+}
+
+// Replica is one daemon of those that share a vault.
+type Replica struct {
+	ID        string    `json:"id"` // rpl_…
+	Host      string    `json:"host"`
+	PID       int       `json:"pid"`
+	Version   string    `json:"version"`
+	StartedAt time.Time `json:"started_at"`
+	Self      bool      `json:"self"`  // it is the one that answers
+	Leads     bool      `json:"leads"` // it does what the clock asks for; known of itself alone
 }

@@ -18,11 +18,13 @@ type ContractFile struct {
 // Environment is what a resolution came to. It holds no secret.
 type Environment struct {
 	Project   string        `json:"project"`
-	Outcome   string        `json:"outcome"`          // resolved, waiting_for_user_secret, allocation_missing, environment_resolution_failed
-	Handle    string        `json:"handle,omitempty"` // for runs; "" where nothing was kept
-	Variables []Variable    `json:"variables"`        // by name
-	Missing   []MissingName `json:"missing"`          // what a person has to give
-	Generated []string      `json:"generated"`        // what was made and kept just now
+	Outcome   string        `json:"outcome"`            // resolved, waiting_for_user_secret, allocation_missing, environment_resolution_failed
+	Handle    string        `json:"handle,omitempty"`   // for runs; "" where nothing was kept
+	Approval  string        `json:"approval,omitempty"` // first: a person looks at it before agents run with it; always: approves each run
+	Allow     string        `json:"allow,omitempty"`    // what a person types, having looked at it, where the approval is first
+	Variables []Variable    `json:"variables"`          // by name
+	Missing   []MissingName `json:"missing"`            // what a person has to give
+	Generated []string      `json:"generated"`          // what was made and kept just now
 }
 
 // Variable is one of them.

@@ -32,6 +32,7 @@ type MergeSecrets struct {
 	Types    map[string]string `json:"types,omitempty"`     // by name: user, infra, computed; else as it is, and of a new one user
 	Versions map[string]uint64 `json:"versions,omitempty"`  // by name: only where it is at this version; 0: only where there is none
 	IfAbsent bool              `json:"if_absent,omitempty"` // names that are there stay as they are, and are told in the reply
+	Purge    bool              `json:"purge,omitempty"`     // the values that it replaces are forgotten, with those before them
 	Why      string            `json:"why,omitempty"`
 }
 
@@ -73,6 +74,12 @@ type SecretVersion struct {
 type RollbackSecret struct {
 	Version uint64 `json:"version"`
 	Why     string `json:"why,omitempty"`
+}
+
+// PurgedSecret tells which earlier versions of a secret went.
+type PurgedSecret struct {
+	Name     string   `json:"name"`
+	Versions []uint64 `json:"versions"`
 }
 
 // Health says that the API answers, and whether the vault is open.

@@ -10,6 +10,7 @@ package envview
 import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/contract"
+	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/variable"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -29,12 +30,15 @@ func Request(project string, r api.ResolveEnvironment) (q vault.EnvironmentReque
 
 // View shows a resolution, with the values that are no secrets.
 func View(e vault.ResolvedEnvironment) api.Environment {
-	out := api.Environment{Project: e.Project.Slug, Outcome: string(e.Outcome), Handle: e.Resource.Handle, Variables: make([]api.Variable, 0, len(e.Variables)), Missing: []api.MissingName{}, Generated: e.Generated}
+	out := api.Environment{Project: e.Project.Slug, Outcome: string(e.Outcome), Handle: e.Resource.Handle, Approval: e.Resource.Policy.Approval, Variables: make([]api.Variable, 0, len(e.Variables)), Missing: []api.MissingName{}, Generated: e.Generated}
 	for _, r := range e.Variables {
 		out.Variables = append(out.Variables, variableOf(r))
 	}
 	for _, r := range e.Missing() {
 		out.Missing = append(out.Missing, api.MissingName{Name: r.Name, Description: r.Description, Command: "zavhoz project secret set " + e.Project.Slug + " " + r.Name + "=-"})
+	}
+	if out.Approval == policy.ApprovalFirst {
+		out.Allow = "zavhoz resource policy " + out.Handle + " --approval none"
 	}
 	if out.Generated == nil {
 		out.Generated = []string{}
