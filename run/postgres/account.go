@@ -56,7 +56,7 @@ func (a Account) SetPassword(ctx context.Context, password secret.Secret) error 
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &said) && sqlstate.MatchString(said.Code):
+		case errors.As(err, &said) && sqlstate(said.Code):
 			return fault.New(fault.NotPermitted, a.Handle+": the database server does not let the user change its own password", "a person changes it there, and gives the new URL").With("sqlstate", said.Code)
 		}
 		return fault.New(fault.ConnectionFailed, a.Handle+": the connection broke while the password was changed; it may be changed or not", "go on with the rotation: it looks which of the two works").

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"regexp"
 	"strings"
 	"syscall"
 
@@ -105,8 +104,10 @@ var nextSteps = map[Class]string{
 	NoDatabase:  "a person checks the URL: zavhoz resource edit HANDLE --secret url=-",
 }
 
-// sqlstate is the form of PostgreSQL's codes: letters and digits that may be shown whoever sent them.
-var sqlstate = regexp.MustCompile(`^[0-9A-Z]{5}$`)
+// sqlstate tells whether a text has the form of PostgreSQL's codes, five digits or capitals, which may be shown whoever sent them.
+func sqlstate(code string) bool {
+	return len(code) == 5 && strings.IndexFunc(code, func(r rune) bool { return (r < '0' || r > '9') && (r < 'A' || r > 'Z') }) < 0
+}
 
 // explain turns a failed login into a refusal. No text of the library or the server goes into it: they name hosts and users.
 func (f *Front) explain(err error) *refusal {
@@ -130,7 +131,7 @@ func (f *Front) explain(err error) *refusal {
 		next = "try again later; `zavhoz resource show " + handle + "` tells a person more"
 	}
 	why := fault.New(fault.ConnectionFailed, handle+": "+sentences[c], next).With("class", string(c)).Because(err)
-	if isPg && sqlstate.MatchString(pg.Code) {
+	if isPg && sqlstate(pg.Code) {
 		why = why.With("sqlstate", pg.Code)
 	}
 	return &refusal{stateUnreachable, why}

@@ -3,7 +3,6 @@ package postgres
 import (
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,7 +179,13 @@ var driverParams = []string{
 	"description_cache_capacity", "prepare_threshold", "binary_parameters",
 }
 
-var plainValue = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+// plainValue tells whether a driver's setting is 1 to 64 letters, digits, "_", "." or "-": nothing that ends a parameter and begins another.
+func plainValue(v string) bool {
+	odd := func(r rune) bool {
+		return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' && r != '.' && r != '-'
+	}
+	return v != "" && len(v) <= 64 && strings.IndexFunc(v, odd) < 0
+}
 
 // shown takes what is plain; a user or database with another name gets a stand-in too.
 func (t *target) shown() shown {
@@ -194,7 +199,7 @@ func (t *target) shown() shown {
 		q = append(q, "sslmode=disable")
 	}
 	for _, name := range driverParams {
-		if v := t.params[name]; v != "" && t.plain(v, "") != "" && plainValue.MatchString(v) {
+		if v := t.params[name]; t.plain(v, "") != "" && plainValue(v) {
 			q = append(q, name+"="+v)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"html"
 	"regexp"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
@@ -12,17 +13,21 @@ import (
 const maxPassword = 256
 
 // The forms of a password task's results, tried in this order: an anchor whose onclick sets innerHTML, then plain lines.
-var passwordForms = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)innerHTML\s*=\s*"((?:[^"\\]|\\.)+)"`),
-	regexp.MustCompile(`(?i)innerHTML\s*=\s*'((?:[^'\\]|\\.)+)'`),
-	regexp.MustCompile(`(?i)innerHTML\s*=\s*&quot;(.+?)&quot;`),
-	regexp.MustCompile(`(?i)\bnew\s+password\s*:\s*(\S+)`),
-	regexp.MustCompile(`(?i)\broot\s+password\s*:\s*(\S+)`),
-	regexp.MustCompile(`(?i)\bpassword\s*:\s*(\S+)`),
-}
+var passwordForms = sync.OnceValue(func() []*regexp.Regexp {
+	return []*regexp.Regexp{
+		regexp.MustCompile(`(?i)innerHTML\s*=\s*"((?:[^"\\]|\\.)+)"`),
+		regexp.MustCompile(`(?i)innerHTML\s*=\s*'((?:[^'\\]|\\.)+)'`),
+		regexp.MustCompile(`(?i)innerHTML\s*=\s*&quot;(.+?)&quot;`),
+		regexp.MustCompile(`(?i)\bnew\s+password\s*:\s*(\S+)`),
+		regexp.MustCompile(`(?i)\broot\s+password\s*:\s*(\S+)`),
+		regexp.MustCompile(`(?i)\bpassword\s*:\s*(\S+)`),
+	}
+})
 
 // trailingTag is markup after a plain password ("Password: abc<br>"). Only tags that we know: a password may hold "<" itself.
-var trailingTag = regexp.MustCompile(`(?i)</?(?:a|b|br|code|div|i|li|p|pre|span|strong|td|tr)(?:/?>|$)`)
+var trailingTag = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)</?(?:a|b|br|code|div|i|li|p|pre|span|strong|td|tr)(?:/?>|$)`)
+})
 
 // scripted is how many of the forms are JavaScript texts, with backslashes to take away.
 const scripted = 3
@@ -30,7 +35,7 @@ const scripted = 3
 // parsePassword finds the new password in a task's results, HTML entities decoded. A match that begins with "<" is markup, not a password.
 func parsePassword(results secret.Secret) (secret.Secret, bool) {
 	text := results.Reveal()
-	for i, form := range passwordForms {
+	for i, form := range passwordForms() {
 		m := form.FindSubmatch(text)
 		if m == nil || m[1][0] == '<' {
 			continue
@@ -38,7 +43,7 @@ func parsePassword(results secret.Secret) (secret.Secret, bool) {
 		word := bytes.Clone(m[1])
 		if i < scripted {
 			word = unslash(word)
-		} else if tag := trailingTag.FindIndex(word); tag != nil && tag[0] > 0 {
+		} else if tag := trailingTag().FindIndex(word); tag != nil && tag[0] > 0 {
 			word = word[:tag[0]]
 		}
 		if bytes.IndexByte(word, '&') >= 0 {

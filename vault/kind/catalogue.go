@@ -4,7 +4,9 @@ import "slices"
 
 // catalogue is what api_key knows. One row a service; a test checks each. Denied is what makes, changes or shows credentials (threat-model.md 40).
 // Sources: each service's own API reference (Doc).
-var catalogue = slices.Concat(models, forges, clouds, messaging, operations, refused)
+func catalogue() []Service {
+	return slices.Concat(models, forges, clouds, messaging, operations, refused)
+}
 
 var models = []Service{
 	{Name: "openai", Title: "OpenAI", Env: []string{"OPENAI_API_KEY"}, Header: auth, Template: bearer, Key: `^sk-[A-Za-z0-9_-]{20,}$`, Doc: "https://platform.openai.com/docs/api-reference",

@@ -48,7 +48,7 @@ const (
 )
 
 // services is the catalogue by name, read at the first use: most starts of the program never ask.
-var services = sync.OnceValue(func() map[string]Service { return index(catalogue) })
+var services = sync.OnceValue(func() map[string]Service { return index(catalogue()) })
 
 // index reads the rows. A bad one is a defect: it panics at the first use, and in every test of this package.
 func index(rows []Service) map[string]Service {

@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // runner is a program that is no interpreter and yet runs, loads or expands some of its arguments, or lets them say where a credential goes. Its lists are words
@@ -69,36 +70,38 @@ var (
 )
 
 // runners by the program's base name, as in languages.
-var runners = map[string]runner{
-	"sqlite3": sqlite, "sqlite": sqlite, "duckdb": sqlite, "psql": {opts: "-c -f -h --command --file --host", loose: anyLoose}, "pg_dump": pgTool, "pg_dumpall": pgTool, "pg_restore": pgTool,
-	"createdb": pgTool, "dropdb": pgTool, "vacuumdb": pgTool, "pgbench": pgTool, "pg_basebackup": pgTool, "mysql": mysql, "mariadb": mysql, "mysqldump": mysql, "mariadb-dump": mysql,
-	"mysqladmin": mysql, "mysqlimport": mysql, "mongosh": mongo, "mongo": mongo, "mongodump": mongo, "mongorestore": mongo, "redis-cli": keyValue, "valkey-cli": keyValue,
-	"clickhouse-client": {opts: "-q -h --query --queries-file --host --config-file", loose: textOnly}, "sqlcmd": {opts: "-Q -q -i -S", loose: textOnly},
-	"gdb": debugger, "lldb": debugger, "vim": vi, "vi": vi, "nvim": vi, "view": vi, "ex": vi, "vimdiff": vi, "emacs": emacs, "emacsclient": emacs, "ed": whole, "nano": pager, "less": pager, "more": pager,
-	"most": pager, "man": pager, "git": git, "make": build, "gmake": build, "bmake": build, "ninja": build, "just": build, "rake": build, "npm": packages, "pnpm": packages, "yarn": packages, "bun": packages,
-	"pip": packages, "pipx": packages, "uv": packages, "poetry": packages, "gem": packages, "bundle": packages, "composer": packages, "cargo": {opts: "-C --manifest-path --config --path --git --registry --index", takes: "install add", loose: textOnly, first: true}, "go": golang, "tar": archiver, "gtar": archiver,
-	"bsdtar": archiver, "cpio": cpio, "find": finder, "gfind": finder, "fd": finder, "fdfind": finder, "ssh": secure, "autossh": secure, "mosh": secure, "scp": copier, "sftp": copier, "rsync": rsync,
-	"ssh-keygen": tokens, "ssh-add": tokens, "pkcs11-tool": tokens, "nc": netcat, "ncat": netcat, "netcat": netcat, "socat": whole, "curl": fetcher, "wget": fetcher, "openssl": openssl, "gpg": gpg,
-	"mail": mailer, "mailx": mailer, "s-nail": mailer, "mutt": mailer, "neomutt": mailer, "convert": picture, "magick": picture, "mogrify": picture, "identify": picture, "montage": picture,
-	"composite": picture, "gs": postscr, "tex": tex, "latex": tex, "pdftex": tex, "pdflatex": tex, "xelatex": tex, "luatex": tex, "lualatex": tex, "m4": macros, "dc": macros, "tcpdump": sniffer, "tshark": sniffer,
-	"nmap": sniffer, "rpm": installer, "rpmbuild": installer, "dpkg": installer, "apt": installer, "apt-get": installer, "ansible": ansible, "ansible-console": ansible, "ansible-playbook": playbook,
-	"ansible-pull": playbook, "docker": container, "podman": container, "nerdctl": container, "buildah": container, "docker-compose": container, "kubectl": cluster, "oc": cluster, "helm": cluster,
-	"terraform": terraform, "tofu": terraform, "java": java, "crontab": whole, "ldd": whole, "run-parts": whole,
-}
+var runners = sync.OnceValue(func() map[string]runner {
+	return map[string]runner{
+		"sqlite3": sqlite, "sqlite": sqlite, "duckdb": sqlite, "psql": {opts: "-c -f -h --command --file --host", loose: anyLoose}, "pg_dump": pgTool, "pg_dumpall": pgTool, "pg_restore": pgTool,
+		"createdb": pgTool, "dropdb": pgTool, "vacuumdb": pgTool, "pgbench": pgTool, "pg_basebackup": pgTool, "mysql": mysql, "mariadb": mysql, "mysqldump": mysql, "mariadb-dump": mysql,
+		"mysqladmin": mysql, "mysqlimport": mysql, "mongosh": mongo, "mongo": mongo, "mongodump": mongo, "mongorestore": mongo, "redis-cli": keyValue, "valkey-cli": keyValue,
+		"clickhouse-client": {opts: "-q -h --query --queries-file --host --config-file", loose: textOnly}, "sqlcmd": {opts: "-Q -q -i -S", loose: textOnly},
+		"gdb": debugger, "lldb": debugger, "vim": vi, "vi": vi, "nvim": vi, "view": vi, "ex": vi, "vimdiff": vi, "emacs": emacs, "emacsclient": emacs, "ed": whole, "nano": pager, "less": pager, "more": pager,
+		"most": pager, "man": pager, "git": git, "make": build, "gmake": build, "bmake": build, "ninja": build, "just": build, "rake": build, "npm": packages, "pnpm": packages, "yarn": packages, "bun": packages,
+		"pip": packages, "pipx": packages, "uv": packages, "poetry": packages, "gem": packages, "bundle": packages, "composer": packages, "cargo": {opts: "-C --manifest-path --config --path --git --registry --index", takes: "install add", loose: textOnly, first: true}, "go": golang, "tar": archiver, "gtar": archiver,
+		"bsdtar": archiver, "cpio": cpio, "find": finder, "gfind": finder, "fd": finder, "fdfind": finder, "ssh": secure, "autossh": secure, "mosh": secure, "scp": copier, "sftp": copier, "rsync": rsync,
+		"ssh-keygen": tokens, "ssh-add": tokens, "pkcs11-tool": tokens, "nc": netcat, "ncat": netcat, "netcat": netcat, "socat": whole, "curl": fetcher, "wget": fetcher, "openssl": openssl, "gpg": gpg,
+		"mail": mailer, "mailx": mailer, "s-nail": mailer, "mutt": mailer, "neomutt": mailer, "convert": picture, "magick": picture, "mogrify": picture, "identify": picture, "montage": picture,
+		"composite": picture, "gs": postscr, "tex": tex, "latex": tex, "pdftex": tex, "pdflatex": tex, "xelatex": tex, "luatex": tex, "lualatex": tex, "m4": macros, "dc": macros, "tcpdump": sniffer, "tshark": sniffer,
+		"nmap": sniffer, "rpm": installer, "rpmbuild": installer, "dpkg": installer, "apt": installer, "apt-get": installer, "ansible": ansible, "ansible-console": ansible, "ansible-playbook": playbook,
+		"ansible-pull": playbook, "docker": container, "podman": container, "nerdctl": container, "buildah": container, "docker-compose": container, "kubectl": cluster, "oc": cluster, "helm": cluster,
+		"terraform": terraform, "tofu": terraform, "java": java, "crontab": whole, "ldd": whole, "run-parts": whole,
+	}
+})
 
 // runnerOf finds a runner by the name that programOf gives, also where the name has an ending of its own: vim.tiny.
 func runnerOf(name string) (runner, bool) {
-	if r, ok := runners[name]; ok {
+	if r, ok := runners()[name]; ok {
 		return r, true
 	}
-	if r, ok := moreRunners[name]; ok {
+	if r, ok := moreRunners()[name]; ok {
 		return r, true
 	}
 	base, _, _ := strings.Cut(name, ".")
-	if r, ok := runners[base]; ok {
+	if r, ok := runners()[base]; ok {
 		return r, true
 	}
-	r, ok := moreRunners[base]
+	r, ok := moreRunners()[base]
 	return r, ok
 }
 

@@ -1,5 +1,7 @@
 package policy
 
+import "sync"
+
 // More programs that run, load or expand arguments, or say where a credential goes: what public lists of such programs (GTFOBins and its like) name beside those of
 // runners, as far as a person may come to pin them. Interpreters and launchers stand in languages.
 var (
@@ -29,19 +31,21 @@ var (
 )
 
 // moreRunners by the program's base name.
-var moreRunners = map[string]runner{
-	"gcc": compiler, "g++": compiler, "cc": compiler, "c++": compiler, "c89": compiler, "c99": compiler, "clang": compiler, "clang++": compiler, "gfortran": compiler, "ld": {opts: "-plugin --plugin -T --script -dynamic-linker", loose: textOnly},
-	"svn": versions, "hg": versions, "bzr": versions, "cvs": versions, "fossil": versions, "gh": hub, "glab": hub, "restic": backup, "borg": backup, "rclone": backup, "duplicity": backup,
-	"aws": cloud, "gcloud": cloud, "gsutil": cloud, "az": cloud, "mvn": maven, "gradle": maven, "gradlew": maven, "ant": maven, "sbt": maven, "cmake": maven, "meson": maven, "bazel": maven,
-	"pytest": tester, "tox": tester, "nox": tester, "rspec": tester, "jest": tester, "mocha": tester, "phpunit": tester, "fab": tester, "invoke": tester, "ctest": tester,
-	"cqlsh": sqlShell, "sqlplus": sqlShell, "isql": sqlShell, "tsql": sqlShell, "snowsql": sqlShell, "mycli": sqlShell, "pgcli": sqlShell, "usql": sqlShell, "bconsole": sqlShell, "tdbtool": sqlShell,
-	"lftp": fileFTP, "ftp": fileFTP, "ncftp": fileFTP, "psftp": fileFTP, "smbclient": fileFTP, "telnet": {loose: textOnly}, "w3m": browser, "links": browser, "lynx": browser, "elinks": browser,
-	"certbot": hooks, "aria2c": hooks, "pandoc": document, "gimp": office, "blender": office, "inkscape": office, "soffice": office, "libreoffice": office, "latexmk": office, "exiftool": metadata,
-	"openvpn": vpn, "systemctl": unit, "ip": network, "puppet": manage, "knife": manage, "facter": manage, "vagrant": manage, "virsh": manage, "salt": manage, "salt-call": manage, "nginx": server,
-	"apache2ctl": server, "apachectl": server, "httpd": server, "haproxy": server, "debugfs": debugFS, "sqlmap": exploit, "msfconsole": exploit, "wireshark": sniffer, "dnf": system, "yum": system,
-	"zypper": system, "aptitude": system, "apk": system, "pacman": system, "pkg": system, "opkg": system, "snap": system, "flatpak": system, "xdotool": gui, "cpan": packages, "easy_install": packages,
-	"zip": {opts: "-T -TT --unzip-command -@", loose: textOnly}, "sort": {opts: "--compress-program --files0-from"}, "split": {opts: "--filter"}, "install": {opts: "--strip-program"}, "sshfs": secure, "ssh-copy-id": secure,
-	"cowsay": {opts: "-f"}, "cowthink": {opts: "-f"}, "sysctl": {opts: "-w -p --load", first: true}, "busctl": {opts: "-H -M --host --machine --address", loose: anyLoose, first: true}, "gdbus": whole, "dbus-send": whole,
-	"at": whole, "batch": whole, "vipw": whole, "vigr": whole, "visudo": whole, "update-alternatives": whole, "logrotate": whole, "run-mailcap": whole, "byebug": whole, "crash": whole, "msgfilter": whole, "msgexec": whole,
-	"gnuplot": whole, "dtrace": whole, "stap": whole, "bpftrace": whole, "mount": {opts: "-o -t", loose: textOnly}, "hyperfine": {opts: "-S -p -c -s --shell --prepare --cleanup --setup --conclude", loose: anyLoose, first: true},
-}
+var moreRunners = sync.OnceValue(func() map[string]runner {
+	return map[string]runner{
+		"gcc": compiler, "g++": compiler, "cc": compiler, "c++": compiler, "c89": compiler, "c99": compiler, "clang": compiler, "clang++": compiler, "gfortran": compiler, "ld": {opts: "-plugin --plugin -T --script -dynamic-linker", loose: textOnly},
+		"svn": versions, "hg": versions, "bzr": versions, "cvs": versions, "fossil": versions, "gh": hub, "glab": hub, "restic": backup, "borg": backup, "rclone": backup, "duplicity": backup,
+		"aws": cloud, "gcloud": cloud, "gsutil": cloud, "az": cloud, "mvn": maven, "gradle": maven, "gradlew": maven, "ant": maven, "sbt": maven, "cmake": maven, "meson": maven, "bazel": maven,
+		"pytest": tester, "tox": tester, "nox": tester, "rspec": tester, "jest": tester, "mocha": tester, "phpunit": tester, "fab": tester, "invoke": tester, "ctest": tester,
+		"cqlsh": sqlShell, "sqlplus": sqlShell, "isql": sqlShell, "tsql": sqlShell, "snowsql": sqlShell, "mycli": sqlShell, "pgcli": sqlShell, "usql": sqlShell, "bconsole": sqlShell, "tdbtool": sqlShell,
+		"lftp": fileFTP, "ftp": fileFTP, "ncftp": fileFTP, "psftp": fileFTP, "smbclient": fileFTP, "telnet": {loose: textOnly}, "w3m": browser, "links": browser, "lynx": browser, "elinks": browser,
+		"certbot": hooks, "aria2c": hooks, "pandoc": document, "gimp": office, "blender": office, "inkscape": office, "soffice": office, "libreoffice": office, "latexmk": office, "exiftool": metadata,
+		"openvpn": vpn, "systemctl": unit, "ip": network, "puppet": manage, "knife": manage, "facter": manage, "vagrant": manage, "virsh": manage, "salt": manage, "salt-call": manage, "nginx": server,
+		"apache2ctl": server, "apachectl": server, "httpd": server, "haproxy": server, "debugfs": debugFS, "sqlmap": exploit, "msfconsole": exploit, "wireshark": sniffer, "dnf": system, "yum": system,
+		"zypper": system, "aptitude": system, "apk": system, "pacman": system, "pkg": system, "opkg": system, "snap": system, "flatpak": system, "xdotool": gui, "cpan": packages, "easy_install": packages,
+		"zip": {opts: "-T -TT --unzip-command -@", loose: textOnly}, "sort": {opts: "--compress-program --files0-from"}, "split": {opts: "--filter"}, "install": {opts: "--strip-program"}, "sshfs": secure, "ssh-copy-id": secure,
+		"cowsay": {opts: "-f"}, "cowthink": {opts: "-f"}, "sysctl": {opts: "-w -p --load", first: true}, "busctl": {opts: "-H -M --host --machine --address", loose: anyLoose, first: true}, "gdbus": whole, "dbus-send": whole,
+		"at": whole, "batch": whole, "vipw": whole, "vigr": whole, "visudo": whole, "update-alternatives": whole, "logrotate": whole, "run-mailcap": whole, "byebug": whole, "crash": whole, "msgfilter": whole, "msgexec": whole,
+		"gnuplot": whole, "dtrace": whole, "stap": whole, "bpftrace": whole, "mount": {opts: "-o -t", loose: textOnly}, "hyperfine": {opts: "-S -p -c -s --shell --prepare --cleanup --setup --conclude", loose: anyLoose, first: true},
+	}
+})

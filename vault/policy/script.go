@@ -3,6 +3,7 @@ package policy
 import (
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 )
@@ -39,24 +40,26 @@ var (
 )
 
 // languages by the program's base name, without a version: python3.12 is python.
-var languages = map[string]language{
-	"sh": shell, "bash": shell, "rbash": shell, "dash": shell, "ash": shell, "zsh": shell, "ksh": shell, "mksh": shell, "fish": shell, "csh": shell, "tcsh": shell, "elvish": shell, "nu": shell,
-	"python": python, "pypy": python, "ipython": python, "perl": perl, "ruby": ruby, "node": node, "nodejs": node, "deno": node, "bun": node, "php": php, "lua": lua, "luajit": lua,
-	"awk": awk, "gawk": awk, "mawk": awk, "nawk": awk, "sed": sed, "gsed": sed, "pwsh": pwsh, "powershell": pwsh, "cmd": cmdExe, "Rscript": other, "tclsh": other, "expect": other, "osascript": other, "groovy": other, "jshell": other,
-	"env": launch, "sudo": launch, "doas": launch, "nice": launch, "nohup": launch, "setsid": launch, "xargs": launch, "busybox": launch, "toybox": launch, "time": launch,
-	"stdbuf": launch, "ionice": launch, "unshare": launch, "nsenter": launch, "setpriv": launch, "systemd-run": launch, "strace": launch,
-	"timeout": after1, "chroot": after1, "flock": after1, "su": after1, "runuser": after1, "gosu": after1, "su-exec": after1, "setuidgid": after1, "taskset": after1, "chrt": after1,
-	"pkexec": launch, "ssh-agent": launch, "entr": launch, "ltrace": launch, "perf": launch, "valgrind": launch, "fakeroot": launch, "proot": launch, "faketime": launch, "xvfb-run": launch,
-	"dbus-run-session": launch, "torsocks": launch, "proxychains": launch, "numactl": launch, "prlimit": launch, "cgexec": launch, "capsh": launch, "firejail": launch, "bwrap": launch, "unbuffer": launch,
-	"aa-exec": launch, "choom": launch, "cpulimit": launch, "setarch": after1, "linux32": launch, "linux64": launch, "i386": launch, "x86_64": launch, "setlock": after1, "softlimit": launch, "multitime": launch, "pexec": launch,
-	"rlwrap": launch, "torify": launch, "catchsegv": launch, "chpst": launch, "daemonize": launch, "eatmydata": launch, "envdir": after1, "fakechroot": launch,
-	"grc": launch, "logsave": after1, "run0": launch, "systemd-inhibit": launch, "systemd-cat": launch, "systemd-nspawn": launch, "lxc-attach": launch, "lxc-execute": launch, "dbus-launch": launch, "runcon": launch, "chcon": launch,
-	"s6-setuidgid": after1, "sem": launch, "watchexec": launch, "nodemon": launch, "foreman": launch, "direnv": after1, "aws-vault": after1, "doppler": launch, "flatpak-spawn": launch, "distcc": launch, "ccache": launch, "gtester": launch,
-	"ksu": launch, "openvt": launch, "xdg-open": launch, "ktrace": launch, "truss": launch, "sshuttle": launch, "genie": launch, "catatonit": launch, "run-one": launch, "chronic": launch, "ifne": launch, "ts-node": node, "tsx": node,
-	"posh": shell, "sash": shell, "yash": shell, "rc": shell, "xonsh": shell, "osh": shell, "slsh": other, "irb": ruby, "pry": ruby, "jruby": ruby, "jython": python, "micropython": python, "jjs": other, "jrunscript": other,
-	"julia": eval, "octave": eval, "R": eval, "ghc": eval, "ghci": eval, "runghc": eval, "clisp": eval, "sbcl": eval, "guile": eval, "racket": eval, "scheme": eval, "elixir": eval, "iex": eval, "erl": eval, "escript": eval, "swipl": eval,
-	"scala": eval, "ocaml": eval, "coffee": eval, "wish": other, "tini": launch, "dumb-init": launch, "start-stop-daemon": launch, "ld-linux-x86-64.so": launch, "ld.so": launch, "npx": fetch, "pnpx": fetch, "bunx": fetch, "uvx": fetch, "jq": jq, "gojq": jq, "yq": jq,
-}
+var languages = sync.OnceValue(func() map[string]language {
+	return map[string]language{
+		"sh": shell, "bash": shell, "rbash": shell, "dash": shell, "ash": shell, "zsh": shell, "ksh": shell, "mksh": shell, "fish": shell, "csh": shell, "tcsh": shell, "elvish": shell, "nu": shell,
+		"python": python, "pypy": python, "ipython": python, "perl": perl, "ruby": ruby, "node": node, "nodejs": node, "deno": node, "bun": node, "php": php, "lua": lua, "luajit": lua,
+		"awk": awk, "gawk": awk, "mawk": awk, "nawk": awk, "sed": sed, "gsed": sed, "pwsh": pwsh, "powershell": pwsh, "cmd": cmdExe, "Rscript": other, "tclsh": other, "expect": other, "osascript": other, "groovy": other, "jshell": other,
+		"env": launch, "sudo": launch, "doas": launch, "nice": launch, "nohup": launch, "setsid": launch, "xargs": launch, "busybox": launch, "toybox": launch, "time": launch,
+		"stdbuf": launch, "ionice": launch, "unshare": launch, "nsenter": launch, "setpriv": launch, "systemd-run": launch, "strace": launch,
+		"timeout": after1, "chroot": after1, "flock": after1, "su": after1, "runuser": after1, "gosu": after1, "su-exec": after1, "setuidgid": after1, "taskset": after1, "chrt": after1,
+		"pkexec": launch, "ssh-agent": launch, "entr": launch, "ltrace": launch, "perf": launch, "valgrind": launch, "fakeroot": launch, "proot": launch, "faketime": launch, "xvfb-run": launch,
+		"dbus-run-session": launch, "torsocks": launch, "proxychains": launch, "numactl": launch, "prlimit": launch, "cgexec": launch, "capsh": launch, "firejail": launch, "bwrap": launch, "unbuffer": launch,
+		"aa-exec": launch, "choom": launch, "cpulimit": launch, "setarch": after1, "linux32": launch, "linux64": launch, "i386": launch, "x86_64": launch, "setlock": after1, "softlimit": launch, "multitime": launch, "pexec": launch,
+		"rlwrap": launch, "torify": launch, "catchsegv": launch, "chpst": launch, "daemonize": launch, "eatmydata": launch, "envdir": after1, "fakechroot": launch,
+		"grc": launch, "logsave": after1, "run0": launch, "systemd-inhibit": launch, "systemd-cat": launch, "systemd-nspawn": launch, "lxc-attach": launch, "lxc-execute": launch, "dbus-launch": launch, "runcon": launch, "chcon": launch,
+		"s6-setuidgid": after1, "sem": launch, "watchexec": launch, "nodemon": launch, "foreman": launch, "direnv": after1, "aws-vault": after1, "doppler": launch, "flatpak-spawn": launch, "distcc": launch, "ccache": launch, "gtester": launch,
+		"ksu": launch, "openvt": launch, "xdg-open": launch, "ktrace": launch, "truss": launch, "sshuttle": launch, "genie": launch, "catatonit": launch, "run-one": launch, "chronic": launch, "ifne": launch, "ts-node": node, "tsx": node,
+		"posh": shell, "sash": shell, "yash": shell, "rc": shell, "xonsh": shell, "osh": shell, "slsh": other, "irb": ruby, "pry": ruby, "jruby": ruby, "jython": python, "micropython": python, "jjs": other, "jrunscript": other,
+		"julia": eval, "octave": eval, "R": eval, "ghc": eval, "ghci": eval, "runghc": eval, "clisp": eval, "sbcl": eval, "guile": eval, "racket": eval, "scheme": eval, "elixir": eval, "iex": eval, "erl": eval, "escript": eval, "swipl": eval,
+		"scala": eval, "ocaml": eval, "coffee": eval, "wish": other, "tini": launch, "dumb-init": launch, "start-stop-daemon": launch, "ld-linux-x86-64.so": launch, "ld.so": launch, "npx": fetch, "pnpx": fetch, "bunx": fetch, "uvx": fetch, "jq": jq, "gojq": jq, "yq": jq,
+	}
+})
 
 // joiners hand their arguments, put together with blanks, to a shell: a value must not hold what a shell acts on.
 var joiners = map[string]bool{"ssh": true, "watch": true, "parallel": true, "eval": true, "su": true, "runuser": true, "dbclient": true, "sshpass": true, "script": true,
@@ -75,7 +78,7 @@ func programOf(e element) string {
 	}
 	base := path.Base(strings.ReplaceAll(e.literal, `\`, "/"))
 	base = strings.TrimSuffix(base, ".exe")
-	if _, known := languages[base]; known || runners[base].opts != "" || moreRunners[base].opts != "" {
+	if _, known := languages()[base]; known || runners()[base].opts != "" || moreRunners()[base].opts != "" {
 		return base
 	}
 	return version.ReplaceAllString(base, "")
@@ -94,7 +97,7 @@ func checkScripts(elements []element, stdin bool) error {
 		if r, ok := runnerOf(name); ok && program && r.refuses(rest) {
 			return badPin("a hole may not stand where the program runs, loads or expands what fills it, or sends the credential to where it says; write that literally, or give an enum of what is meant")
 		}
-		lang, known := languages[name]
+		lang, known := languages()[name]
 		if known && program {
 			fixed, ok := lang.walk(rest)
 			if !ok {

@@ -23,54 +23,56 @@ var rules = []rule{
 }
 
 // exact are names with one meaning. Templates refer softly where the environment may say better: a URL and its parts agree.
-var exact = map[string]Verdict{
-	"POSTGRES_PASSWORD":  {Class: Infra, Form: contract.URLSafe, Why: "the password of the project's own database"},
-	"POSTGRES_USER":      {Class: Infra, Template: "postgres"},
-	"POSTGRES_DB":        {Class: Infra, Template: "${@db}"},
-	"DATABASE_URL":       {Class: Infra, Template: "postgresql://" + postgresRest},
-	"ASYNC_DATABASE_URL": {Class: Infra, Template: "postgresql+asyncpg://" + postgresRest},
-	"PGPASSWORD":         {Class: Infra, Of: "POSTGRES_PASSWORD"},
-	"PGUSER":             {Class: Infra, Template: "${POSTGRES_USER?postgres}"},
-	"PGDATABASE":         {Class: Infra, Template: "${POSTGRES_DB}"},
-	"REDIS_URL": {Class: Infra, Template: "redis://${REDIS_HOST?redis}:${REDIS_PORT?6379}/0",
-		With: "REDIS_PASSWORD", WithTemplate: "redis://:${REDIS_PASSWORD:url}@${REDIS_HOST?redis}:${REDIS_PORT?6379}/0"},
-	"MONGO_URL": {Class: Infra, Template: "mongodb://mongo:27017/${@db}",
-		With: "MONGO_PASSWORD", WithTemplate: "mongodb://${MONGO_USER:url?mongo}:${MONGO_PASSWORD:url}@mongo:27017/${@db}?authSource=admin"},
+var exact = sync.OnceValue(func() map[string]Verdict {
+	return map[string]Verdict{
+		"POSTGRES_PASSWORD":  {Class: Infra, Form: contract.URLSafe, Why: "the password of the project's own database"},
+		"POSTGRES_USER":      {Class: Infra, Template: "postgres"},
+		"POSTGRES_DB":        {Class: Infra, Template: "${@db}"},
+		"DATABASE_URL":       {Class: Infra, Template: "postgresql://" + postgresRest},
+		"ASYNC_DATABASE_URL": {Class: Infra, Template: "postgresql+asyncpg://" + postgresRest},
+		"PGPASSWORD":         {Class: Infra, Of: "POSTGRES_PASSWORD"},
+		"PGUSER":             {Class: Infra, Template: "${POSTGRES_USER?postgres}"},
+		"PGDATABASE":         {Class: Infra, Template: "${POSTGRES_DB}"},
+		"REDIS_URL": {Class: Infra, Template: "redis://${REDIS_HOST?redis}:${REDIS_PORT?6379}/0",
+			With: "REDIS_PASSWORD", WithTemplate: "redis://:${REDIS_PASSWORD:url}@${REDIS_HOST?redis}:${REDIS_PORT?6379}/0"},
+		"MONGO_URL": {Class: Infra, Template: "mongodb://mongo:27017/${@db}",
+			With: "MONGO_PASSWORD", WithTemplate: "mongodb://${MONGO_USER:url?mongo}:${MONGO_PASSWORD:url}@mongo:27017/${@db}?authSource=admin"},
 
-	"REDIS_HOST":           {Class: Computed, Template: "redis"},
-	"REDIS_PORT":           {Class: Computed, Template: "6379"},
-	"MONGO_USER":           {Class: Infra, Template: "mongo"},
-	"POSTGRES_HOST":        {Class: Computed, Template: "db"},
-	"POSTGRES_PORT":        {Class: Computed, Template: "5432"},
-	"POSTGRES_REQUIRE_SSL": {Class: Computed, Template: "false"},
-	"APP_NAME":             {Class: Computed, Template: "${@slug}"},
-	"PROJECT_NAME":         {Class: Computed, Template: "${@slug}"},
-	"COMPOSE_PROJECT_NAME": {Class: Computed, Template: "${@slug}"},
-	"APP_ENV":              {Class: Computed, Template: "production"},
-	"ENVIRONMENT":          {Class: Computed, Template: "production"},
-	"NODE_ENV":             {Class: Computed, Template: "production"},
-	"RAILS_ENV":            {Class: Computed, Template: "production"},
-	"DEBUG":                {Class: Computed, Template: "false"},
-	"APP_DEBUG":            {Class: Computed, Template: "false"},
-	"LOG_LEVEL":            {Class: Computed, Template: "info"},
-	"ENABLED_MODULES":      {Class: Computed, Template: "${@modules}"},
-	"API_URL":              {Class: Computed, Template: backendURL},
-	"API_BASE_URL":         {Class: Computed, Template: backendURL},
-	"BACKEND_API_URL":      {Class: Computed, Template: backendURL},
-	"BACKEND_URL":          {Class: Computed, Template: backendURL},
-	"BACKEND_PORT":         {Class: Computed, Template: "${@port.backend}"},
-	"FRONTEND_PORT":        {Class: Computed, Template: "${@port.frontend}"},
-	"TG_BOT_PORT":          {Class: Computed, Template: "${@port.tg_bot}"},
-	"POSTGRES_HOST_PORT":   {Class: Computed, Template: "${@port.postgres}"},
-	"REDIS_HOST_PORT":      {Class: Computed, Template: "${@port.redis}"},
+		"REDIS_HOST":           {Class: Computed, Template: "redis"},
+		"REDIS_PORT":           {Class: Computed, Template: "6379"},
+		"MONGO_USER":           {Class: Infra, Template: "mongo"},
+		"POSTGRES_HOST":        {Class: Computed, Template: "db"},
+		"POSTGRES_PORT":        {Class: Computed, Template: "5432"},
+		"POSTGRES_REQUIRE_SSL": {Class: Computed, Template: "false"},
+		"APP_NAME":             {Class: Computed, Template: "${@slug}"},
+		"PROJECT_NAME":         {Class: Computed, Template: "${@slug}"},
+		"COMPOSE_PROJECT_NAME": {Class: Computed, Template: "${@slug}"},
+		"APP_ENV":              {Class: Computed, Template: "production"},
+		"ENVIRONMENT":          {Class: Computed, Template: "production"},
+		"NODE_ENV":             {Class: Computed, Template: "production"},
+		"RAILS_ENV":            {Class: Computed, Template: "production"},
+		"DEBUG":                {Class: Computed, Template: "false"},
+		"APP_DEBUG":            {Class: Computed, Template: "false"},
+		"LOG_LEVEL":            {Class: Computed, Template: "info"},
+		"ENABLED_MODULES":      {Class: Computed, Template: "${@modules}"},
+		"API_URL":              {Class: Computed, Template: backendURL},
+		"API_BASE_URL":         {Class: Computed, Template: backendURL},
+		"BACKEND_API_URL":      {Class: Computed, Template: backendURL},
+		"BACKEND_URL":          {Class: Computed, Template: backendURL},
+		"BACKEND_PORT":         {Class: Computed, Template: "${@port.backend}"},
+		"FRONTEND_PORT":        {Class: Computed, Template: "${@port.frontend}"},
+		"TG_BOT_PORT":          {Class: Computed, Template: "${@port.tg_bot}"},
+		"POSTGRES_HOST_PORT":   {Class: Computed, Template: "${@port.postgres}"},
+		"REDIS_HOST_PORT":      {Class: Computed, Template: "${@port.redis}"},
 
-	"SECRET_KEY_BASE":         {Class: Infra, Form: contract.Hex64, Why: "Rails signs its cookies with it, and wants 64 bytes in hexadecimal"},
-	"APP_KEY":                 {Class: Infra, Form: contract.LaravelKey, Why: "Laravel's key, in Laravel's form"},
-	"FERNET_KEY":              {Class: Infra, Form: contract.Fernet, Why: "a Fernet key, in Fernet's form"},
-	"SECRETS_ENCRYPTION_KEY":  {Class: Infra, Form: contract.Fernet, Why: "a Fernet key, in Fernet's form"},
-	"TELEGRAM_WEBHOOK_SECRET": {Class: Infra, Form: contract.URLSafe, Why: "the project makes it up, and tells Telegram"},
-	"NEXTAUTH_URL":            {Class: User, Why: "the public address, which nothing here knows"},
-}
+		"SECRET_KEY_BASE":         {Class: Infra, Form: contract.Hex64, Why: "Rails signs its cookies with it, and wants 64 bytes in hexadecimal"},
+		"APP_KEY":                 {Class: Infra, Form: contract.LaravelKey, Why: "Laravel's key, in Laravel's form"},
+		"FERNET_KEY":              {Class: Infra, Form: contract.Fernet, Why: "a Fernet key, in Fernet's form"},
+		"SECRETS_ENCRYPTION_KEY":  {Class: Infra, Form: contract.Fernet, Why: "a Fernet key, in Fernet's form"},
+		"TELEGRAM_WEBHOOK_SECRET": {Class: Infra, Form: contract.URLSafe, Why: "the project makes it up, and tells Telegram"},
+		"NEXTAUTH_URL":            {Class: User, Why: "the public address, which nothing here knows"},
+	}
+})
 
 const (
 	backendURL   = "http://backend:8000"
@@ -78,7 +80,7 @@ const (
 )
 
 func exactly(name string, _ []string) (Verdict, bool) {
-	v, ok := exact[name]
+	v, ok := exact()[name]
 	return v, ok
 }
 
@@ -124,7 +126,7 @@ func issued(name string, _ []string) (Verdict, bool) {
 // ofVendor knows names that hold the name of somebody who issues credentials.
 func ofVendor(_ string, words []string) (Verdict, bool) {
 	for i, w := range words {
-		if vendors[w] || i+1 < len(words) && vendors[w+"_"+words[i+1]] {
+		if vendors()[w] || i+1 < len(words) && vendors()[w+"_"+words[i+1]] {
 			return Verdict{Class: User, Why: "it holds the name of a party that issues credentials, " + w}, true
 		}
 	}

@@ -3,17 +3,20 @@ package variable
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/zavhoz/zavhoz/vault/contract"
 )
 
-// wordSet makes a set of words.
-func wordSet(list string) map[string]bool {
-	m := map[string]bool{}
-	for _, w := range strings.Fields(list) {
-		m[w] = true
-	}
-	return m
+// wordSet makes a set of words, at its first use: most starts of the program never ask.
+func wordSet(list string) func() map[string]bool {
+	return sync.OnceValue(func() map[string]bool {
+		m := map[string]bool{}
+		for _, w := range strings.Fields(list) {
+			m[w] = true
+		}
+		return m
+	})
 }
 
 // vendors are words that name somebody else: a name that holds one is never made up. Mail and file servers are somebody's too: a made-up SMTP_PASSWORD opens
@@ -49,11 +52,11 @@ var keyBefore = wordSet(`SECRET SIGNING SIGNATURE SIGN ENCRYPTION ENCRYPT CRYPTO
 
 func ownDatabase(_ string, words []string) (Verdict, bool) {
 	last := words[max(0, len(words)-1):]
-	if len(words) < 2 || !slices.Contains([]string{"PASSWORD", "PASS", "PASSWD"}, last[0]) || !ownServices[words[0]] {
+	if len(words) < 2 || !slices.Contains([]string{"PASSWORD", "PASS", "PASSWD"}, last[0]) || !ownServices()[words[0]] {
 		return Verdict{}, false
 	}
 	for _, w := range words[1 : len(words)-1] {
-		if !ownWords[w] {
+		if !ownWords()[w] {
 			return Verdict{}, false
 		}
 	}
@@ -69,16 +72,16 @@ func ownSecret(name string, words []string) (Verdict, bool) {
 		return Verdict{}, false
 	}
 	for _, w := range words {
-		if !ownWords[strings.TrimRight(w, "0123456789")] && strings.Trim(w, "0123456789") != "" {
+		if !ownWords()[strings.TrimRight(w, "0123456789")] && strings.Trim(w, "0123456789") != "" {
 			return Verdict{}, false
 		}
 	}
 	named := strings.TrimRight(name, "_0123456789")
 	words = strings.FieldsFunc(named, func(r rune) bool { return r == '_' })
 	last := words[max(0, len(words)-1)]
-	own := secretEnds[last] && (len(words) > 1 || last != "PASSWORD" && last != "PASS" && last != "PASSWD") // PASSWORD alone is anybody's
+	own := secretEnds()[last] && (len(words) > 1 || last != "PASSWORD" && last != "PASS" && last != "PASSWD") // PASSWORD alone is anybody's
 	if len(words) > 1 && (last == "KEY" || last == "TOKEN") {
-		own = keyBefore[words[len(words)-2]] || words[0] == "INTERNAL"
+		own = keyBefore()[words[len(words)-2]] || words[0] == "INTERNAL"
 	}
 	if !own {
 		return Verdict{}, false
