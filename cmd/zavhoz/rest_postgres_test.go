@@ -135,7 +135,7 @@ func TestTheDatabaseHoldsNoValue(t *testing.T) {
 	o.ok("POST", at, `{"secrets":{"OLD":"`+plant("purging")+`"},"purge":true}`)
 	bot := "123456789:AAF4nQzx7Lq0mYcVtR2sWbE8uKpJdH1oGiXvN"
 	values["a bot's token"] = bot[10:]
-	o.ok("POST", at, `{"secrets":{"TELEGRAM_BOT_TOKEN":"`+bot+`","LONG":"`+strings.Repeat(plant("long"), 3000)+`"}}`)
+	o.ok("POST", at, `{"secrets":{"TELEGRAM_BOT_TOKEN":"`+bot+`","LONG":"`+strings.Repeat(plant("long"), 1500)+`"}}`)
 	var all sync.WaitGroup
 	for i := range 24 {
 		body := `{"secrets":{"P` + fmt.Sprint(i) + `":"` + plant(fmt.Sprint("parallel ", i)) + `"}}`
@@ -154,7 +154,7 @@ func TestTheDatabaseHoldsNoValue(t *testing.T) {
 		{"POST", at, `{"secrets":{"A":"` + plant("hinted at") + `"},"env_hints":{"A":"it is ` + values["hinted at"] + `"}}`},
 		{"POST", at, `{"secrets":{"A":"` + plant("of nobody's project") + `"}}`, "projects"},
 		{"GET", "/projects/" + plant("in a path"), ""},
-		{"GET", "/projects?cursor=" + plant("in a query"), ""},
+		{"GET", "/projects?limit=" + plant("in a query"), ""},
 		{"GET", "/" + plant("as a path"), ""},
 		{"PATCH", "/projects/bot", `{"config":{"password":"sk_live_` + plant("in a config") + `"}}`},
 		{"POST", "/projects/bot/environment", `{"names":["` + plant("as a variable") + `"]}`},
