@@ -76,6 +76,7 @@ type Options struct {
 	Log          *slog.Logger // nil: nothing is logged
 	Limits       Limits
 	HTTP         HTTP
+	Replicas     Replicas         // the other servers behind the same address; nil: there are none
 	Clock        func() time.Time // nil: time.Now
 }
 

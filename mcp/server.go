@@ -52,6 +52,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.agents = newAgentLimits(s.limits, s.clock)
 	s.sessions = newSessions(s.limits, s.clock)
+	s.sessions.shared = o.Replicas
 	s.crowd = newCrowd(s.limits, s.http.trusted)
 	var err error
 	if s.core, err = newCore(s, o); err != nil {

@@ -1,7 +1,6 @@
 package mcp
 
 import (
-	"crypto/rand"
 	"sync"
 	"time"
 
@@ -12,12 +11,13 @@ import (
 // in the store. Each belongs to the agent that opened it; to any other it does not exist (threat-model.md 63). Their number is bounded, and no
 // agent can take more than a quarter (defect 10: in mcp-go they never end).
 type sessions struct {
-	max   int
-	idle  time.Duration
-	clock func() time.Time
-	mu    sync.Mutex
-	by    map[string]*session
-	swept time.Time
+	max    int
+	shared Replicas // nil: this server is alone
+	idle   time.Duration
+	clock  func() time.Time
+	mu     sync.Mutex
+	by     map[string]*session
+	swept  time.Time
 }
 
 type session struct {
@@ -35,8 +35,15 @@ func newSessions(l Limits, clock func() time.Time) *sessions {
 // open makes a session. An agent at its share loses its own oldest idle one (clients often never say goodbye, and open a new one when theirs
 // is gone); others' are never touched.
 func (s *sessions) open(agent string, stream *peer) (*session, *fault.Error) {
+	return s.enlist(s.newID(agent, stream), agent, stream)
+}
+
+func (s *sessions) enlist(id, agent string, stream *peer) (*session, *fault.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if x := s.by[id]; x != nil { // two requests of one client at once
+		return x, nil
+	}
 	now := s.clock()
 	s.sweep(now)
 	own := 0
@@ -56,13 +63,20 @@ func (s *sessions) open(agent string, stream *peer) (*session, *fault.Error) {
 		}
 		delete(s.by, oldest.id)
 	}
-	x := &session{id: rand.Text(), agent: agent, stream: stream, used: now}
+	x := &session{id: id, agent: agent, stream: stream, used: now}
 	s.by[x.id] = x
 	return x, nil
 }
 
-// find gives an agent's own session, and marks it as used.
+// find gives an agent's own session, and marks it as used; one that another server opened is gone on with here.
 func (s *sessions) find(id, agent string) *session {
+	if x := s.here(id, agent); x != nil {
+		return x
+	}
+	return s.adopt(id, agent)
+}
+
+func (s *sessions) here(id, agent string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.by[id]

@@ -62,9 +62,10 @@ func (e *events) comment() error {
 
 // message takes one message of an SSE session.
 func (s *Server) message(w http.ResponseWriter, r *http.Request, ag Agent) {
-	ses := s.sessions.find(r.URL.Query().Get("sessionId"), ag.ID)
+	id := r.URL.Query().Get("sessionId")
+	ses := s.sessions.here(id, ag.ID)
 	if ses == nil || ses.stream == nil {
-		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+		s.messageAway(w, r, ag, id)
 		return
 	}
 	raw, ok := s.body(w, r)
@@ -74,5 +75,25 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, ag Agent) {
 	w.WriteHeader(http.StatusAccepted)
 	if rc := http.NewResponseController(w); rc.Flush() == nil {
 		ses.stream.accept(ag, raw)
+	}
+}
+
+// messageAway takes one message for an event stream that is not here.
+func (s *Server) messageAway(w http.ResponseWriter, r *http.Request, ag Agent, id string) {
+	if kind, _, ok := s.sessions.foreign(id, ag.ID); !ok || kind != ofSSE {
+		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+		return
+	}
+	raw, ok := s.body(w, r)
+	if !ok {
+		return
+	}
+	switch f := s.handOver(r.Context(), id, ag, raw); {
+	case f == nil:
+		w.WriteHeader(http.StatusAccepted)
+	case f.Code == errNoSession.Code:
+		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+	default:
+		s.deny(w, r, f)
 	}
 }

@@ -228,6 +228,9 @@ func (e *Engine) Get(ctx context.Context, actor vault.Actor, runID string, offse
 	if l := e.find(runID); l != nil {
 		return l.result(offset, false), nil
 	}
+	if e.away(record) {
+		return e.getAway(ctx, actor, record, offset)
+	}
 	return ofRecord(record), nil
 }
 
@@ -239,6 +242,9 @@ func (e *Engine) Stop(ctx context.Context, actor vault.Actor, runID string) (Res
 	}
 	l := e.find(runID)
 	if l == nil {
+		if e.away(record) && record.State == vault.RunRunning {
+			return e.o.Elsewhere.Stop(ctx, actor, record)
+		}
 		return ofRecord(record), nil
 	}
 	l.cancel(errStopped)

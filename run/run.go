@@ -164,6 +164,9 @@ type Options struct {
 	Shelf string
 	MAC   func(label string, parts ...[]byte) [32]byte // marks what is written there as ours (keyring.Keyring.MAC); nil: Shelf is not used
 
+	Self      string    // the daemon that runs are of (vault.Run.Owner), where several share the vault
+	Elsewhere Elsewhere // the runs of the others; nil: there are none
+
 	PerAgent   func(vault.Actor) int // runs at once; nil or ≤ 0: 8
 	Total      int                   // runs at once; default 64
 	MaxTimeout time.Duration         // the longest run that is waited for; default 1 h

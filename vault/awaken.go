@@ -72,7 +72,12 @@ func (v *Vault) Awaken(ctx context.Context, e audit.Event) error {
 	all := v.later.releases
 	v.later.releases = nil
 	v.later.mu.Unlock()
-	if first { // later no run is under way but a person's own, which is told of
+	switch {
+	case v.replica.ID != "": // whose runs are lost, the Roll tells
+		if err := v.Join(ctx); err != nil {
+			return err
+		}
+	case first: // later no run is under way but a person's own, which is told of
 		if _, err := v.MarkLost(ctx); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -16,8 +17,12 @@ type Gate struct {
 
 	mu    sync.Mutex
 	state gateState
+	turn  chan struct{} // closed when state changes; nil: nobody waits
 	under int           // transactions under way
 	empty chan struct{} // closed when the last of them ends; nil: nobody waits
+
+	keys  *keyring.Keyring            // held against the header that each transaction sees; nil: nobody else changes it
+	moved func(context.Context) error // gets the keys that it lacks
 }
 
 var _ store.Store = (*Gate)(nil)
@@ -45,10 +50,75 @@ func NewGate(st store.Store, shut bool) *Gate {
 	return g
 }
 
+// Follow holds the keys against the header from the begin of each transaction on, for a store of which other daemons replace the data key: what is sealed is sealed under the present
+// one. Where the header has a key that they lack, moved gets it, outside of any transaction, and the transaction begins anew. To be called before the first of them.
+func (g *Gate) Follow(k *keyring.Keyring, moved func(context.Context) error) {
+	g.keys, g.moved = k, moved
+}
+
+// errMoved says that another daemon replaced the data key.
+var errMoved = errors.New("vault: the data key is another")
+
+// heeding puts the look at the header before fn.
+func (g *Gate) heeding(writes bool, fn func(store.Tx) error) func(store.Tx) error {
+	if g.keys == nil {
+		return fn
+	}
+	return func(tx store.Tx) error {
+		missing, err := g.keys.Heed(tx, writes)
+		if missing {
+			err = errMoved
+		}
+		if err != nil {
+			return err
+		}
+		return fn(tx)
+	}
+}
+
+// pass lets one transaction through.
+func (g *Gate) pass(ctx context.Context, do func(context.Context, func(store.Tx) error) error, fn func(store.Tx) error) error {
+	for range 3 {
+		if err := g.enter(ctx); err != nil {
+			return err
+		}
+		err := func() error {
+			defer g.leave()
+			return do(ctx, fn)
+		}()
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		if err := g.moved(ctx); err != nil {
+			return err
+		}
+	}
+	return fault.New(fault.Busy, "the data key was replaced at this moment", "try again")
+}
+
+// Turn tells whether the gate is shut for whoever comes, and when that may be different.
+func (g *Gate) Turn() (shut bool, changed <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.turn == nil {
+		g.turn = make(chan struct{})
+	}
+	return g.state != gateOpen, g.turn
+}
+
+// set runs under mu.
+func (g *Gate) set(s gateState) {
+	g.state = s
+	if g.turn != nil {
+		close(g.turn)
+		g.turn = nil
+	}
+}
+
 // Shut refuses what comes and waits for what is under way, or for ctx.
 func (g *Gate) Shut(ctx context.Context) error {
 	g.mu.Lock()
-	g.state = gateShut
+	g.set(gateShut)
 	if g.under == 0 {
 		g.mu.Unlock()
 		return nil
@@ -75,7 +145,7 @@ func (g *Gate) Open() { g.become(gateOpen) }
 func (g *Gate) become(s gateState) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state = s
+	g.set(s)
 }
 
 // IsShut tells whether the vault is locked, as far as anybody who comes is concerned.
@@ -106,20 +176,12 @@ func (g *Gate) leave() {
 
 // View implements store.Store.
 func (g *Gate) View(ctx context.Context, fn func(store.Tx) error) error {
-	if err := g.enter(ctx); err != nil {
-		return err
-	}
-	defer g.leave()
-	return g.st.View(ctx, fn)
+	return g.pass(ctx, g.st.View, g.heeding(false, fn))
 }
 
 // Update implements store.Store.
 func (g *Gate) Update(ctx context.Context, fn func(store.Tx) error) error {
-	if err := g.enter(ctx); err != nil {
-		return err
-	}
-	defer g.leave()
-	return g.st.Update(ctx, fn)
+	return g.pass(ctx, g.st.Update, g.heeding(true, fn))
 }
 
 // Watch implements store.Store: what is watched for is no secret.

@@ -20,6 +20,7 @@ type Run struct {
 	Format     int               `json:"format"` // 1
 	ID         string            `json:"id"`     // run_…
 	Actor      Actor             `json:"actor"`
+	Owner      string            `json:"owner,omitempty"` // the daemon that runs it (rpl_…), where several share the vault
 	Leases     []string          `json:"leases"`
 	Handles    []string          `json:"handles"`
 	Command    []string          `json:"command"`   // argv after redaction, each element cut at 200 bytes, 64 elements at most

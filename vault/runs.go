@@ -37,7 +37,7 @@ func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Us
 		}
 		now := v.now()
 		run.Format, run.ID, run.Actor, run.State, run.StartedAt = 1, id.New(id.Run), actor, RunRunning, now
-		run.Leases, run.Handles = nil, nil
+		run.Owner, run.Leases, run.Handles = v.replica.ID, nil, nil
 		for i := range uses {
 			u := &uses[i]
 			if err := MayDeliver(*u, policy.Delivery(run.Delivered[u.Resource.Handle])); err != nil {
@@ -108,33 +108,35 @@ func clip(s string, n int) string {
 
 // EndRun records how a run ended, and ends its implicit leases.
 func (v *Vault) EndRun(ctx context.Context, run Run) error {
-	return v.update(ctx, func(tx store.Tx) error {
-		if run.EndedAt.IsZero() {
-			run.EndedAt = v.now()
+	return v.update(ctx, func(tx store.Tx) error { return v.endRun(tx, run) })
+}
+
+func (v *Vault) endRun(tx store.Tx, run Run) error {
+	if run.EndedAt.IsZero() {
+		run.EndedAt = v.now()
+	}
+	if err := errors.Join(v.runs.Put(tx, run.ID, run), v.liveRuns.Delete(tx, run.ID)); err != nil {
+		return err
+	}
+	for _, lid := range run.Leases {
+		l, err := v.leases.Get(tx, lid)
+		if errors.Is(err, store.ErrNotFound) || err == nil && (!l.Implicit || !l.ReleasedAt.IsZero()) {
+			continue
 		}
-		if err := errors.Join(v.runs.Put(tx, run.ID, run), v.liveRuns.Delete(tx, run.ID)); err != nil {
+		if err != nil {
 			return err
 		}
-		for _, lid := range run.Leases {
-			l, err := v.leases.Get(tx, lid)
-			if errors.Is(err, store.ErrNotFound) || err == nil && (!l.Implicit || !l.ReleasedAt.IsZero()) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if err := v.endLease(tx, l, "used"); err != nil {
-				return err
-			}
+		if err := v.endLease(tx, l, "used"); err != nil {
+			return err
 		}
-		outcome := audit.Allowed
-		if run.State == RunFailed || run.State == RunLost {
-			outcome = audit.Failed
-		}
-		return v.audit.Append(tx, audit.Event{
-			Actor: run.Actor, Action: audit.RunEnd, Outcome: outcome, Subject: run.ID, Handle: clip(joinNames(run.Handles), 200), Code: run.Code,
-			Detail: map[string]string{"state": string(run.State), "redactions": utoa(uint64(max(run.Redactions, 0)))},
-		})
+	}
+	outcome := audit.Allowed
+	if run.State == RunFailed || run.State == RunLost {
+		outcome = audit.Failed
+	}
+	return v.audit.Append(tx, audit.Event{
+		Actor: run.Actor, Action: audit.RunEnd, Outcome: outcome, Subject: run.ID, Handle: clip(joinNames(run.Handles), 200), Code: run.Code,
+		Detail: map[string]string{"state": string(run.State), "redactions": utoa(uint64(max(run.Redactions, 0)))},
 	})
 }
 
@@ -178,9 +180,20 @@ func (v *Vault) Runs(ctx context.Context, actor Actor) (out []Run, err error) {
 func (v *Vault) MarkLost(ctx context.Context) (int, error) {
 	left, err := v.Runs(ctx, SystemActor("start"))
 	for _, r := range left {
-		r.State, r.Code = RunLost, string(fault.RunLost)
-		r.Message, r.Next = "the daemon ended while the run went on; what came of it is not known", "look at what it did before you run it again"
-		err = errors.Join(err, v.EndRun(ctx, r))
+		err = errors.Join(err, v.lose(ctx, r))
 	}
 	return len(left), err
+}
+
+// lose ends a run of which nobody will tell how it ended.
+func (v *Vault) lose(ctx context.Context, r Run) error {
+	return v.update(ctx, func(tx store.Tx) error {
+		now, err := v.runs.Get(tx, r.ID)
+		if err != nil || now.State != RunRunning { // its owner has told meanwhile
+			return err
+		}
+		now.State, now.Code = RunLost, string(fault.RunLost)
+		now.Message, now.Next = "the daemon ended while the run went on; what came of it is not known", "look at what it did before you run it again"
+		return v.endRun(tx, now)
+	})
 }

@@ -12,7 +12,9 @@ package vault
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -48,6 +50,7 @@ const (
 	cServerOf   store.Collection = "server_of"
 	cWorkdirs   store.Collection = "workdirs"
 	cRotations  store.Collection = "rotations"
+	cReplicas   store.Collection = "replicas"
 
 	cEnvironments store.Collection = "environments"
 )
@@ -60,6 +63,7 @@ const (
 	LeaseCollection    = cLeases
 	RotationCollection = cRotations
 	ConfigCollection   = cConfigs
+	SettingCollection  = cSettings
 )
 
 // Opener opens sealed fields (vault/open.Opener). The vault needs it where an edit must check new fields against kept ones and where
@@ -75,6 +79,7 @@ type Options struct {
 	Opener  Opener
 	Clock   func() time.Time // default time.Now
 	Writer  string           // the audit chain's writer; default "main"
+	Replica Replica          // this daemon, where others may serve the same vault; zero: it is alone
 	Probe   Prober           // asks services whether a value is good; nil: none is asked
 	// RedactionBudget is how many secret values the runs of one lease may print before it ends (threat-model.md 60); default 50.
 	RedactionBudget int
@@ -129,6 +134,10 @@ type Vault struct {
 	workdirs   *record.Set[Workdir]
 	rotations  *record.Set[Rotation]
 	reserves   *record.Set[Reserve] // res_…, or everyServer
+	replicas   *record.Set[Replica]
+	lockdowns  *record.Set[Lockdown]
+
+	replica Replica // this daemon; zero: it is alone
 
 	environments *record.Set[Environment] // prj_…/digest
 
@@ -181,6 +190,9 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		workdirs:   record.NewSet[Workdir](b, cWorkdirs),
 		rotations:  record.NewSet[Rotation](b, cRotations),
 		reserves:   record.NewSet[Reserve](b, cReserves),
+		replicas:   record.NewSet[Replica](b, cReplicas),
+		lockdowns:  record.NewSet[Lockdown](b, cSettings),
+		replica:    o.Replica,
 
 		environments: record.NewSet[Environment](b, cEnvironments),
 
@@ -272,6 +284,9 @@ func StoreFault(err error) error {
 		return fault.New(fault.VaultBusy, "another process holds the vault", "stop the other daemon (zavhoz stop), then try again").Because(err)
 	case errors.Is(err, store.ErrFull):
 		return fault.New(fault.Internal, "the disk is full: nothing was written", "free some space, then try again").Because(err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fault.New(fault.Internal, "the vault's file may not be written: nothing was changed",
+			"give back the right to write the file, its folder and its disk; then `zavhoz stop`: the next daemon opens it anew").Because(err)
 	case errors.Is(err, store.ErrRewound):
 		return fault.New(fault.RecordTampered, "the database has gone back to an earlier state of the vault, or holds another history of it: nothing is read or written",
 			"find out who did that: docs/postgresql.md; where it was meant (a restore, a failover), a person starts each daemon once with `zavhoz serve --accept-store`").Because(err)

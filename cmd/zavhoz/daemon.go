@@ -20,6 +20,7 @@ import (
 	"github.com/zavhoz/zavhoz/sync/sopshome"
 	"github.com/zavhoz/zavhoz/tools"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/errand"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/keyring"
@@ -67,6 +68,8 @@ type daemon struct {
 	web     *web.Server
 	sync    *syncer
 	leads   leadership
+	follow  following
+	desk    *errand.Desk // to the other daemons of the vault; nil: there are none
 	keys    *rekey.Keeper
 	rotate  *rotating.Rotator
 	bridge  *bridge.Bridge // to the earlier system's table, while its programs read it
@@ -98,12 +101,15 @@ func (d *daemon) openVault(ctx context.Context) error {
 	}
 	d.lock.raw, d.lock.gate = st, vault.NewGate(st, true)
 	d.store = d.lock.gate
+	if d.shares() {
+		d.lock.gate.Follow(d.ring, d.followKeys)
+	}
 	return nil
 }
 
 // newDaemon wires every part over the locked vault, and unlocks it where it may. Nothing listens yet.
 func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logger) (*daemon, error) {
-	d := &daemon{dir: dir, o: o, log: log, started: time.Now()}
+	d := &daemon{dir: dir, o: o, log: log, started: time.Now(), follow: newFollowing()}
 	var err error
 	if err = dir.Check(); err != nil {
 		return nil, err
@@ -126,17 +132,18 @@ func newDaemon(ctx context.Context, dir home.Dir, o serveOptions, log *slog.Logg
 
 func (d *daemon) wire(ctx context.Context) (err error) {
 	opener := open.New(d.ring)
-	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, KeepVersions: d.cfg.Versions.Keep, Probe: probing.New(probing.Options{Telegram: d.cfg.Projects.TelegramAPI})})
+	d.vault, err = vault.Open(ctx, vault.Options{Store: d.store, Keyring: d.ring, Opener: opener, Replica: d.replica(), KeepVersions: d.cfg.Versions.Keep, Probe: probing.New(probing.Options{Telegram: d.cfg.Projects.TelegramAPI})})
 	if err != nil {
 		return err
 	}
 	if d.sandbox, err = sandbox.New(sandbox.Options{System: d.o.system, Protected: d.protected(), Log: d.log}); err != nil {
 		return err
 	}
-	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.shelf(), d.ring.MAC, d.log)
+	d.engine = newEngine(d.vault, opener, d.sandbox, d.cfg.Limits, d.shelf(), d.ring.MAC, d.others(), d.log)
 	if d.sync, err = newSyncer(d.vault, opener, d.cfg, d.leads.holds, d.log); err != nil {
 		return err
 	}
+	d.openDesk(opener)
 	d.files = d.secretFiles(opener)
 	d.idle = newIdleness(d.cfg.IdleExit())
 	d.keys = rekey.New(rekey.Options{Vault: d.vault, Keyring: d.ring, Opener: opener, Plugins: plugins{ctx: ctx}, Log: d.log, Busy: d.idle.enter})
@@ -145,7 +152,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	d.vault.SetMirror(d.bridge.Changed)
 	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut, Files: d.fileStates}
 	d.mcp, err = mcp.New(mcp.Options{
-		Tools: d.lock.used.watched(tools.All(deps)), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: &identity{v: d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log,
+		Tools: d.lock.used.watched(tools.All(deps)), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: &identity{v: d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log, Replicas: d.doorsBeside(),
 		Limits: mcp.Limits{MessageBytes: int(d.cfg.Limits.Request)},
 		HTTP:   mcp.HTTP{Hosts: d.cfg.HTTP.AllowedHosts, Origins: d.cfg.HTTP.AllowedOrigins, TrustedProxy: d.cfg.TrustedProxies()},
 	})
@@ -174,7 +181,11 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 		d.tasks.Go(func() { door.serve(ctx) })
 	}
 	d.tasks.Go(func() { d.sync.Run(ctx) })
-	d.tasks.Go(func() { d.keys.Run(ctx) })
+	d.tasks.Go(func() { d.live(ctx) })
+	d.tasks.Go(func() { d.obey(ctx) })
+	if d.desk != nil {
+		d.tasks.Go(func() { d.desk.Run(ctx) })
+	}
 	d.tasks.Go(func() { d.files.Run(ctx) })
 	d.tasks.Go(func() { d.bridge.Run(ctx) })
 	d.tasks.Go(func() { d.byClock(ctx) })
@@ -197,6 +208,7 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 		door.shut(grace)
 	}
 	d.tasks.Wait()
+	d.leave(grace)
 	return nil
 }
 
@@ -286,5 +298,8 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	}
 	held, err := d.engine.Holding(vault.OperatorActor())
 	s.Runs, s.Leases, s.Held = len(runs), len(leases), len(held)
+	if err == nil && d.shares() {
+		s.Replicas, err = d.replicas(ctx)
+	}
 	return s, err
 }

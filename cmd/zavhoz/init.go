@@ -135,7 +135,7 @@ func (p vaultPlace) makeVault(ctx context.Context, file string, k *keyring.Keyri
 		}
 	}
 	if pg, ok := st.(marked); ok {
-		if err := keepKnown(ctx, filepath.Dir(file), p, v, pg); err != nil {
+		if err := keepKnown(ctx, filepath.Dir(file), p, v, pg, ""); err != nil {
 			return err
 		}
 	}

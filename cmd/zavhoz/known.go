@@ -27,6 +27,8 @@ type known struct {
 	vault.Mark
 	Place  string `json:"place"`  // of the database; the moment is one of that place
 	Moment string `json:"moment"` // of the store
+
+	Lockdown string `json:"lockdown,omitempty"` // the last lock for every daemon that this home knew of (vault.Lockdown)
 }
 
 // marked is a store that others may write to.
@@ -47,13 +49,13 @@ func readKnown(dir home.Dir) (k known, err error) {
 }
 
 // keepKnown writes the file: for its owner alone, whole or not at all.
-func keepKnown(ctx context.Context, folder string, p vaultPlace, v *vault.Vault, st marked) error {
+func keepKnown(ctx context.Context, folder string, p vaultPlace, v *vault.Vault, st marked, lockdown string) error {
 	moment := st.Mark() // before the records are read: it may be behind them, never before
 	m, err := v.Mark(ctx)
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(known{Mark: m, Place: p.String(), Moment: moment})
+	b, err := json.Marshal(known{Mark: m, Place: p.String(), Moment: moment, Lockdown: lockdown})
 	if err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func (d *daemon) remember(ctx context.Context) error {
 	if !away || d.vault.Distrusted() != nil {
 		return nil
 	}
-	err := keepKnown(ctx, d.dir.Path(), d.o.place, d.vault, st)
+	err := keepKnown(ctx, d.dir.Path(), d.o.place, d.vault, st, d.lock.seen)
 	if err == nil {
 		d.o.accept = false
 	}

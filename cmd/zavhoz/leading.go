@@ -16,20 +16,50 @@ type leadership struct{ is atomic.Bool }
 
 func (l *leadership) holds(context.Context) bool { return l.is.Load() }
 
-// byClock does what the clock asks for, sync, overlaps of rotations, expiry, on one daemon of all that share the vault, until ctx ends.
+// byClock does what the clock asks for, sync, overlaps and ends of rotations, expiry, on one daemon of all that share the vault, until ctx ends. One that is locked could do nothing: it
+// leaves it to the others.
 func (d *daemon) byClock(ctx context.Context) {
 	work := func(ctx context.Context) {
 		d.leads.is.Store(true)
 		defer d.leads.is.Store(false)
 		d.sync.Wake()
 		var wg sync.WaitGroup
+		wg.Go(func() { d.keys.Run(ctx) })
 		wg.Go(func() { d.rotate.Run(ctx) })
 		wg.Go(func() { d.sweep(ctx) })
+		if d.shares() {
+			wg.Go(func() { d.callRoll(ctx) })
+		}
 		wg.Wait()
 	}
-	if l, shared := d.lock.raw.(leader); shared {
-		_ = l.Lead(ctx, "clock", work) // ends with ctx, or with the store
+	l, shared := d.lock.raw.(leader)
+	if !shared {
+		work(ctx)
 		return
 	}
-	work(ctx)
+	for ctx.Err() == nil {
+		shut, changed := d.lock.gate.Turn()
+		if shut {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		open, lock := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			select {
+			case <-changed:
+				lock()
+			case <-open.Done():
+			}
+		})
+		_ = l.Lead(open, "clock", work) // ends with open, or with the store
+		lock()
+		wg.Wait()
+		if open.Err() == nil {
+			return
+		}
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"os"
 	"slices"
@@ -31,6 +32,7 @@ type lock struct {
 	mu       sync.Mutex // held while it is locked or unlocked
 	byPerson bool       // who unlocked it brought what no file holds: the next daemon would not find it
 	used     usage
+	seen     string // the last lockdown before it was unlocked
 
 	want  secret.Secret // the answer to the challenge of an unlocking
 	until time.Time
@@ -98,7 +100,12 @@ func (d *daemon) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.awaken(ctx, k, by, audit.Event{Actor: vault.SystemActor("start"), Action: audit.VaultOpen, Outcome: audit.Allowed}); err != nil {
+	err = d.awaken(ctx, k, by, audit.Event{Actor: vault.SystemActor("start"), Action: audit.VaultOpen, Outcome: audit.Allowed})
+	if errors.Is(err, errLockedMeanwhile) {
+		d.log.Info("the vault is locked", "why", "a person locked it at another daemon since this home had it open")
+		return d.markLocked()
+	}
+	if err != nil {
 		return err
 	}
 	d.markUnlocked()
@@ -112,6 +119,12 @@ func (d *daemon) awaken(ctx context.Context, k *keyring.Keyring, by string, e au
 	}
 	d.lock.gate.Wake()
 	err := d.recognise(ctx)
+	if err == nil {
+		d.lock.seen, err = d.vault.Lockdown(ctx)
+	}
+	if err == nil && e.Actor.Type == audit.System {
+		err = d.mayStart(d.lock.seen)
+	}
 	if err == nil {
 		err = d.vault.Awaken(ctx, e)
 	}
@@ -132,6 +145,24 @@ func (d *daemon) awaken(ctx context.Context, k *keyring.Keyring, by string, e au
 	d.keys.Wake()
 	d.files.Wake()
 	d.sync.Wake()
+	return nil
+}
+
+// errLockedMeanwhile says that nobody but a person opens the vault here.
+var errLockedMeanwhile = errors.New("zavhoz: locked at another daemon")
+
+// mayStart refuses to open the vault by itself where a person locked it, for every daemon, while this home's was not running.
+func (d *daemon) mayStart(last string) error {
+	if !d.shares() || d.o.ask != nil {
+		return nil
+	}
+	k, err := readKnown(d.dir)
+	if err != nil { // the first vault of this home; what cannot be read, recognise has refused
+		return nil //nolint:nilerr
+	}
+	if k.Lockdown != last {
+		return errLockedMeanwhile
+	}
 	return nil
 }
 
@@ -162,9 +193,12 @@ type vaultLock struct{ d *daemon }
 
 // Lock ends what runs and wipes the keys. It always works; what could not be recorded of it is in the log.
 func (v vaultLock) Lock(ctx context.Context, actor vault.Actor) (api.Lock, error) {
-	runs := v.d.lockUp(context.WithoutCancel(ctx), actor, "asked")
+	runs := v.d.lockUp(context.WithoutCancel(ctx), actor, lockAsked)
 	return api.Lock{Locked: true, Runs: runs}, nil
 }
+
+// lockAsked is why a person's lock is: it holds for every daemon of the vault.
+const lockAsked = "asked"
 
 // lockUp locks the vault and gives how many runs it ended.
 func (d *daemon) lockUp(ctx context.Context, actor vault.Actor, why string) (runs int) {
@@ -181,14 +215,25 @@ func (d *daemon) lockUp(ctx context.Context, actor vault.Actor, why string) (run
 	}
 	grace, cancel := context.WithTimeout(ctx, stopGrace)
 	defer cancel()
+	e := audit.Event{Actor: actor, Action: audit.VaultLock, Outcome: audit.Allowed, Detail: map[string]string{"why": why}}
+	everywhere := why == lockAsked && d.shares()
+	var err error
+	if everywhere { // first: the others begin at once
+		err = d.vault.LockEverywhere(grace, e)
+	}
 	if err := d.engine.Sleep(grace); err != nil {
 		d.log.Error("runs did not end in time", "cause", fault.Cause(err))
 	}
-	err := d.vault.Note(grace, audit.Event{Actor: actor, Action: audit.VaultLock, Outcome: audit.Allowed, Detail: map[string]string{"why": why}})
+	if !everywhere {
+		err = d.vault.Note(grace, e)
+	}
 	if err == nil {
 		err = d.vault.Noted(grace)
 	}
-	if err != nil {
+	d.leave(grace)
+	if err != nil && everywhere {
+		d.log.Error("the other daemons of the vault could not be told that it is locked: lock it at each of them", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
+	} else if err != nil {
 		d.log.Error("that the vault is locked could not be recorded", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 	}
 	d.forget()

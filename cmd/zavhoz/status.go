@@ -38,8 +38,23 @@ func newStatus(a *app) *cobra.Command {
 				fmt.Fprintln(w, plain(isolationLine(s.Isolation, s.Features)))
 				fmt.Fprintln(w, presenceLine(s.Presence))
 				fmt.Fprintln(w, syncLine(s.Sync))
+				printReplicas(w, s.Replicas)
 				printFiles(w, s.Files)
 			})
 		},
+	}
+}
+
+// printReplicas lists the daemons that share the vault.
+func printReplicas(w io.Writer, all []api.Replica) {
+	for _, r := range all {
+		note := ""
+		switch {
+		case r.Leads:
+			note = ", this one: it leads"
+		case r.Self:
+			note = ", this one"
+		}
+		fmt.Fprintf(w, "daemon of this vault: %s on %s, pid %d, %s%s\n", r.ID, plain(r.Host), r.PID, plain(r.Version), note)
 	}
 }

@@ -22,7 +22,8 @@ import (
 
 // syncer is the provider's sync as the daemon runs it; without a configured provider it says so.
 type syncer struct {
-	clock *sync.Scheduler // nil: no provider
+	clock *sync.Scheduler                                                    // nil: no provider
+	ask   func(ctx context.Context, confirmShrunk bool) (rep any, err error) // the daemon that leads; neither: this one does. nil: it is alone
 	wake  chan struct{}
 }
 
@@ -72,6 +73,11 @@ func (s *syncer) Info(ctx context.Context) (api.SyncInfo, error) {
 func (s *syncer) Now(ctx context.Context, confirmShrunk bool) (any, error) {
 	if s.clock == nil {
 		return nil, fault.New(fault.SyncNotConfigured, "no provider is configured", "name the resource with its login under sync.time4vps in config.yaml, then `zavhoz stop`")
+	}
+	if s.ask != nil {
+		if rep, err := s.ask(ctx, confirmShrunk); rep != nil || err != nil {
+			return rep, err
+		}
 	}
 	if confirmShrunk {
 		s.clock.Reconciler().ConfirmShrunk()

@@ -41,9 +41,9 @@ func (d *daemon) shelf() string {
 }
 
 // newEngine wires the engine: what it may ask the vault, and how it comes to every secret for the redactor.
-func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, shelf string, mac func(string, ...[]byte) [32]byte, log *slog.Logger) *run.Engine {
+func newEngine(v *vault.Vault, opener *open.Opener, walls *sandbox.Sandbox, limits home.Limits, shelf string, mac func(string, ...[]byte) [32]byte, others run.Elsewhere, log *slog.Logger) *run.Engine {
 	return run.New(run.Options{
-		Authority: v, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Shelf: shelf, MAC: mac, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Present: v.Resource, Environment: v.EnvironmentOf, Asleep: true, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
+		Authority: v, Self: v.Self().ID, Elsewhere: others, Opener: opener, Keeper: v, Log: log, Sandbox: walls, Shelf: shelf, MAC: mac, Note: v.Note, Noted: v.Noted, MayGoOn: v.MayGoOn, Present: v.Resource, Environment: v.EnvironmentOf, Asleep: true, Workdirs: openFolders{v}.find, AgentsWrite: openFolders{v}.writable,
 		Total: limits.Runs, MaxTimeout: time.Duration(limits.RunTimeout) * time.Second, RingOutput: int(limits.Output) / 2,
 		Secrets: func(ctx context.Context, add func(string, secret.Secret)) error {
 			return v.EachSealed(ctx, func(label string, ref keyring.Ref, sealed string) error {
@@ -96,6 +96,10 @@ func (o openFolders) writable(ctx context.Context, path string) (bool, error) {
 func (d *daemon) watch(ctx context.Context, changes <-chan store.Change) {
 	for c := range changes {
 		switch c.Collection {
+		case vault.SettingCollection:
+			d.settingsChanged()
+		case keyring.Collection: // another daemon's key add or rotate: the leader goes on with it
+			d.keys.Wake()
 		case vault.AgentCollection, vault.LeaseCollection:
 			d.engine.Recheck(ctx)
 		case vault.RotationCollection, vault.ConfigCollection: // a new credential is sealed: it is masked before anything has it

@@ -32,6 +32,8 @@ const (
 	Intake   Kind = "itk"
 	Vault    Kind = "vlt"
 	Workdir  Kind = "wdr"
+	Replica  Kind = "rpl"
+	Errand   Kind = "ern"
 )
 
 // TokenKind is the prefix of a bearer token, frozen once public.

@@ -56,6 +56,9 @@ type Keyring struct {
 	vault string
 	ring  *keys.Ring
 	slot  slotID
+
+	follow sync.Mutex // of heeded
+	heeded follower
 }
 
 // slotID is the id of the slot that opened a keyring, which changes when it is unlocked anew; "" where it was not opened by one.

@@ -214,6 +214,29 @@ func (r *Ring) TakeOver(from *Ring) error {
 	return nil
 }
 
+// Gain takes the keys of from that are not there yet; from holds none afterwards. Which one is current does not change. Error: ErrClosed.
+func (r *Ring) Gain(from *Ring) error {
+	from.mu.Lock()
+	keys := from.keys
+	from.keys, from.now = map[ID]*key{}, nil
+	from.closed.Store(true)
+	from.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	open := !r.closed.Load()
+	for i, k := range keys {
+		if _, there := r.keys[i]; there || !open {
+			k.wipe()
+			continue
+		}
+		r.keys[i] = k
+	}
+	if !open {
+		return ErrClosed
+	}
+	return nil
+}
+
 // Wrap lends the bytes of key i to fn, which encrypts them for a recipient and keeps no copy.
 func (r *Ring) Wrap(i ID, fn func(raw []byte) error) error {
 	return r.with(i, func(k *key) error { return fn(k.raw) })

@@ -1,0 +1,362 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/web/api"
+)
+
+// replicas makes a vault in a database and homes that serve it; the first made it. Each address leads to the same database.
+func replicas(t *testing.T, addresses ...string) (all []*place) {
+	t.Helper()
+	for _, address := range addresses {
+		all = append(all, replicaOf(t, all, address))
+	}
+	return all
+}
+
+// replicaOf is one more home of the vault.
+func replicaOf(t *testing.T, all []*place, address string) *place {
+	t.Helper()
+	p := newPlace(t)
+	p.dir = p.dir.Away()
+	if len(all) == 0 {
+		p.env = append(p.env, "DATABASE_URL="+address)
+		p.ok("init", "--store", "env:DATABASE_URL")
+	} else {
+		identity, err := os.ReadFile(all[0].dir.Identity())
+		if err == nil {
+			err = os.MkdirAll(p.dir.Path(), 0o700)
+		}
+		if err == nil {
+			err = os.WriteFile(p.dir.Identity(), identity, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(p.dir.Store(), []byte(address+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.status() // serves
+	return p
+}
+
+// job is a resource with a pinned command that says something and stays.
+func (p *place) job() {
+	p.t.Helper()
+	p.okIn("correct-horse-battery-staple", "resource", "add", "generic", "job", "--set", "env=JOB", "--secret", "value=-")
+	p.ok("resource", "policy", "job", "--agent", "local", "--delivery", "env", "--pin", "talk", "--pin-hash", "none", "--", "/bin/sh", "-c", "echo out-of-the-run; exec sleep 100000")
+}
+
+// begin starts the job in the background, by a door of this daemon's.
+func (p *place) begin() (run string) {
+	p.t.Helper()
+	d := p.open()
+	d.greet()
+	var r struct {
+		RunID string `json:"run_id"`
+	}
+	d.tool("run_with_resource", map[string]any{"resources": []string{"job"}, "command": []string{"pin:talk"}, "background": true}, &r)
+	return r.RunID
+}
+
+// seen is what an agent is told of a run.
+type seen struct {
+	State  string `json:"state"`
+	Stdout string `json:"stdout"`
+}
+
+func (d *stdioDoor) look(run string) (s seen) {
+	d.t.Helper()
+	d.tool("get_run", map[string]any{"run_id": run, "offset": 0}, &s)
+	return s
+}
+
+func (p *place) runsUnderWay() (states map[string]vault.RunState) {
+	p.t.Helper()
+	var page api.Page[vault.Run]
+	decode(p.t, p.ok("runs", "list", "--json"), &page)
+	states = map[string]vault.RunState{}
+	for _, r := range page.Items {
+		states[r.ID] = r.State
+	}
+	return states
+}
+
+// TestRunsOfOtherDaemons: a run is seen, read and stopped through any daemon of the vault; another that starts does not take it for lost, and one that died leaves its runs lost.
+func TestRunsOfOtherDaemons(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.Start(t)
+	address := server.URL("sslmode=disable")
+	all := replicas(t, address, address)
+	all[0].job()
+	first, second := all[0].begin(), all[0].begin()
+	all[1].stop()
+	all = append(all, replicaOf(t, all, address))
+	door := all[1].open() // starts it again
+	door.greet()
+	until(t, "the output of another daemon's run", func() bool {
+		s := door.look(first)
+		return s.State == "running" && s.Stdout == "out-of-the-run\n"
+	})
+	if out := all[2].ok("runs", "stop", first); out != first+": stopped.\n" {
+		t.Errorf("stopped at another daemon: %s", out)
+	}
+	if s := door.look(first); s.State != "stopped" || s.Stdout != "out-of-the-run\n" {
+		t.Errorf("stopped at another daemon, seen at a third: %+v", s)
+	}
+	if live := all[1].runsUnderWay(); len(live) != 1 || live[second] != vault.RunRunning {
+		t.Errorf("under way: %v", live)
+	}
+	kill(t, all[0].status().PID)
+	until(t, "the run of a dead daemon ends", func() bool { return len(all[1].runsUnderWay()) == 0 })
+	if s := door.look(second); s.State != "lost" {
+		t.Errorf("the run of a dead daemon: %+v", s)
+	}
+	all[1].ok("audit", "verify")
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *place) locked() bool {
+	p.t.Helper()
+	return p.status().Locked
+}
+
+// TestALockIsForAllDaemons: a person's lock holds at every daemon, also at one that was not running; each is unlocked by itself.
+func TestALockIsForAllDaemons(t *testing.T) {
+	t.Parallel()
+	address := postgrestest.Start(t).URL("sslmode=disable")
+	all := replicas(t, address, address, address)
+	all[2].stop()
+	all[1].ok("lock")
+	until(t, "the other daemon is locked", all[0].locked)
+	if !all[2].locked() {
+		t.Error("a daemon that was not running opened the vault by itself")
+	}
+	all[0].ok("unlock")
+	if all[0].locked() || !all[1].locked() || !all[2].locked() {
+		t.Error("one that is unlocked is not alone in it")
+	}
+	all[1].ok("unlock")
+	all[2].ok("unlock")
+	all[2].stop()
+	if all[2].locked() {
+		t.Error("a lock from before the last unlocking holds at a start")
+	}
+	for _, p := range all {
+		p.ok("audit", "verify")
+	}
+}
+
+// TestADataKeyIsReplacedForAll: while one daemon replaces the data key, and another leads what becomes of it, all of them write; nothing is left under the former key.
+func TestADataKeyIsReplacedForAll(t *testing.T) {
+	t.Parallel()
+	address := postgrestest.Start(t).URL("sslmode=disable")
+	all := replicas(t, address, address, address)
+	book := &ledger{values: map[string]int{}, begun: map[string]int{}}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	ended := make(chan struct{})
+	var writers sync.WaitGroup
+	for i, p := range all {
+		writers.Go(func() { p.keepsWriting(ctx, book, i, ended) })
+	}
+	until(t, "writes go on", func() bool { return book.count() > 30 })
+	for range 2 {
+		all[1].ok("key", "rotate")
+		until(t, "the former key is gone", func() bool { return all[2].keys().Rotation == nil })
+		n := book.count()
+		until(t, "writes go on", func() bool { return book.count() > n+30 || ctx.Err() != nil })
+	}
+	close(ended)
+	writers.Wait()
+	for _, p := range all {
+		p.holds(book, true)
+	}
+	all[2].stop()
+	all[2].holds(book, true) // by the key that the header has
+}
+
+// keepsWriting adds resources and edits each until end.
+func (p *place) keepsWriting(ctx context.Context, book *ledger, writer int, end <-chan struct{}) {
+	cl := p.client()
+	for i := 0; ; i++ {
+		select {
+		case <-end:
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
+		handle := fmt.Sprintf("r%d_%d", writer, i)
+		book.sends(handle, 1)
+		in := map[string]any{"kind": "generic", "handle": handle, "secrets": map[string]string{"value": valueOf(handle, 1)}}
+		if !p.insist(ctx, func() error { return cl.call(ctx, "POST", path("resources"), in, nil) }, fault.HandleTaken) {
+			return
+		}
+		book.acknowledged(handle, 1)
+		book.sends(handle, 2)
+		edit := map[string]any{"secrets": map[string]string{"value": valueOf(handle, 2)}}
+		if !p.insist(ctx, func() error { return cl.call(ctx, "PATCH", path("resources", handle), edit, nil) }, "") {
+			return
+		}
+		book.acknowledged(handle, 2)
+	}
+}
+
+// wire is a way to the database that can be cut, as by a switch that dies: nothing comes through, and nobody is told.
+type wire struct {
+	net.Listener
+	to  string
+	mu  sync.Mutex
+	cut chan struct{} // closed while the way is there; nil never
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{Listener: l, to: to, cut: make(chan struct{})}
+	close(w.cut)
+	t.Cleanup(func() {
+		w.mend()
+		_ = l.Close()
+	})
+	go w.serve()
+	return w
+}
+
+func (w *wire) serve() {
+	for {
+		c, err := w.Accept()
+		if err != nil {
+			return
+		}
+		up, err := net.Dial("tcp", w.to)
+		if err != nil {
+			_ = c.Close()
+			continue
+		}
+		go w.pass(up, c)
+		go w.pass(c, up)
+	}
+}
+
+func (w *wire) pass(to, from net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		<-w.there()
+		if n > 0 {
+			if _, werr := to.Write(buf[:n]); werr != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (w *wire) there() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cut
+}
+
+func (w *wire) sever() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = make(chan struct{})
+}
+
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.cut:
+	default:
+		close(w.cut)
+	}
+}
+
+// TestThreeDaemonsUnderDeaths: while three daemons write, whichever leads is killed, PostgreSQL is killed, and the way of one to it is cut. Nothing acknowledged is lost, nothing is there twice, every
+// client is told what it can act on, and all go on by themselves.
+func TestThreeDaemonsUnderDeaths(t *testing.T) {
+	t.Parallel()
+	server, err := postgrestest.NewDurable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Close)
+	address := server.URL("sslmode=disable")
+	w := newWire(t, server.Addr())
+	all := replicas(t, address, address, strings.Replace(address, server.Addr(), w.Addr().String(), 1))
+	book := &ledger{values: map[string]int{}, begun: map[string]int{}}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	ended := make(chan struct{})
+	var writers sync.WaitGroup
+	for i, p := range all {
+		writers.Go(func() { p.keepsWriting(ctx, book, i, ended) })
+	}
+	more := func(what string, n int) {
+		t.Helper()
+		from := book.count()
+		until(t, what, func() bool { return book.count() > from+n || ctx.Err() != nil })
+	}
+	more("writes begin", 30)
+	for _, p := range all[:2] { // one of the three leads; the third is cut off below
+		kill(t, p.status().PID)
+		more("writes after a daemon's death", 30)
+	}
+	server.Kill(t)
+	server.Restart(t)
+	more("writes after the database's death", 30)
+	w.sever()
+	more("writes of the others while one is cut off", 30)
+	w.mend()
+	seen := map[string]bool{}
+	until(t, "the one that was cut off writes again", func() bool {
+		book.mu.Lock()
+		defer book.mu.Unlock()
+		n := 0
+		for h := range book.values {
+			if strings.HasPrefix(h, "r2_") {
+				n++
+				seen[h] = true
+			}
+		}
+		return n > 5
+	})
+	close(ended)
+	writers.Wait()
+	if ctx.Err() != nil {
+		t.Fatal("the writers did not come to their end")
+	}
+	for _, p := range all {
+		p.holds(book, true)
+	}
+	all[0].ok("audit", "verify")
+}
+

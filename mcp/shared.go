@@ -1,0 +1,115 @@
+package mcp
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/zavhoz/zavhoz/vault/fault"
+)
+
+// Replicas is what several servers behind one address share, so that a client may come to another with each request. A session holds nothing but the calls in flight, so its id
+// alone makes it: the id says which server opened it and when, under a mark that only the vault's keys make, bound to the agent. An event stream is one server's: what comes for it elsewhere is handed over.
+type Replicas interface {
+	// Self is this server's id.
+	Self() string
+	// Mark authenticates a text.
+	Mark(text string) [32]byte
+	// Hand has another server take a message of one of its event streams. Errors: fault daemon_unavailable, invalid_argument where it does not know the session.
+	Hand(ctx context.Context, to string, m Handed) error
+}
+
+// Handed is a message for another server's event stream. The agent has shown its token to the server that hands it over.
+type Handed struct {
+	Agent   Agent  `json:"agent"`
+	Session string `json:"session"`
+	Message []byte `json:"message"`
+}
+
+// sessionLife is how long a session that another server opened is taken over. Whoever uses one for longer than that opens a new one.
+const sessionLife = 24 * time.Hour
+
+// The kinds of session, as ids name them.
+const (
+	ofHTTP = "h"
+	ofSSE  = "s"
+)
+
+// newID names a session. Alone it is random; among others it is random.kind.time.server.mark.
+func (s *sessions) newID(agent string, stream *peer) string {
+	if s.shared == nil {
+		return rand.Text()
+	}
+	kind := ofHTTP
+	if stream != nil {
+		kind = ofSSE
+	}
+	id := strings.Join([]string{rand.Text(), kind, strconv.FormatInt(s.clock().Unix(), 36), s.shared.Self()}, ".")
+	return id + "." + s.mark(id, agent)
+}
+
+func (s *sessions) mark(id, agent string) string {
+	sum := s.shared.Mark(id + "\x00" + agent)
+	return hex.EncodeToString(sum[:16])
+}
+
+// foreign takes an id apart that another server made for this agent.
+func (s *sessions) foreign(id, agent string) (kind, server string, ok bool) {
+	if s.shared == nil || len(id) > 200 {
+		return "", "", false
+	}
+	parts := strings.Split(id, ".")
+	if len(parts) != 5 {
+		return "", "", false
+	}
+	want := s.mark(strings.Join(parts[:4], "."), agent)
+	if subtle.ConstantTimeCompare([]byte(want), []byte(parts[4])) != 1 {
+		return "", "", false
+	}
+	at, err := strconv.ParseInt(parts[2], 36, 64)
+	now := s.clock()
+	if opened := time.Unix(at, 0); err != nil || now.Sub(opened) > sessionLife || opened.Sub(now) > time.Hour {
+		return "", "", false
+	}
+	return parts[1], parts[3], true
+}
+
+// adopt goes on with a session that another server opened over streamable HTTP.
+func (s *sessions) adopt(id, agent string) *session {
+	kind, server, ok := s.foreign(id, agent)
+	if !ok || kind != ofHTTP || server == s.shared.Self() { // its own that is gone has ended
+		return nil
+	}
+	x, f := s.enlist(id, agent, nil)
+	if f != nil {
+		return nil
+	}
+	return x
+}
+
+// handOver gives a message to the server whose event stream it is for.
+func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) *fault.Error {
+	_, server, ok := s.sessions.foreign(id, ag.ID)
+	if !ok || server == s.sessions.shared.Self() {
+		return errNoSession
+	}
+	if err := s.sessions.shared.Hand(ctx, server, Handed{ag, id, raw}); err != nil {
+		return fault.Of(err)
+	}
+	return nil
+}
+
+// Take takes a message that came for one of this server's event streams at another.
+func (s *Server) Take(m Handed) error {
+	ses := s.sessions.here(m.Session, m.Agent.ID)
+	if ses == nil || ses.stream == nil {
+		return errNoSession
+	}
+	ses.stream.accept(m.Agent, bytes.Clone(m.Message))
+	return nil
+}
