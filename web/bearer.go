@@ -164,9 +164,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, c *caller) error 
 	case over.reach == ofVault && !c.everywhere():
 		return s.refuse(r, c, fault.New(fault.NotPermitted, "the token is bound to projects, and this is of the whole vault", "use one that is not"))
 	}
-	for name := range r.URL.Query() {
-		if !slices.Contains(over.query, name) {
-			return fault.New(fault.InvalidArgument, "the request has a query parameter that this path has not", "see the API's description")
+	for name, values := range r.URL.Query() {
+		if !slices.Contains(over.query, name) || len(values) > 1 {
+			return fault.New(fault.InvalidArgument, "the request has a query parameter that this path has not, or has it twice", "see the API's description")
 		}
 	}
 	if r.Method != http.MethodGet && r.ContentLength != 0 && !mcp.JSONBody(r) {

@@ -169,6 +169,7 @@ func TestSecretsOverHTTP(t *testing.T) {
 		`{"secrets":{"A":"x","A":"y"}}`:                        {fault.InvalidArgument, 400},
 		`{"secrets":{"A":"x"},"secrets":{"A":"x"}}`:            {fault.InvalidArgument, 400},
 		`{"secrets":{"A":"x"},"versions":{"B":1}}`:             {fault.InvalidArgument, 400},
+		`{"secrets":{"A":"x"},"versions":{"A":null}}`:          {fault.InvalidArgument, 400},
 		`{"secrets":{"A":"x"},"types":{"A":"mine"}}`:           {fault.InvalidArgument, 400},
 		`{"secrets":{"TELEGRAM_BOT_TOKEN":"no token at all"}}`: {fault.SecretInvalid, 422},
 		`{"secrets":{"A":"x"}} trailing`:                       {fault.InvalidArgument, 400},
@@ -297,7 +298,12 @@ func TestAttack53_WhoIsLetInOverHTTP(t *testing.T) {
 			t.Errorf("%s allows %s, want %s", path, a.header.Get("Allow"), want)
 		}
 	}
-	w.refused(fault.InvalidArgument, 400, "GET", "/projects?limt=3", "")
+	for _, odd := range []string{"/projects?limt=3", "/projects?limit=3&limit=4", "/projects?cursor=&cursor="} {
+		w.refused(fault.InvalidArgument, 400, "GET", odd, "")
+	}
+	for _, odd := range []string{"null", "yes", "True"} {
+		w.refused(fault.InvalidArgument, 400, "POST", "/servers/sync?confirm_shrunk="+odd, "")
+	}
 	if a := w.ok("GET", "/health", "", "X-Request-Id", "my-request-0001"); a.header.Get("X-Request-Id") != "my-request-0001" {
 		t.Errorf("%v", a.header)
 	}

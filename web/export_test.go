@@ -53,3 +53,6 @@ func Operation(pattern string) (in, out any, status int, there bool) {
 	o, there := operations[pattern]
 	return o.in, o.out, o.status, there
 }
+
+// BodyOf gives the description's example of a body.
+func BodyOf(pattern string) string { return operations[pattern].example }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -112,7 +113,11 @@ func (d *description) operation(route, verb, path string) object {
 		out["parameters"] = params
 	}
 	if op.in != nil {
-		out["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": d.schema(reflect.TypeOf(op.in))}}}
+		content := object{"schema": d.schema(reflect.TypeOf(op.in))}
+		if op.example != "" {
+			content["example"] = json.RawMessage(op.example)
+		}
+		out["requestBody"] = object{"required": true, "content": object{"application/json": content}}
 	}
 	return out
 }
@@ -183,6 +188,9 @@ func written(t reflect.Type) object {
 		return object{"type": "string", "contentEncoding": "base64"}
 	case reflect.TypeFor[policy.Delivery]():
 		return object{"type": "string", "enum": []any{"broker", "ssh", "env", "file", "none"}}
+	}
+	if t.Kind() != reflect.Pointer && t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
+		return object{"type": "string"}
 	}
 	if !t.Implements(reflect.TypeFor[json.Marshaler]()) || t.Kind() == reflect.Pointer {
 		return nil
@@ -265,6 +273,9 @@ func (d *description) fields(t reflect.Type, properties object, required *[]any)
 			continue
 		}
 		s := d.schema(f.Type)
+		if d.closed[t] && f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String {
+			s = object{"type": "object", "additionalProperties": object{"anyOf": []any{d.schema(f.Type.Elem()), object{"type": "null"}}}} // as "": a label that goes, a hint that is taken away
+		}
 		optional := strings.Contains(rest, "omitempty") || strings.Contains(rest, "omitzero")
 		if d.closed[t] && optional && f.Type != reflect.TypeFor[api.Value]() {
 			s = object{"anyOf": []any{s, object{"type": "null"}}} // null is as good as nothing

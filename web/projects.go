@@ -115,8 +115,10 @@ func (s *Server) mergeSecrets(r *http.Request) (any, error) {
 	}
 	for name, v := range in.Secrets {
 		c := vault.SecretChange{Value: v.Secret, Type: vault.SecretType(in.Types[name])}
-		if n, ok := in.Versions[name]; ok {
-			c.IfVersion = &n
+		if n, ok := in.Versions[name]; ok && n == nil {
+			return nil, fault.New(fault.InvalidArgument, "a version is a number; 0: only where there is no such secret", "leave the name out for whatever there is")
+		} else if ok {
+			c.IfVersion = n
 		}
 		m.Secrets[name] = c
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -22,7 +23,11 @@ func (s *Server) serverRoutes() {
 
 // syncNow runs a cycle. With ?confirm_shrunk=true the operator says that what the shrink guard holds back is really gone: an agent's shell would make servers vanish so.
 func (s *Server) syncNow(r *http.Request) (any, error) {
-	confirm := r.URL.Query().Get("confirm_shrunk") == "true"
+	said := r.URL.Query().Get("confirm_shrunk")
+	if said != "" && said != "true" && said != "false" {
+		return nil, fault.New(fault.InvalidArgument, "confirm_shrunk is true or false", "")
+	}
+	confirm := said == "true"
 	if confirm {
 		if err := s.present(r, audit.ServerSync); err != nil {
 			return nil, err

@@ -48,6 +48,9 @@ func readPurge(r *http.Request) (p vault.Purge, err error) {
 	if in.OlderThanS < 0 || in.OlderThanS > math.MaxInt64/int64(time.Second) {
 		return p, fault.New(fault.InvalidArgument, "older_than_s is a number of seconds", "")
 	}
+	if in.Before > mostExact {
+		return p, fault.New(fault.InvalidArgument, "before is a number of a version", "")
+	}
 	return vault.Purge{All: in.All, Before: in.Before, OlderThan: time.Duration(in.OlderThanS) * time.Second}, nil
 }
 

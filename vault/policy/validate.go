@@ -17,6 +17,7 @@ const (
 	maxExec   = 64
 	maxTTL    = 366 * 24 * 3600 // seconds
 	maxCA     = 64 << 10        // bytes
+	maxUses   = 1<<53 - 1       // what every reader of JSON takes exactly: another number would be another limit
 )
 
 var agentName = lazyregexp.New(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
@@ -108,6 +109,9 @@ func checkLimits(p Policy) error {
 		if _, err := ParseLevel(string(p.MinLevel)); err != nil {
 			return err
 		}
+	}
+	if p.MaxUses > maxUses {
+		return bad("uses are from 0 (no limit) to 9007199254740991", "")
 	}
 	if p.MaxTTL < 0 || p.MaxTTL > maxTTL {
 		return bad("the longest lease is from 0 (no limit) to 31622400 seconds", "")

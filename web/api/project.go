@@ -27,13 +27,13 @@ type EditProject struct {
 
 // MergeSecrets puts values into a project: all of them, or none.
 type MergeSecrets struct {
-	Secrets  map[string]Value  `json:"secrets"`
-	EnvHints map[string]string `json:"env_hints,omitempty"` // by name, in words; "" takes one away
-	Types    map[string]string `json:"types,omitempty"`     // by name: user, infra, computed; else as it is, and of a new one user
-	Versions map[string]uint64 `json:"versions,omitempty"`  // by name: only where it is at this version; 0: only where there is none
-	IfAbsent bool              `json:"if_absent,omitempty"` // names that are there stay as they are, and are told in the reply
-	Purge    bool              `json:"purge,omitempty"`     // the values that it replaces are forgotten, with those before them
-	Why      string            `json:"why,omitempty"`
+	Secrets  map[string]Value   `json:"secrets"`
+	EnvHints map[string]string  `json:"env_hints,omitempty"` // by name, in words; "" takes one away
+	Types    map[string]string  `json:"types,omitempty"`     // by name: user, infra, computed; else as it is, and of a new one user
+	Versions map[string]*uint64 `json:"versions,omitempty"`  // by name: only where it is at this version; 0: only where there is none
+	IfAbsent bool               `json:"if_absent,omitempty"` // names that are there stay as they are, and are told in the reply
+	Purge    bool               `json:"purge,omitempty"`     // the values that it replaces are forgotten, with those before them
+	Why      string             `json:"why,omitempty"`
 }
 
 // Merged tells the names that a project has now.
