@@ -46,8 +46,8 @@ func newFleet(t *testing.T, names ...string) *fleet {
 	return f
 }
 
-// TestASessionGoesOnAtAnotherServer: no request needs the server that opened its session; nobody else's, forged, ended or old id does for that.
-func TestASessionGoesOnAtAnotherServer(t *testing.T) {
+// TestAttack63_ASessionGoesOnAtAnotherServer: no request needs the server that opened its session; nobody else's, forged, ended or old id does for that.
+func TestAttack63_ASessionGoesOnAtAnotherServer(t *testing.T) {
 	f := newFleet(t, "a", "b")
 	a, b := f.by["a"], f.by["b"]
 	sid := a.session(tokenA)

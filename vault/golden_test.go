@@ -48,7 +48,7 @@ func goldenRows() []goldenRow {
 		ObservedAt: at(0), LastSeen: at(1), HealthAt: at(2), CreatedAt: at(3), Labels: map[string]string{"env": "prod"}, Version: 4,
 	}
 	execution := Run{
-		Format: 1, ID: run, Actor: Actor{Type: audit.Agent, ID: agt, Name: "claude", Door: "stdio", Context: "thread 7"}, Leases: []string{lse}, Handles: []string{"prod_vps_1"},
+		Format: 1, ID: run, Actor: Actor{Type: audit.Agent, ID: agt, Name: "claude", Door: "stdio", Context: "thread 7"}, Owner: fixed(id.Replica), Leases: []string{lse}, Handles: []string{"prod_vps_1"},
 		Command: []string{"ssh", "prod_vps_1", "uptime"}, Isolation: "in_process", Delivered: map[string]string{"prod_vps_1": "ssh"}, Background: true, State: RunFailed,
 		ExitCode: 125, Code: "connection_failed", Message: "the server is not reached", Next: "try again", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
 	}
@@ -73,6 +73,7 @@ func goldenRows() []goldenRow {
 	}
 	kept := []int{512, 2048, 1}
 	reserve := Reserve{Format: 1, RAMMB: &kept[0], DiskMB: &kept[1], CPU: &kept[2], Ports: PortRanges{{8000, 8999}, {9100, 9100}}, KeptPorts: PortRanges{{8080, 8080}}, Version: 1, UpdatedAt: at(1), UpdatedBy: "operator"}
+	replica := Replica{Format: 1, ID: fixed(id.Replica), Host: "a.example", PID: 7, Version: "v1", StartedAt: at(0), Beat: 9}
 	to := func(target string) link { return link{target} }
 	return []goldenRow{
 		{string(cResources), res, resource, &Resource{}}, {string(cVersions), versionKey(res, 1), resource, &Resource{}}, {string(cHandles), "prod_vps_1", to(res), &link{}},
@@ -85,6 +86,7 @@ func goldenRows() []goldenRow {
 		{string(cRotations), res, rotation, &Rotation{}},
 		{string(cReserves), res, reserve, &Reserve{}}, {string(cEnvironments), environmentKey(project.ID, environment.Digest), environment, &Environment{}},
 		{string(cBridges), bridgeKey, Bridge{Format: 1, Table: "projects", Sealed: map[string]Sealed{"key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "medium"}}, Version: 2, Since: at(0), By: "operator"}, &Bridge{}},
+		{string(cReplicas), replica.ID, replica, &Replica{}}, {string(cSettings), lockdownKey, Lockdown{Format: 1, ID: fixed(id.Errand), By: replica.ID}, &Lockdown{}},
 		{string(cProjectIDs), project.ID, to("default"), &link{}}, {string(cConfigs), project.ID, config, &ProjectConfig{}}, {string(cFormer), formerKey(project.ID, "API_KEY", 3), former, &FormerSecret{}},
 	}
 }

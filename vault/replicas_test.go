@@ -1,161 +1,255 @@
 package vault_test
 
 import (
-	"context"
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"filippo.io/age"
 
-	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
+	"github.com/zavhoz/zavhoz/store/postgres"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/migrate"
 	"github.com/zavhoz/zavhoz/vault/open"
+	"github.com/zavhoz/zavhoz/vault/policy"
+	"github.com/zavhoz/zavhoz/vault/secret"
+	"github.com/zavhoz/zavhoz/vault/vaulttest"
 )
 
-// beside opens the vault once more, as another daemon does.
-func (l *lockable) beside(t *testing.T) *vault.Vault {
+// replicas are several vaults over one database, each with connections, memory and keys of its own, as daemons have.
+type replicas struct {
+	server *postgrestest.Server
+	all    []*vault.Vault
+	stores []*postgres.Store
+	rings  []*keyring.Keyring
+}
+
+// newReplicas makes a vault and opens it n times: each replica unlocks by itself.
+func newReplicas(t *testing.T, n int) *replicas {
 	t.Helper()
-	v, err := vault.Open(t.Context(), vault.Options{Store: l.gate, Keyring: l.ring, Opener: open.New(l.ring), Replica: vault.NewReplica("host", 1, "v1", time.Now())})
+	r := &replicas{server: postgrestest.Start(t)}
+	ident, err := age.GenerateX25519Identity()
 	must(t, err)
-	t.Cleanup(func() { _ = v.Close(t.Context()) })
-	return v
+	k, header, err := keyring.Create([]age.Recipient{ident.Recipient()})
+	must(t, err)
+	k.Close()
+	for i := range n {
+		st, err := postgres.Create(ctx, postgres.Options{URL: r.server.URL("sslmode=disable")})
+		must(t, err)
+		t.Cleanup(func() { must(t, st.Close()) })
+		if i == 0 {
+			must(t, vault.PutHeader(ctx, st, header))
+		}
+		kept, err := vault.Header(ctx, st)
+		must(t, err)
+		k, err := keyring.Unlock(kept, []age.Identity{ident})
+		must(t, err)
+		t.Cleanup(func() { k.Close() })
+		v, err := vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: open.New(k), Verify: i > 0})
+		must(t, err)
+		if i == 0 {
+			must(t, v.Setup(ctx))
+		}
+		r.all, r.stores, r.rings = append(r.all, v), append(r.stores, st), append(r.rings, k)
+	}
+	return r
 }
 
-func state(t *testing.T, v *vault.Vault, run string) vault.RunState {
+// check closes the vaults and holds every record, the chain and every seal to their keys, from each replica's connections.
+func (r *replicas) check(t *testing.T) (n migrate.Counts) {
 	t.Helper()
-	r, err := v.GetRun(t.Context(), vault.OperatorActor(), run)
-	must(t, err)
-	return r.State
+	for _, v := range r.all {
+		must(t, v.Close(ctx))
+	}
+	for i, st := range r.stores {
+		var err error
+		if n, err = migrate.Check(ctx, st, r.rings[i], open.New(r.rings[i])); err != nil {
+			t.Fatalf("replica %d: %v", i, err)
+		}
+	}
+	return n
 }
 
-// TestRunsOfADaemonThatFellSilent: only they are lost, only after a time in which the listener heard others, and what their daemon says of them afterwards counts.
-func TestRunsOfADaemonThatFellSilent(t *testing.T) {
-	l := newLockable(t)
-	ctx := t.Context()
-	a, b := l.beside(t), l.beside(t)
-	must(t, errors.Join(a.Join(ctx), b.Join(ctx)))
-	start := func(v *vault.Vault) vault.Run {
-		t.Helper()
-		r, _, err := v.StartRun(ctx, vault.OperatorActor(), vault.Run{Isolation: "sealed"}, nil)
-		must(t, err)
-		if r.Owner != v.Self().ID {
-			t.Fatalf("the owner is %q", r.Owner)
-		}
-		return r
-	}
-	ofA, ofB, old := start(a), start(b), start(l.Vault)
-	now := time.Now()
-	roll := b.NewRoll(func() time.Time { return now })
-	call := func(want int) {
-		t.Helper()
-		lost, err := roll.Call(ctx)
-		must(t, err)
-		if lost != want {
-			t.Fatalf("%d runs are lost, want %d", lost, want)
+// Three replicas add, edit, lease, release and note side by side: the accounts, the chain and every seal hold, and nothing that was acknowledged is missing.
+func TestReplicasWriteOneVault(t *testing.T) {
+	r := newReplicas(t, 3)
+	const each = 6
+	var wg sync.WaitGroup
+	for i, v := range r.all {
+		for w := range 3 {
+			wg.Go(func() {
+				for j := range each {
+					handle := fmt.Sprintf("r%d_%d_%d", i, w, j)
+					if _, err := v.AddResource(ctx, operator, vault.NewResource{Kind: "generic", Handle: handle, Secrets: map[string]secret.Secret{"value": secret.FromString("first value of it")}}); err != nil {
+						t.Errorf("add %s: %v", handle, err)
+						return
+					}
+					next := r.all[(i+1)%len(r.all)]
+					if _, err := next.EditResource(ctx, operator, handle, vault.Edit{Secrets: map[string]secret.Secret{"value": secret.FromString("second value of it")}}); err != nil {
+						t.Errorf("edit %s by another replica: %v", handle, err)
+					}
+					must(t, v.Note(ctx, audit.Event{Actor: operator, Action: audit.ResourceList, Outcome: audit.Allowed}))
+				}
+			})
 		}
 	}
-	call(1) // of no daemon that is there
-	if state(t, b, old.ID) != vault.RunLost {
-		t.Error("a run of nobody is not lost")
+	wg.Wait()
+	all := len(r.all) * 3 * each
+	for i, v := range r.all {
+		rs, _, err := v.ListResources(ctx, vault.Filter{Limit: 500})
+		if err != nil || len(rs) != all {
+			t.Errorf("replica %d: %d resources of %d, %v", i, len(rs), all, err)
+		}
+		for _, x := range rs {
+			if x.Version != 2 {
+				t.Errorf("%s has version %d", x.Handle, x.Version)
+			}
+		}
 	}
-	now = now.Add(vault.SilentAfter - time.Second)
-	must(t, b.Beat(ctx))
-	call(0)
-	must(t, l.gate.Shut(ctx))
-	if _, err := roll.Call(ctx); err == nil {
-		t.Fatal("nobody could be heard, and all is well")
-	}
-	l.gate.Open()
-	now = now.Add(2 * time.Second) // the silence began anew
-	call(0)
-	now = now.Add(vault.SilentAfter)
-	must(t, b.Beat(ctx))
-	call(0) // taken off the list
-	call(1)
-	if state(t, b, ofA.ID) != vault.RunLost || state(t, b, ofB.ID) != vault.RunRunning {
-		t.Errorf("%s, %s", state(t, b, ofA.ID), state(t, b, ofB.ID))
-	}
-	ofA.State = vault.RunExited
-	must(t, a.EndRun(ctx, ofA))
-	must(t, a.Beat(ctx))
-	call(0)
-	all, err := b.Replicas(ctx)
-	must(t, err)
-	if state(t, b, ofA.ID) != vault.RunExited || len(all) != 2 {
-		t.Errorf("%s, %v", state(t, b, ofA.ID), all)
-	}
-	must(t, a.Leave(ctx))
-	if all, err = b.Replicas(ctx); err != nil || len(all) != 1 || all[0].ID != b.Self().ID {
-		t.Errorf("%v, %v", all, err)
+	n := r.check(t)
+	if want := uint64(1 + 2 + 3*all); n.Seals != uint64(2*all) || n.Audit != want { // init, two openings; add, edit and note
+		t.Errorf("%+v, want %d audit records and %d seals", n, want, 2*all)
 	}
 }
 
-// TestLockEverywhere: each lock has another id.
-func TestLockEverywhere(t *testing.T) {
-	l := newLockable(t)
-	seen := map[string]bool{}
-	for range 3 {
-		id, err := l.Lockdown(t.Context())
-		must(t, err)
-		if seen[id] {
-			t.Errorf("%q again", id)
-		}
-		seen[id] = true
-		must(t, l.LockEverywhere(t.Context(), audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultLock, Outcome: audit.Allowed}))
-	}
+// What is contended for is promised once, whichever replica is asked.
+func TestReplicasPromiseNothingTwice(t *testing.T) {
+	r := newReplicas(t, 3)
+	vaulttest.Contend(t, time.Now(), r.all...)
+	r.check(t)
 }
 
-// TestAKeyThatAnotherDaemonMade: from the moment that a header names another data key nothing is sealed under the former one, not even by who was asleep; an earlier header, or one that the keys do not vouch for, stops writes.
-func TestAKeyThatAnotherDaemonMade(t *testing.T) {
-	l := newLockable(t)
-	ctx := t.Context()
-	put := func(header []byte) {
-		t.Helper()
-		must(t, l.st.Update(ctx, func(tx store.Tx) error { return keyring.Save(tx, header) }))
-	}
-	put(l.header)
-	other, err := keyring.Unlock(l.header, []age.Identity{l.id})
-	must(t, err)
-	defer other.Close()
-	moved := 0
-	l.gate.Follow(l.ring, func(ctx context.Context) error {
-		moved++
-		h, err := vault.Header(ctx, l.st)
-		if err != nil {
-			return err
-		}
-		k, err := keyring.Unlock(h, []age.Identity{l.id})
-		if err != nil {
-			return err
-		}
-		return l.ring.Gain(k)
+// A resource that may be used three times is used three times by all replicas together, and a lease that one of them took back is at once of no use at the others.
+func TestUsesAndLeasesHoldOverReplicas(t *testing.T) {
+	r := newReplicas(t, 3)
+	_, err := r.all[0].AddResource(ctx, operator, vault.NewResource{
+		Kind: "generic", Handle: "thrice", Policy: policy.Policy{MaxUses: 3}, Secrets: map[string]secret.Secret{"value": secret.FromString("a value of it")},
 	})
-	lock := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultLock, Outcome: audit.Allowed}
-	first := l.ring.Current()
-	must(t, l.LockEverywhere(ctx, lock))
-	next, key, err := other.BeginRotation(l.header, time.Now(), func(s keyring.Slot) (age.Recipient, error) { return keyring.ParseRecipient(s.Recipient, nil) })
 	must(t, err)
-	put(next)
-	must(t, l.LockEverywhere(ctx, lock))
-	if moved != 1 || l.ring.Current() != key || key == first {
-		t.Fatalf("moved %d times, to %s", moved, l.ring.Current())
-	}
-	put(l.header)
-	if _, err := l.Lockdown(ctx); err != nil {
-		t.Errorf("a View of an earlier moment: %v", err)
-	}
-	if err := l.LockEverywhere(ctx, lock); err == nil {
-		t.Error("a header that goes back is written over")
-	}
-	put(next)
-	must(t, l.LockEverywhere(ctx, lock))
-	_, stranger, err := keyring.Create([]age.Recipient{l.id.(*age.X25519Identity).Recipient()})
+	local, err := r.all[1].Local(ctx)
 	must(t, err)
-	put(stranger)
-	if _, err := l.Lockdown(ctx); err == nil {
-		t.Error("another vault's header is gone by")
+	who := vault.Actor{Type: audit.Agent, ID: local.ID, Name: local.Name, Door: "stdio"}
+	var used atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 12 {
+		v := r.all[i%3]
+		wg.Go(func() {
+			uses, err := v.Authorise(ctx, who, []string{"thrice"})
+			if err != nil {
+				return
+			}
+			if _, _, err := v.StartRun(ctx, who, vault.Run{Command: []string{"true"}, Isolation: "sealed", Delivered: map[string]string{"thrice": "broker"}}, uses); err == nil {
+				used.Add(1)
+			} else if code := fault.CodeOf(err); code != fault.ResourceExhausted {
+				t.Errorf("refused as %s", code)
+			}
+		})
 	}
+	wg.Wait()
+	if used.Load() != 3 {
+		t.Errorf("it was used %d times", used.Load())
+	}
+
+	_, err = r.all[0].AddResource(ctx, operator, vault.NewResource{Kind: "generic", Handle: "leased", Secrets: map[string]secret.Secret{"value": secret.FromString("a value of it")}})
+	must(t, err)
+	for i := range 9 {
+		a, err := r.all[i%3].Allocate(ctx, who, vault.AllocateRequest{Handle: "leased", Purpose: "test"})
+		must(t, err)
+		if _, err := r.all[(i+1)%3].Authorise(ctx, who, []string{a.Lease.ID}); err != nil {
+			t.Fatalf("another replica does not know the lease: %v", err)
+		}
+		_, err = r.all[(i+1)%3].Release(ctx, who, a.Lease.ID)
+		must(t, err)
+		_, err = r.all[(i+2)%3].Authorise(ctx, who, []string{a.Lease.ID})
+		wantCode(t, err, fault.LeaseReleased)
+	}
+	r.check(t)
+}
+
+// No value is in a dump of the database, or in the log from which it recovers: raw, in base64 or in hex.
+func TestAttack66_NoValueIsInADumpOrTheWAL(t *testing.T) {
+	r := newReplicas(t, 1)
+	v := r.all[0]
+	canaries := make([]string, 5)
+	for i := range canaries {
+		canaries[i] = fmt.Sprintf("canary-%d-Qz7vLk2mXw9pRt4s", i)
+		handle := fmt.Sprintf("kept_%d", i)
+		_, err := v.AddResource(ctx, operator, vault.NewResource{Kind: "generic", Handle: handle, Attrs: map[string]string{"env": "PLAIN_" + fmt.Sprint(i)}, Secrets: map[string]secret.Secret{"value": secret.FromString("before " + canaries[i])}})
+		must(t, err)
+		_, err = v.EditResource(ctx, operator, handle, vault.Edit{Secrets: map[string]secret.Secret{"value": secret.FromString(canaries[i])}})
+		must(t, err)
+	}
+	must(t, v.Noted(ctx))
+	r.server.AdminExec(t, postgrestest.Database, "CHECKPOINT")
+	dump := exec.Command(r.server.Bin("pg_dump"), "--inserts", r.server.URL("sslmode=disable"))
+	text, err := dump.Output()
+	must(t, err)
+	if !bytes.Contains(text, []byte(hex.EncodeToString([]byte("PLAIN_3")))) { // bytea is dumped in hex: the search must find what is there
+		t.Fatal("the dump does not hold what it should")
+	}
+	files := map[string][]byte{"pg_dump": text, "pg_dump, bytea decoded": unhex(text)}
+	must(t, filepath.WalkDir(r.server.Data(), func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		files[path] = b
+		return err
+	}))
+	plain := 0
+	for name, b := range files {
+		if bytes.Contains(b, []byte("PLAIN_3")) {
+			plain++
+		}
+		for _, c := range canaries {
+			for _, shape := range shapes(c) {
+				if bytes.Contains(b, shape) {
+					t.Errorf("%s holds a value as %q", name, shape[:8])
+				}
+			}
+		}
+	}
+	if plain < 3 { // the dump decoded, a table, the WAL
+		t.Errorf("what is public was found in %d places", plain)
+	}
+}
+
+// shapes gives a value as it could be written: raw, in hex, and in base64 at each of its three alignments.
+func shapes(s string) (out [][]byte) {
+	out = append(out, []byte(s), []byte(hex.EncodeToString([]byte(s))), bytes.ToUpper([]byte(hex.EncodeToString([]byte(s)))))
+	for shift := range 3 {
+		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			coded := enc.EncodeToString(append(make([]byte, shift), s...))
+			from := (shift*8 + 5) / 6
+			out = append(out, []byte(coded[from:len(coded)-2]))
+		}
+	}
+	return out
+}
+
+// unhex gives what stands as '\x…' in a dump.
+func unhex(dump []byte) (out []byte) {
+	for _, part := range bytes.Split(dump, []byte(`'\x`))[1:] {
+		digits, _, _ := bytes.Cut(part, []byte("'"))
+		if b, err := hex.DecodeString(string(digits)); err == nil {
+			out = append(append(out, b...), '\n')
+		}
+	}
+	return out
 }

@@ -175,8 +175,8 @@ func TestAtMostOnce(t *testing.T) {
 	}
 }
 
-// TestAnEditedErrandIsNone: who writes the store without the keys asks nothing and answers nothing.
-func TestAnEditedErrandIsNone(t *testing.T) {
+// TestAttack57_AnEditedErrandIsNone: who writes the store without the keys asks nothing and answers nothing.
+func TestAttack57_AnEditedErrandIsNone(t *testing.T) {
 	h := newHouse(t)
 	a, b := h.desk("rpl_a", false), h.desk("rpl_b", false)
 	var done atomic.Int32
