@@ -243,3 +243,24 @@ func TestAttack23_AnEnvironmentSteersNothing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestAttack60_AnEnvironmentIsOfOneMoment: another daemon changes the project while a run begins. What is masked is what the command was given, for it is read once.
+func TestAttack60_AnEnvironmentIsOfOneMoment(t *testing.T) {
+	const entries = `
+  JWT_SECRET: {source: generated_secret, environments: [production]}
+`
+	argv := []string{"/usr/bin/bash", "-c", `echo "$JWT_SECRET"`}
+	reads := 0
+	h, e := realHouse(t, func(o *run.Options) {
+		o.Environment = func(ctx context.Context, a vault.Actor, r vault.Resource) (vault.EnvironmentValues, error) {
+			reads++
+			return shopEnvironment(t, map[string]string{"JWT_SECRET": "value-of-moment-" + strconv.Itoa(reads)}, entries)(ctx, a, r)
+		}
+	})
+	h.keep("environment", "env_shop", nil, nil, policy.Policy{Deliveries: []policy.Delivery{policy.Env}, Pins: []policy.Pin{{Name: "say", Argv: argv}}})
+	r := request(argv...)
+	r.Refs = []string{"env_shop"}
+	if res := mustRun(t, e, r); strings.Contains(res.Stdout, "moment") || !strings.Contains(res.Stdout, "redacted") || reads != 1 {
+		t.Errorf("%q after %d reads", res.Stdout, reads)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/web/api"
+	"github.com/zavhoz/zavhoz/web/envview"
 )
 
 // Approvals is what the API needs of the vault for what waits for a person (vault.Vault).
@@ -91,8 +92,7 @@ func awaited(x vault.Awaited) api.Approval {
 	switch x.Kind {
 	case vault.AwaitedSecret:
 		a.ID, a.Handle = string(x.Kind)+":"+x.Project+":"+x.Name, ""
-		a.Command = "zavhoz project secret set " + x.Project + " " + x.Name + "=-"
-		a.Request = "POST /api/v1/projects/" + x.Project + "/config/secrets"
+		a.Command, a.Request = envview.Command(x.Project, x.Name), envview.Route(x.Project)
 		if a.What == "" {
 			a.What = "the value of " + x.Name
 		}

@@ -50,4 +50,5 @@ type MissingName struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Command     string `json:"command"` // what they type
+	Request     string `json:"request"` // the route by which a program of theirs gives it, with a token that has the scope write
 }

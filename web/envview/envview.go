@@ -35,7 +35,7 @@ func View(e vault.ResolvedEnvironment) api.Environment {
 		out.Variables = append(out.Variables, variableOf(r))
 	}
 	for _, r := range e.Missing() {
-		out.Missing = append(out.Missing, api.MissingName{Name: r.Name, Description: r.Description, Command: "zavhoz project secret set " + e.Project.Slug + " " + r.Name + "=-"})
+		out.Missing = append(out.Missing, api.MissingName{Name: r.Name, Description: r.Description, Command: Command(e.Project.Slug, r.Name), Request: Route(e.Project.Slug)})
 	}
 	if out.Approval == policy.ApprovalFirst {
 		out.Allow = "zavhoz resource policy " + out.Handle + " --approval none"
@@ -45,6 +45,14 @@ func View(e vault.ResolvedEnvironment) api.Environment {
 	}
 	return out
 }
+
+// Command is what a person types to give a project a secret.
+func Command(slug, name string) string {
+	return "zavhoz project secret set " + slug + " " + name + "=-"
+}
+
+// Route is the way for a program that gives a project secrets.
+func Route(slug string) string { return "POST /api/v1/projects/" + slug + "/config/secrets" }
 
 func variableOf(r variable.Resolved) api.Variable {
 	v := api.Variable{
