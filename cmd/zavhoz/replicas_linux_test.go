@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"fmt"
-	"net"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -221,142 +224,62 @@ func (p *place) keepsWriting(ctx context.Context, book *ledger, writer int, end 
 	}
 }
 
-// wire is a way to the database that can be cut, as by a switch that dies: nothing comes through, and nobody is told.
-type wire struct {
-	net.Listener
-	to  string
-	mu  sync.Mutex
-	cut chan struct{} // closed while the way is there; nil never
-}
-
-func newWire(t *testing.T, to string) *wire {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &wire{Listener: l, to: to, cut: make(chan struct{})}
-	close(w.cut)
-	t.Cleanup(func() {
-		w.mend()
-		_ = l.Close()
-	})
-	go w.serve()
-	return w
-}
-
-func (w *wire) serve() {
-	for {
-		c, err := w.Accept()
-		if err != nil {
-			return
-		}
-		up, err := net.Dial("tcp", w.to)
-		if err != nil {
-			_ = c.Close()
-			continue
-		}
-		go w.pass(up, c)
-		go w.pass(c, up)
-	}
-}
-
-func (w *wire) pass(to, from net.Conn) {
-	defer to.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		<-w.there()
-		if n > 0 {
-			if _, werr := to.Write(buf[:n]); werr != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (w *wire) there() <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.cut
-}
-
-func (w *wire) sever() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cut = make(chan struct{})
-}
-
-func (w *wire) mend() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	select {
-	case <-w.cut:
-	default:
-		close(w.cut)
-	}
-}
-
-// TestThreeDaemonsUnderDeaths: while three daemons write, whichever leads is killed, PostgreSQL is killed, and the way of one to it is cut. Nothing acknowledged is lost, nothing is there twice, every
-// client is told what it can act on, and all go on by themselves.
-func TestThreeDaemonsUnderDeaths(t *testing.T) {
+// TestAClientComesToAnyDaemon: no request of an MCP client needs the daemon of the one before, neither over streamable HTTP nor over SSE.
+func TestAClientComesToAnyDaemon(t *testing.T) {
 	t.Parallel()
-	server, err := postgrestest.NewDurable()
-	if err != nil {
-		t.Fatal(err)
+	address := postgrestest.Start(t).URL("sslmode=disable")
+	all := replicas(t, address, address)
+	token := strings.TrimSpace(all[0].ok("agent", "add", "web"))
+	var doors []string
+	for _, p := range all {
+		p.stop()
+		addr, _ := p.serveHTTP()
+		doors = append(doors, "http://"+addr)
 	}
-	t.Cleanup(server.Close)
-	address := server.URL("sslmode=disable")
-	w := newWire(t, server.Addr())
-	all := replicas(t, address, address, strings.Replace(address, server.Addr(), w.Addr().String(), 1))
-	book := &ledger{values: map[string]int{}, begun: map[string]int{}}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
-	defer cancel()
-	ended := make(chan struct{})
-	var writers sync.WaitGroup
-	for i, p := range all {
-		writers.Go(func() { p.keepsWriting(ctx, book, i, ended) })
-	}
-	more := func(what string, n int) {
+	ask := func(method, url, body, session string) *http.Response {
 		t.Helper()
-		from := book.count()
-		until(t, what, func() bool { return book.count() > from+n || ctx.Err() != nil })
+		req, err := http.NewRequest(method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Accept", "application/json, text/event-stream")
+		if session != "" {
+			req.Header.Set("Mcp-Session-Id", session)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		return res
 	}
-	more("writes begin", 30)
-	for _, p := range all[:2] { // one of the three leads; the third is cut off below
-		kill(t, p.status().PID)
-		more("writes after a daemon's death", 30)
+	hello := `{"jsonrpc":"2.0","id":1,"method":"initialize","params":` + handshakeJSON(t) + `}`
+	const list = `{"jsonrpc":"2.0","id":2,"method":"tools/list"}`
+	session := ask("POST", doors[0]+"/mcp", hello, "").Header.Get("Mcp-Session-Id")
+	if b, err := io.ReadAll(ask("POST", doors[1]+"/mcp", list, session).Body); err != nil || !bytes.Contains(b, []byte("run_with_resource")) {
+		t.Errorf("a session at another daemon: %v, %s", err, b)
 	}
-	server.Kill(t)
-	server.Restart(t)
-	more("writes after the database's death", 30)
-	w.sever()
-	more("writes of the others while one is cut off", 30)
-	w.mend()
-	seen := map[string]bool{}
-	until(t, "the one that was cut off writes again", func() bool {
-		book.mu.Lock()
-		defer book.mu.Unlock()
-		n := 0
-		for h := range book.values {
-			if strings.HasPrefix(h, "r2_") {
-				n++
-				seen[h] = true
+	stream := bufio.NewScanner(ask("GET", doors[0]+"/sse", "", "").Body)
+	stream.Buffer(nil, 1<<20)
+	event := func() string {
+		t.Helper()
+		for stream.Scan() {
+			if data, is := strings.CutPrefix(stream.Text(), "data: "); is {
+				return data
 			}
 		}
-		return n > 5
-	})
-	close(ended)
-	writers.Wait()
-	if ctx.Err() != nil {
-		t.Fatal("the writers did not come to their end")
+		t.Fatal("the stream ended: ", stream.Err())
+		return ""
 	}
-	for _, p := range all {
-		p.holds(book, true)
+	where := event()
+	for _, message := range []string{hello, list} {
+		if res := ask("POST", doors[1]+where, message, ""); res.StatusCode != http.StatusAccepted {
+			t.Fatalf("a message at another daemon: %d", res.StatusCode)
+		}
+		if got := event(); !strings.Contains(got, `"result"`) {
+			t.Errorf("answered %s", got)
+		}
 	}
-	all[0].ok("audit", "verify")
 }
-
