@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
 )
@@ -101,7 +102,7 @@ func (l *ledger) of(prefix string) (n int) {
 	return n
 }
 
-// TestThreeDaemonsUnderDeaths: while three daemons write, whichever leads is killed, PostgreSQL is killed, and the way of one to it is cut. Nothing acknowledged is lost, nothing is there twice, every
+// TestThreeDaemonsUnderDeaths: while three daemons write, whichever leads is killed, PostgreSQL is killed, gives no connections, and the way of one to it is cut. Nothing acknowledged is lost, nothing is there twice, every
 // client is told what it can act on, and all go on by themselves.
 func TestThreeDaemonsUnderDeaths(t *testing.T) {
 	t.Parallel()
@@ -134,6 +135,14 @@ func TestThreeDaemonsUnderDeaths(t *testing.T) {
 	server.Kill(t)
 	server.Restart(t)
 	more("writes after the database's death", 30)
+	limit := func(n string) { server.AdminExec(t, "postgres", "ALTER ROLE "+postgrestest.User+" CONNECTION LIMIT "+n) }
+	limit("2") // for three daemons that want many each
+	server.AdminQuery(t, "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE usename = '"+postgrestest.User+"'")
+	stood := book.count()
+	time.Sleep(3 * time.Second)
+	limit("-1")
+	t.Logf("%d writes over two connections", book.count()-stood)
+	more("writes once there are connections again", 30)
 	w.sever()
 	more("writes of the others while one is cut off", 30)
 	cut := book.of("r2_")
