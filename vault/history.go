@@ -173,8 +173,8 @@ func (v *Vault) withKept(old Resource, given map[string]secret.Secret) (map[stri
 
 // keep stores next as the version after old, and old in the history; it sets next's version, time and author.
 func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why string) error {
-	next.Version, next.UpdatedAt, next.UpdatedBy, next.Why = old.Version+1, v.now(), actor.Name, why
-	if err := v.versions.Put(tx, versionKey(old.ID, old.Version), old); err != nil {
+	next.Version, next.UpdatedAt, next.UpdatedBy, next.Why = old.Version+1, v.now().Round(0), actor.Name, why
+	if err := v.versions.PutKept(tx, versionKey(old.ID, old.Version), old.asRead()); err != nil {
 		return err
 	}
 	rotation, err := v.rotationOf(tx, old.ID)
@@ -187,7 +187,25 @@ func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why
 	if _, err := v.drop(tx, old.ID, goes); err != nil {
 		return err
 	}
-	return v.resources.Put(tx, next.ID, *next)
+	if !reflect.DeepEqual(next.Policy, old.Policy) { // who gave it may hold on to it
+		return v.resources.Put(tx, next.ID, *next)
+	}
+	next.Policy = old.Policy
+	return v.resources.PutKept(tx, next.ID, next.asRead())
+}
+
+// asRead gives r as it comes back from the store, and nobody else's to change.
+func (r Resource) asRead() Resource {
+	r.Uses, r.Remarks = 0, nil
+	r.Attrs, r.Labels, r.Sealed = orNil(r.Attrs), orNil(r.Labels), orNil(r.Sealed)
+	return r
+}
+
+func orNil[V any](m map[string]V) map[string]V {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
 }
 
 // changed names what differs between two versions.

@@ -108,7 +108,7 @@ func (v *Vault) configOf(tx store.Tx, p Project) (ProjectConfig, error) {
 
 // next is a copy that may be changed: what the store gives is shared.
 func (c ProjectConfig) next(actor Actor, now time.Time) ProjectConfig {
-	c.Version, c.UpdatedAt, c.UpdatedBy = c.Version+1, now, actor.Name
+	c.Version, c.UpdatedAt, c.UpdatedBy = c.Version+1, now.Round(0), actor.Name
 	c.Config.Secrets, c.Config.EnvHints = cloned(c.Config.Secrets), cloned(c.Config.EnvHints)
 	c.Config.Other, c.Known = cloned(c.Config.Other), cloned(c.Known)
 	return c
@@ -124,6 +124,22 @@ func cloned[V any](m map[string]V) map[string]V {
 
 // putConfig stores a config that keeps the limits.
 func (v *Vault) putConfig(tx store.Tx, c ProjectConfig) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return v.configs.Put(tx, c.Project, c)
+}
+
+// putMerged is putConfig of one to which nothing but secrets and hints came: nobody holds on to a part of it.
+func (v *Vault) putMerged(tx store.Tx, c ProjectConfig) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	return v.configs.PutKept(tx, c.Project, c)
+}
+
+// check holds a config to the limits.
+func (c ProjectConfig) check() error {
 	sealed, other := 0, 0
 	for _, text := range c.Config.Secrets {
 		sealed += len(text)
@@ -142,7 +158,7 @@ func (v *Vault) putConfig(tx store.Tx, c ProjectConfig) error {
 	case other > MaxProjectOther || len(c.Config.Other) > maxConfigKeys:
 		return fault.Newf(fault.TooLarge, "a project's config has at most %d keys and %d KiB", maxConfigKeys, MaxProjectOther>>10)
 	}
-	return v.configs.Put(tx, c.Project, c)
+	return nil
 }
 
 // ProjectView is a project with its config as anybody may see it who may read of it: the names of secrets, no sealed text.

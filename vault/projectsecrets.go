@@ -307,7 +307,7 @@ func (c *ProjectConfig) hint(hints map[string]string) (changed bool) {
 }
 
 func (x *merging) keep(tx store.Tx, p Project, c ProjectConfig, fresh, existed []string) error {
-	if err := x.v.putConfig(tx, c); err != nil {
+	if err := x.v.putMerged(tx, c); err != nil {
 		return err
 	}
 	detail := map[string]string{"version": utoa(c.Version), "names": clippedNames(fresh)}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -114,7 +115,7 @@ func after(m moment) (next moment) {
 }
 
 func (s *Store) write(from, to moment, changes []change) *write {
-	w := &write{from: from, to: to, changes: changes, sql: s.sql.commit}
+	w := &write{from: from, to: to, changes: changes}
 	var put, added, gone rowsOf
 	for _, ch := range changes {
 		switch {
@@ -127,17 +128,34 @@ func (s *Store) write(from, to moment, changes []change) *write {
 		}
 	}
 	cols, keys := noted(changes)
-	w.args = []any{w.from.seq, w.from.batch, w.to.batch, put.cols, put.keys, put.values, gone.cols, gone.keys, cols, keys}
-	if len(added.cols) > 0 {
-		w.sql, w.args = s.sql.addition, append(w.args, added.cols, added.keys, added.values)
+	w.args = []any{w.from.seq, w.from.batch, w.to.batch, cols, keys}
+	what := 0
+	if len(put.cols) > 0 {
+		what |= writes
+		w.args = append(w.args, put.cols, put.keys, put.values)
 	}
+	if len(added.cols) > 0 {
+		what |= adds
+		w.args = append(w.args, added.cols, added.keys, added.values)
+	}
+	if len(gone.cols) > 0 {
+		what |= removes
+		w.args = append(w.args, gone.cols, gone.keys)
+	}
+	w.sql = s.sql.commit[what]
 	return w
 }
 
+// Arrays as the driver takes them without a look at each element's type.
+type (
+	texts  = pgtype.FlatArray[string]
+	byteas = pgtype.FlatArray[[]byte]
+)
+
 // rowsOf are rows as a statement takes them.
 type rowsOf struct {
-	cols         []string
-	keys, values [][]byte
+	cols         texts
+	keys, values byteas
 }
 
 func (r *rowsOf) add(ch change) {
@@ -145,7 +163,8 @@ func (r *rowsOf) add(ch change) {
 }
 
 // noted is what a commit tells others of itself: each key, or where they are many, the collections.
-func noted(changes []change) (cols []string, keys [][]byte) {
+func noted(changes []change) (cols texts, keys byteas) {
+	cols = texts{}
 	if len(changes) > watchKeys {
 		for _, ch := range changes { // in order of collections
 			if n := len(cols); n == 0 || cols[n-1] != string(ch.c) {
@@ -154,7 +173,7 @@ func noted(changes []change) (cols []string, keys [][]byte) {
 		}
 		return cols, nil
 	}
-	keys = [][]byte{}
+	keys = byteas{}
 	for _, ch := range changes {
 		cols, keys = append(cols, string(ch.c)), append(keys, []byte(ch.key))
 	}

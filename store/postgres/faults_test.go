@@ -225,7 +225,7 @@ func TestALostAnswerIsFoundOut(t *testing.T) {
 		}
 	}
 	// the database stays away: nobody knows, and that is what is said
-	o.Patience = 300 * time.Millisecond
+	o.Patience = 2 * time.Second
 	short := open(t, o)
 	postgres.OnSend(short, func(error) error { return postgres.LostAnswer() })
 	if err := add(short); !errors.Is(err, store.ErrUnknown) {

@@ -70,7 +70,7 @@ func (g *gather) pass() {
 func (v *viewing) askFor(all []*lookup) {
 	ctx, cancel := context.WithTimeout(v.s.ctx, askTimeout)
 	defer cancel()
-	cols, keys := make([]string, len(all)), make([][]byte, len(all))
+	cols, keys := make(texts, len(all)), make(byteas, len(all))
 	for i, l := range all {
 		cols[i], keys[i] = string(l.c), []byte(l.key)
 	}

@@ -18,6 +18,7 @@ type moments struct {
 	current *snapshot
 	slots   chan struct{} // of connections that snapshots hold
 	others  calm          // another process has committed lately
+	idle    chan struct{} // 1 slot: nobody reads from the current snapshot
 	closing sync.WaitGroup
 }
 

@@ -106,7 +106,7 @@ func TestWhatReadAnUnfinishedCommitSharesItsFate(t *testing.T) {
 			create(t, o)
 			other := open(t, o)
 			if errors.Is(c.first, store.ErrUnknown) {
-				o.Patience = 300 * time.Millisecond
+				o.Patience = 2 * time.Second
 			}
 			s := open(t, o)
 			put(t, s, "gone", "old")

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -77,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.moments.slots = make(chan struct{}, maxSnapshots)
+	s.moments.slots, s.moments.idle = make(chan struct{}, maxSnapshots), make(chan struct{}, 1)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if s.pool, err = pgxpool.NewWithConfig(s.ctx, cfg); err != nil {
 		s.stop()
@@ -121,20 +120,6 @@ func (s *Store) first(ctx context.Context) error {
 		s.teller.at = m
 		return nil
 	})
-}
-
-// sweep closes what is not used.
-func (s *Store) sweep() {
-	tick := time.NewTicker(snapshotIdle)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			s.sweepSnapshots()
-		case <-s.ctx.Done():
-			return
-		}
-	}
 }
 
 // enter counts a call in; Close waits for it.

@@ -11,9 +11,9 @@ import (
 
 // Times of a snapshot.
 const (
-	snapshotAge  = 10 * time.Second // after which nobody joins it: while it is open the server keeps every row that was replaced since
-	snapshotIdle = time.Second      // after which it is closed when nobody uses it
-	snapshotConn = time.Minute      // after which the connection goes back: the next may be to a new primary
+	snapshotAge  = 10 * time.Second      // after which nobody joins it: while it is open the server keeps every row that was replaced since
+	snapshotIdle = 50 * time.Millisecond // after which it is closed when nobody uses it: each commit meanwhile leaves rows that the next ones must pass by
+	snapshotConn = time.Minute           // after which the connection goes back: the next may be to a new primary
 )
 
 // snapshot is a read-only transaction at one moment. Views share the newest.
@@ -33,25 +33,29 @@ type snapshot struct {
 
 // openSnapshot begins a transaction at the newest moment, and moves the cache there.
 func (s *Store) openSnapshot(ctx context.Context) (*snapshot, error) {
-	if snap := s.takeIdle(); snap != nil {
-		if err := s.start(ctx, snap, "ROLLBACK"); !may(err) {
-			return snap, err
+	if snap := s.takeIdle(); snap != nil { // the next transaction is of the same sort as the last
+		err := s.start(ctx, snap, "ROLLBACK AND CHAIN")
+		if err == nil {
+			return snap, nil
+		}
+		if !may(err) {
+			return nil, err
 		}
 	}
 	snap, err := s.takeSlot(ctx)
-	if err == nil {
-		err = s.start(ctx, snap)
+	if err != nil {
+		return nil, err
 	}
-	return snap, err
+	if err := s.start(ctx, snap, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"); err != nil {
+		return nil, err
+	}
+	return snap, nil
 }
 
-// start begins a snapshot's transaction after what is given: in one round trip where nobody else writes, for then the moment is one that is known here.
-func (s *Store) start(ctx context.Context, snap *snapshot, before ...string) error {
+// start begins a snapshot's transaction by the statement given: in one round trip where nobody else writes, for then the moment is one that is known here.
+func (s *Store) start(ctx context.Context, snap *snapshot, begin string) error {
 	b := &pgx.Batch{}
-	for _, sql := range before {
-		b.Queue(sql)
-	}
-	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+	b.Queue(begin)
 	asked, _ := s.cache.now()
 	n := &news{}
 	if s.moments.others.broken() {
@@ -152,6 +156,7 @@ func (s *Store) retireIdle(snap *snapshot) {
 	}
 	if snap == s.moments.current {
 		if !snap.broken {
+			s.moments.rests()
 			return
 		}
 		s.moments.current = nil
@@ -180,12 +185,37 @@ func (s *Store) hangUp(snap *snapshot) {
 	<-s.moments.slots
 }
 
-// sweepSnapshots closes the current snapshot when it was not used for a while.
+// rests says that nobody reads from the current snapshot.
+func (m *moments) rests() {
+	select {
+	case m.idle <- struct{}{}:
+	default:
+	}
+}
+
+// sweep closes the current snapshot when it was not used for a while.
+func (s *Store) sweep() {
+	for {
+		select {
+		case <-s.moments.idle:
+			wait(s.ctx, snapshotIdle)
+			s.sweepSnapshots()
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
 func (s *Store) sweepSnapshots() {
-	s.moments.mu.Lock()
-	defer s.moments.mu.Unlock()
-	if cur := s.moments.current; cur != nil && cur.refs == 0 && time.Since(cur.used) > snapshotIdle {
-		s.moments.current = nil
+	m := &s.moments
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch cur := m.current; {
+	case cur == nil || cur.refs > 0: // who reads says when it rests
+	case time.Since(cur.used) < snapshotIdle:
+		m.rests()
+	default:
+		m.current = nil
 		s.closeLater(cur)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/zavhoz/zavhoz/store"
 )
@@ -49,6 +50,7 @@ type writer struct {
 	open *batch                // under run
 	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
 	calm calm
+	pace pace
 }
 
 func newWriter() *writer { return &writer{run: make(turn, 1), commit: make(turn, 1)} }
@@ -72,6 +74,7 @@ type batch struct {
 	ov     *overlay
 	calls  int
 	led    bool
+	closes atomic.Bool   // its leader is next: who comes now is for the batch after it
 	moved  bool          // something that was read is of another moment, or never was
 	to     moment        // the commit's name; set once it takes no more calls
 	full   chan struct{} // closed then
@@ -181,7 +184,7 @@ func (s *Store) join(ctx context.Context) (*batch, error) {
 			w.open = b
 		}
 		b := w.open
-		if b.calls < batchCalls && b.ov.bytes < batchBytes {
+		if !b.closes.Load() && b.calls < batchCalls && b.ov.bytes < batchBytes {
 			return b, nil
 		}
 		w.run.give()
@@ -266,9 +269,11 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 	if b.moved {
 		return alone, nil
 	}
+	start := time.Now()
 	if err := fn(t); err != nil || b.moved {
 		return alone, err
 	}
+	b.s.writes.pace.ran(time.Since(start))
 	b.ov.keep()
 	b.calls++
 	kept = true
@@ -279,8 +284,12 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 func (b *batch) lead() {
 	w := b.s.writes
 	w.commit.take()
-	runtime.Gosched()
-	w.run.take() // behind all who wait already: they come along
+	if b.lock != nil || w.pace.gathers() {
+		runtime.Gosched() // lets those just told come along
+	} else {
+		b.closes.Store(true)
+	}
+	w.run.take() // behind all who wait already
 	w.open = nil
 	if b.before != nil {
 		b.settle()
@@ -300,7 +309,9 @@ func (b *batch) lead() {
 		close(b.done)
 		w.commit.give()
 	}()
+	start := time.Now()
 	b.err = b.finish()
+	w.pace.committed(time.Since(start), b.calls)
 }
 
 // finish commits what there is to commit.

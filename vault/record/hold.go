@@ -20,7 +20,7 @@ type held[T any] struct {
 
 // Encode gives the row, once.
 func (h *held[T]) Encode() ([]byte, error) {
-	h.once.Do(func() { h.raw, h.err = h.s.encode(h.key, h.v) })
+	h.once.Do(func() { h.raw, h.err = h.s.encode(h.key, h.v, h.s.plain) })
 	return h.raw, h.err
 }
 

@@ -120,12 +120,18 @@ func plain(t reflect.Type) bool {
 }
 
 // Put writes the record under key. A row that is there and is not authentic is not replaced: fault record_tampered.
-func (s *Set[T]) Put(tx store.Tx, key string, v T) error {
-	raw, err := s.encode(key, v)
+func (s *Set[T]) Put(tx store.Tx, key string, v T) error { return s.put(tx, key, v, s.plain) }
+
+// PutKept is Put of what Get would give of it, to the last nil, and what nobody changes from now on, nor what it refers to: it is kept in memory, and who reads it next
+// need not decode it.
+func (s *Set[T]) PutKept(tx store.Tx, key string, v T) error { return s.put(tx, key, v, true) }
+
+func (s *Set[T]) put(tx store.Tx, key string, v T, keep bool) error {
+	old, err := s.old(tx, key)
 	if err != nil {
 		return err
 	}
-	old, err := s.old(tx, key)
+	raw, err := s.encode(key, v, keep)
 	if err != nil {
 		return err
 	}
@@ -142,7 +148,7 @@ func (s *Set[T]) Add(tx store.Tx, key string, v T) error {
 	if !ok {
 		return s.Put(tx, key, v)
 	}
-	raw, err := s.encode(key, v)
+	raw, err := s.encode(key, v, s.plain)
 	if err != nil {
 		return err
 	}
@@ -152,14 +158,14 @@ func (s *Set[T]) Add(tx store.Tx, key string, v T) error {
 	return s.b.account(tx, s.c, key, nil, raw)
 }
 
-// encode gives the row of v, and keeps what may be kept for the next read.
-func (s *Set[T]) encode(key string, v T) ([]byte, error) {
+// encode gives the row of v, and keeps v for the next read where that is asked for.
+func (s *Set[T]) encode(key string, v T, keep bool) ([]byte, error) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return nil, fault.Newf(fault.Internal, "a record of %s cannot be encoded", s.c).Because(err)
 	}
 	raw, err := s.b.wrap(s.label, key, body)
-	if err == nil && s.plain {
+	if err == nil && keep {
 		s.cache.put(key, raw, v) // the head of the audit chain is read again by the next append
 	}
 	return raw, err

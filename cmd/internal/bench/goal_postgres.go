@@ -4,22 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5/pgxpool"
+	"slices"
+	"sync/atomic"
 
 	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
 	"github.com/zavhoz/zavhoz/store/postgres"
 )
 
-// overPostgres is goal 9: a secret read and opened, and a value replaced, sealed, audited and its version before kept, through a vault in PostgreSQL; beside raw pgx, that reads
-// one value of a project's jsonb, and sets one. The server waits for its disk. The floor's table has as many rows as the vault has resources.
+// manyCallers is how many call at once where many do.
+const manyCallers = 32
+
+// job is one thing that a vault in PostgreSQL does, beside raw pgx that does as much. Each call gets a number.
+type job struct {
+	what, beside string
+	floor, ours  func(i int) error
+	times        float64 // wanted of one caller's p50; 0: nothing is
+	share        float64 // wanted of the rate of many, in per cent; 0: nothing is
+	oneRate      float64 // the same of one caller's
+}
+
+// overPostgres is goal 9: a secret read and opened, and a value replaced, sealed, audited and its version before kept, through a vault in PostgreSQL; secrets merged into
+// projects; leases checked; on one replica and on three. Beside raw pgx, that reads one value of a project's jsonb, sets one, merges one, and looks up a row by its key.
+// The server waits for its disk. The floor's table has as many rows as the vault has resources.
 func overPostgres(ctx context.Context, b *bench) ([]Row, error) {
 	server, err := postgrestest.NewDurable()
 	if err != nil {
 		return nil, err
 	}
 	defer server.Close()
-	st, err := postgres.Create(ctx, postgres.Options{URL: server.URL("sslmode=disable")})
+	url := server.URL("sslmode=disable")
+	st, err := postgres.Create(ctx, postgres.Options{URL: url})
 	if err != nil {
 		return nil, err
 	}
@@ -38,17 +52,64 @@ func overPostgres(ctx context.Context, b *bench) ([]Row, error) {
 			return nil, err
 		}
 	}
-	rows, err := onePostgres(ctx, b, h, f)
+	rows, err := sameRowsRaw(b, f)
 	if err != nil {
 		return nil, err
 	}
-	many, err := manyPostgres(ctx, b, h, f)
-	return append(rows, many...), errors.Join(err, h.close(ctx))
+	replicas, closeReplicas, err := h.replicas(ctx, url, 3)
+	if err != nil {
+		return nil, err
+	}
+	leases, err := h.leases(ctx, b, raw)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.projects(ctx); err != nil {
+		return nil, err
+	}
+	one, err := measureJobs(b, h.jobs(ctx, f, leases, h), "")
+	if err != nil {
+		return nil, err
+	}
+	three, err := measureJobs(b, h.jobs(ctx, f, leases, replicas...), ", by turns of three replicas")
+	return slices.Concat(rows, one, three), errors.Join(err, closeReplicas(), h.close(ctx))
+}
+
+// jobs are what is measured of one vault, or of several over one database: call after call goes to the next.
+func (h *house) jobs(ctx context.Context, f floorOfProjects, leases leased, all ...*house) []job {
+	at := func(i int) *house { return all[i%len(all)] }
+	var added atomic.Int64
+	return []job{
+		{
+			what: "a secret read and opened", beside: "raw pgx that reads one of a jsonb", times: 1.3, share: 75,
+			floor: f.read, ours: func(i int) error { return at(i).open(ctx, h.ids[i%resident]) },
+		},
+		{
+			what: "a value replaced: sealed, audited, its version before kept", beside: "raw pgx's jsonb_set", times: 1.3, share: 75,
+			floor: f.set, ours: func(i int) error { return at(i).edit(ctx, h.ids[i%resident]) },
+		},
+		{
+			what: "a resource added: sealed, audited", beside: "raw pgx's jsonb_set",
+			floor: f.set, ours: func(i int) error {
+				_, err := at(i).add(ctx, fmt.Sprintf("pg_%d_%d", len(all), added.Add(1)))
+				return err
+			},
+		},
+		{
+			what: "a secret merged into a project", beside: "raw pgx's UPDATE … SET config = config || jsonb", share: 60, oneRate: 60,
+			floor: f.merge, ours: func(i int) error { return at(i).merge(ctx, i) },
+		},
+		{
+			what: fmt.Sprintf("a lease checked, among %d resources", leases.resources), beside: "raw pgx that looks up a row by its key, among as many",
+			floor: func(i int) error { return f.lease(i, leases.resources) },
+			ours:  func(i int) error { return at(i).checkLease(ctx, leases, i) },
+		},
+	}
 }
 
 // open reads a resource and opens its value.
-func (h *house) open(ctx context.Context, i int) error {
-	r, err := h.Resource(ctx, h.ids[i%resident])
+func (h *house) open(ctx context.Context, id string) error {
+	r, err := h.Resource(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -57,69 +118,97 @@ func (h *house) open(ctx context.Context, i int) error {
 	return err
 }
 
-func onePostgres(ctx context.Context, b *bench, h *house, f floorOfProjects) ([]Row, error) {
+// measureJobs measures each job with one caller, all by turns, and then each with many.
+func measureJobs(b *bench, jobs []job, where string) (rows []Row, err error) {
 	n := 0
-	got, err := turns(b.rounds(1500),
-		micros(func() error { n++; return f.read(n) }),
-		micros(func() error { return h.open(ctx, n) }),
-		micros(func() error { return f.set(n) }),
-		micros(func() error { return h.edit(ctx, h.ids[n%resident]) }),
-		micros(func() error { _, err := h.add(ctx, fmt.Sprintf("pg_%d", n)); return err }))
+	var each []func() (float64, error)
+	for i, j := range jobs {
+		each = append(each, micros(func() error {
+			if i == 0 {
+				n++
+			}
+			return j.floor(n)
+		}), micros(func() error { return j.ours(n + i) })) // the next replica than the job before
+	}
+	got, err := samples(b.rounds(1000), each...)
 	if err != nil {
 		return nil, err
 	}
-	return []Row{
-		Row{What: "a secret read and opened, 1 caller, beside raw pgx that reads one of a jsonb", Floor: got[0], Ours: got[1], Unit: "µs"}.times(1.3),
-		Row{What: "a value replaced: sealed, audited, its version before kept; 1 caller, beside raw pgx's jsonb_set", Floor: got[2], Ours: got[3], Unit: "µs"}.times(1.3),
-		Row{What: "a resource added: sealed, audited; 1 caller, beside raw pgx's jsonb_set", Floor: got[2], Ours: got[4], Unit: "µs"}.ratio(1, "×"),
-	}, nil
-}
-
-func manyPostgres(ctx context.Context, b *bench, h *house, f floorOfProjects) ([]Row, error) {
-	got, err := turns(b.rounds(15),
-		func() (float64, error) { return rate(32, f.read) },
-		func() (float64, error) { return rate(32, func(i int) error { return h.open(ctx, i) }) },
-		func() (float64, error) { return rate(32, f.set) },
-		func() (float64, error) { return rate(32, func(i int) error { return h.edit(ctx, h.ids[i%resident]) }) })
-	if err != nil {
-		return nil, err
+	for i, j := range jobs {
+		rows = append(rows, j.one(got[2*i], got[2*i+1], where)...)
 	}
-	return []Row{
-		Row{What: "secrets read and opened, 32 callers, beside raw pgx", Floor: got[0], Ours: got[1], Unit: "/s"}.share(75),
-		Row{What: "values replaced, 32 callers, beside raw pgx's jsonb_set", Floor: got[2], Ours: got[3], Unit: "/s"}.share(75),
-	}, nil
-}
-
-// floorOfProjects is a table as the earlier system has it: a project's secrets in one jsonb, in clear.
-type floorOfProjects struct {
-	ctx  context.Context
-	pool *pgxpool.Pool
-}
-
-func rawProjects(ctx context.Context, url string) (*pgxpool.Pool, error) {
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	for _, q := range []string{
-		"CREATE TABLE projects (id integer PRIMARY KEY, config jsonb NOT NULL)",
-		`INSERT INTO projects SELECT i, jsonb_build_object('secrets', (SELECT jsonb_object_agg('KEY_' || k, repeat(md5(i::text || k), 3)) FROM generate_series(0, 9) k))
-FROM generate_series(0, ` + fmt.Sprint(resident-1) + `) i`,
-	} {
-		if _, err := pool.Exec(ctx, q); err != nil {
-			pool.Close()
+	for _, j := range jobs {
+		more, err := j.many(b, where)
+		if err != nil {
 			return nil, err
 		}
+		rows = append(rows, more...)
 	}
-	return pool, nil
+	return rows, nil
 }
 
-func (f floorOfProjects) read(i int) error {
-	var v string
-	return f.pool.QueryRow(f.ctx, "SELECT config->'secrets'->>$2 FROM projects WHERE id = $1", i%resident, fmt.Sprint("KEY_", i%10)).Scan(&v)
+// one gives the rows of one caller.
+func (j job) one(floor, ours measured, where string) []Row {
+	name := func(what string) string {
+		return fmt.Sprintf("%s; 1 caller%s%s, beside %s", j.what, where, what, j.beside)
+	}
+	p50 := Row{What: name(""), Floor: floor.at(50), Ours: ours.at(50), Unit: "µs"}.ratio(1, "×")
+	switch {
+	case j.times > 0:
+		p50 = p50.times(j.times)
+	case j.oneRate > 0:
+		p50 = Row{What: name(""), Floor: 1e6 / floor.at(50), Ours: 1e6 / ours.at(50), Unit: "/s"}.share(j.oneRate)
+	}
+	return []Row{p50, Row{What: name(": p99"), Floor: floor.at(99), Ours: ours.at(99), Unit: "µs"}.ratio(1, "×")}
 }
 
-func (f floorOfProjects) set(i int) error {
-	_, err := f.pool.Exec(f.ctx, "UPDATE projects SET config = jsonb_set(config, ARRAY['secrets', $2], to_jsonb($3::text)) WHERE id = $1", i%resident, fmt.Sprint("KEY_", i%10), newSecret())
-	return err
+// many measures the job with many callers at once, by turns with its floor.
+func (j job) many(b *bench, where string) ([]Row, error) {
+	var took [2]measured
+	calls := 0
+	turn := func(k int, call func(int) error) func() (float64, error) {
+		return func() (float64, error) {
+			from := calls
+			calls += 1 << 20
+			perSecond, t, err := crowd(manyCallers, func(i int) error { return call(from + i) })
+			took[k] = append(took[k], t...)
+			return perSecond, err
+		}
+	}
+	got, err := turns(b.rounds(11), turn(0, j.floor), turn(1, j.ours))
+	if err != nil {
+		return nil, err
+	}
+	for k := range took {
+		slices.Sort(took[k])
+	}
+	name := func(what string) string {
+		return fmt.Sprintf("%s; %d callers%s%s, beside %s", j.what, manyCallers, where, what, j.beside)
+	}
+	r := Row{What: name(""), Floor: got[0], Ours: got[1], Unit: "/s"}
+	if r = r.ratio(100, "%"); j.share > 0 {
+		r = r.share(j.share)
+	}
+	return []Row{r, Row{What: name(": p99"), Floor: took[0].at(99), Ours: took[1].at(99), Unit: "µs"}.ratio(1, "×")}, nil
+}
+
+// sameRowsRaw is what any store over PostgreSQL pays that keeps the rows of an audited edit: one statement, one round trip.
+func sameRowsRaw(b *bench, f floorOfProjects) ([]Row, error) {
+	n := 0
+	got, err := turns(b.rounds(1000),
+		micros(func() error { n += manyCallers; return f.set(n) }),
+		micros(func() error { return f.sameRows(n, 1) }),
+		micros(func() error { return f.sameRows(n, manyCallers) }))
+	if err != nil {
+		return nil, err
+	}
+	rates, err := turns(b.rounds(11), func() (float64, error) { return rate(manyCallers, f.set) })
+	if err != nil {
+		return nil, err
+	}
+	return []Row{
+		Row{What: "floor of the same rows: as many as an edit writes, in one statement of raw pgx; 1 caller, beside raw pgx's jsonb_set", Floor: got[0], Ours: got[1], Unit: "µs"}.ratio(1, "×"),
+		Row{What: fmt.Sprintf("floor of the same rows: those of %d edits in one statement, one after the other, beside raw pgx's jsonb_set by %d callers", manyCallers, manyCallers),
+			Floor: rates[0], Ours: manyCallers * 1e6 / got[2], Unit: "/s"}.ratio(100, "%"),
+	}, nil
 }

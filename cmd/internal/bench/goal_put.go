@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -73,24 +71,4 @@ func manyPuts(ctx context.Context, b *bench, h *house, db *bbolt.DB) ([]Row, err
 		Row{What: "resources added, 32 writers, beside a bare group commit", Floor: got[0], Ours: got[1], Unit: "/s"}.share(50),
 		Row{What: "resources edited, 32 writers, beside a bare group commit", Floor: got[0], Ours: got[2], Unit: "/s"}.share(50),
 	}, nil
-}
-
-// slice is how long one turn of a rate lasts.
-const slice = 400 * time.Millisecond
-
-// rate gives how many calls a second the callers make together. Each call gets a number of its own.
-func rate(callers int, call func(i int) error) (float64, error) {
-	var wg sync.WaitGroup
-	var calls atomic.Int64
-	errs := make([]error, callers)
-	start := time.Now()
-	for k := range callers {
-		wg.Go(func() {
-			for time.Since(start) < slice && errs[k] == nil {
-				errs[k] = call(int(calls.Add(1)))
-			}
-		})
-	}
-	wg.Wait()
-	return float64(calls.Load()) / time.Since(start).Seconds(), errors.Join(errs...)
 }

@@ -22,7 +22,8 @@ type house struct {
 	store  store.Store
 	ring   *keyring.Keyring
 	opener *open.Opener
-	ids    []string // of its resources
+	who    age.Identity // opens its keyring
+	ids    []string     // of its resources
 }
 
 // resident is how many resources a house has where its floor has as many records.
@@ -42,7 +43,7 @@ func houseIn(ctx context.Context, st store.Store, resources int) (*house, error)
 	if err != nil {
 		return nil, err
 	}
-	h := &house{store: st}
+	h := &house{store: st, who: who}
 	var header []byte
 	if h.ring, header, err = keyring.Create([]age.Recipient{who.Recipient()}); err != nil {
 		return nil, err
