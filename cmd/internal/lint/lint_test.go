@@ -26,11 +26,11 @@ func TestRules(t *testing.T) {
 			root := t.TempDir()
 			layOut(t, root, "testdata/base.txtar")
 			want := layOut(t, root, path)
-			oses := []string{"linux"}
+			on := []string{"linux/amd64"}
 			if strings.Contains(path, "platform") {
-				oses = platforms
+				on = platforms
 			}
-			got, err := lint(root, house, oses)
+			got, err := lint(root, house, on)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,8 +35,8 @@ func main() {
 }
 
 // lint loads the tree at dir and runs every check.
-func lint(dir string, rules Rules, oses []string) ([]Finding, error) {
-	tree, err := load(dir, oses)
+func lint(dir string, rules Rules, on []string) ([]Finding, error) {
+	tree, err := load(dir, on)
 	if err != nil {
 		return nil, err
 	}

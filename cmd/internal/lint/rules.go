@@ -1,7 +1,7 @@
 package main
 
 // platforms are those that the house compiles for; a rule holds on each.
-var platforms = []string{"linux", "darwin", "windows"}
+var platforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64"}
 
 // Rules are the tables. In patterns "./x" is a package of this module, "..." stands for anything (as in go list), and "./x/..." takes in x.
 type Rules struct {

@@ -3,14 +3,18 @@ package main
 import (
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/tools/go/packages"
 )
@@ -21,10 +25,11 @@ type Tree struct {
 	Module string
 	Files  []string // known to git or about to be, with slashes; those deleted in the work tree are left out
 	Pkgs   []*packages.Package
+	Tests  []*packages.Package // the same with their tests; only what does not compile is looked for there
 	fset   *token.FileSet
 }
 
-func load(dir string, oses []string) (*Tree, error) {
+func load(dir string, on []string) (*Tree, error) {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -36,21 +41,72 @@ func load(dir string, oses []string) (*Tree, error) {
 	if t.Files, err = listFiles(root); err != nil {
 		return nil, err
 	}
-	for _, goos := range oses {
-		cfg := &packages.Config{
-			Mode: packages.LoadSyntax | packages.NeedModule, Dir: root, Fset: t.fset,
-			Env: append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0"),
+	files := parsed{inside: root + string(filepath.Separator)}
+	for _, platform := range on {
+		if err := t.loadFor(platform, &files); err != nil {
+			return nil, fmt.Errorf("loading for %s: %w", platform, err)
 		}
-		pkgs, err := packages.Load(cfg, "./...")
-		if err != nil {
-			return nil, fmt.Errorf("loading for %s: %w", goos, err)
-		}
-		t.Pkgs = append(t.Pkgs, pkgs...)
 	}
 	if len(t.Pkgs) == 0 {
 		return nil, errors.New("no packages: is this the root of the module?")
 	}
 	return t, nil
+}
+
+// loadFor takes every type from source: to compile the libraries for each platform would cost minutes, and tells no more. Those of this machine are compiled: there,
+// go vet has read the tests, too.
+func (t *Tree) loadFor(platform string, files *parsed) error {
+	goos, arch, _ := strings.Cut(platform, "/")
+	cfg := &packages.Config{
+		Mode: packages.LoadSyntax | packages.NeedModule | packages.NeedForTest, Dir: t.Root, Fset: t.fset,
+		Env: append(os.Environ(), "GOOS="+goos, "GOARCH="+arch, "CGO_ENABLED=0"),
+	}
+	if platform != runtime.GOOS+"/"+runtime.GOARCH {
+		cfg.Mode |= packages.NeedDeps
+		cfg.Tests, cfg.ParseFile = true, files.parse
+	}
+	pkgs, err := packages.Load(cfg, "./...")
+	packages.Visit(pkgs, nil, func(p *packages.Package) {
+		if p.Module == nil || p.Module.Path != t.Module || p.ForTest != "" { // read once, and half of the memory
+			p.Syntax, p.TypesInfo = nil, nil
+		}
+	})
+	for _, p := range pkgs {
+		switch {
+		case p.ForTest != "":
+			t.Tests = append(t.Tests, p)
+		case !strings.HasSuffix(p.PkgPath, ".test"): // the go command's own main
+			t.Pkgs = append(t.Pkgs, p)
+		}
+	}
+	return err
+}
+
+// parsed keeps the files that were read: most are the same on each platform.
+type parsed struct {
+	inside string // the folder of what is checked whole; of other files nobody looks into the functions
+	files  sync.Map
+}
+
+func (p *parsed) parse(set *token.FileSet, name string, src []byte) (*ast.File, error) {
+	once, _ := p.files.LoadOrStore(name, sync.OnceValues(func() (*ast.File, error) {
+		f, err := parser.ParseFile(set, name, src, parser.ParseComments|parser.SkipObjectResolution|parser.AllErrors)
+		if f != nil && !strings.HasPrefix(name, p.inside) {
+			hollow(f)
+		}
+		return f, err
+	}))
+	return once.(func() (*ast.File, error))()
+}
+
+// hollow takes the functions' bodies away.
+func hollow(f *ast.File) {
+	for _, d := range f.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok {
+			fn.Body = nil
+		}
+	}
+	f.Comments = nil
 }
 
 var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
@@ -129,7 +185,7 @@ func (t *Tree) short(path string) string {
 
 // checkLoad reports what does not compile: the other checks would see only half of it.
 func checkLoad(t *Tree, _ *Rules) (out []Finding) {
-	for _, p := range t.Pkgs {
+	for _, p := range slices.Concat(t.Pkgs, t.Tests) {
 		for _, e := range p.Errors {
 			if (e.Pos == "" || e.Pos == "-") && len(p.Errors) > 1 {
 				continue // the go command's summary of the others

@@ -29,7 +29,7 @@ var built struct {
 	said []byte
 }
 
-// Helper builds zavhoz-sops once a process, as `go build ./...` does so that its cache serves, and gives its path. Main removes it.
+// Helper builds zavhoz-sops once a process, as `make lint` compiles it so that its cache serves, and gives its path. Main removes it.
 func Helper(t testing.TB) string {
 	t.Helper()
 	built.once.Do(func() {
@@ -40,6 +40,7 @@ func Helper(t testing.TB) string {
 		}
 		built.path = filepath.Join(dir, "zavhoz-sops")
 		build := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-s -w", "-o", built.path, "github.com/zavhoz/zavhoz/cmd/zavhoz-sops")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the product is built
 		built.said, built.err = build.CombinedOutput()
 	})
 	if built.err != nil {

@@ -146,7 +146,9 @@ func TestQuickIsEarly(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		bin += ".exe"
 	}
-	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "github.com/zavhoz/zavhoz/cmd/zavhoz").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, "github.com/zavhoz/zavhoz/cmd/zavhoz")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the product is built
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	c := exec.Command(bin, "--version")
