@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	mrand "math/rand/v2"
 	"slices"
 	"sort"
 	"strings"
@@ -189,14 +190,24 @@ func (c *cache) drop(col store.Collection, key string) {
 	}
 }
 
-// evict drops any one point: which, the map's order says, which is random.
+// evict drops any one point, each with about the same chance: by collections, the one row of accounts would go as often as any of a hundred thousand resources.
 func (c *cache) evict() bool {
+	n := 0
+	for _, m := range c.points {
+		n += len(m)
+	}
+	if n == 0 {
+		return false
+	}
+	at := mrand.IntN(n)
 	for col, m := range c.points {
-		for key := range m {
+		if at -= len(m); at >= 0 {
+			continue
+		}
+		for key := range m { // which, the map's order says, which is random
 			c.drop(col, key)
 			return true
 		}
-		delete(c.points, col)
 	}
 	return false
 }

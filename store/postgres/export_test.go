@@ -1,5 +1,23 @@
 package postgres
 
+import (
+	"fmt"
+
+	"github.com/zavhoz/zavhoz/store"
+)
+
+// Outlasts tells whether the only row of a collection is still in memory after so many of another were put that do not all fit.
+func Outlasts(evictions int) bool {
+	c := newCache(moment{})
+	value := make([]byte, cacheValue)
+	c.put("few", "one", point{value, 0})
+	for i := range cacheBytes/cacheValue + evictions {
+		c.put("many", fmt.Sprint(i), point{value, 0})
+	}
+	_, there := c.points[store.Collection("few")]["one"]
+	return there
+}
+
 // FailNextCommit makes the next commit of s fail before anything of it is sent.
 func FailNextCommit(s *Store, err error) { s.inject.Store(&err) }
 

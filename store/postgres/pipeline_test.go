@@ -415,3 +415,16 @@ func TestAnAddedRecordIsNew(t *testing.T) {
 		t.Errorf("in a view: %v", err)
 	}
 }
+
+// What is in memory makes room row by row: the one that every commit changes is not the first to go.
+func TestManyRowsDoNotPushOutTheOne(t *testing.T) {
+	there := 0
+	for range 10 {
+		if postgres.Outlasts(100) { // of 1,500
+			there++
+		}
+	}
+	if there < 3 {
+		t.Errorf("it was there %d times of 10", there)
+	}
+}
