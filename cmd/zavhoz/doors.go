@@ -157,7 +157,7 @@ func (d *daemon) operatorDoor(l net.Listener) door {
 		ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: log.New(discard{}, "", 0),
 	}
 	return door{
-		serve: func(c context.Context) { ctx = c; _ = srv.Serve(userOnly{l}) },
+		serve: func(c context.Context) { ctx = c; _ = srv.Serve(clearing{userOnly{l}}) },
 		shut: func(ctx context.Context) {
 			_ = srv.Shutdown(ctx)
 			_ = srv.Close() // a long request does not outlive its grace
@@ -202,7 +202,7 @@ func (d *daemon) httpDoor() (door, error) {
 		return door{}, fault.New(fault.DaemonUnavailable, "the address cannot be listened on", "choose another with --listen").Because(err)
 	}
 	d.listen = l.Addr().String()
-	l = d.mcp.Bound(l)
+	l = d.mcp.Bound(clearing{l})
 	mux := http.NewServeMux()
 	health := web.Health(func(ctx context.Context) error { _, err := d.vault.Local(ctx); return readiness(err) })
 	mux.Handle("/healthz", health)

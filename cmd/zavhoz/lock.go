@@ -123,7 +123,7 @@ func (d *daemon) awaken(ctx context.Context, k *keyring.Keyring, by string, e au
 		d.lock.seen, err = d.vault.Lockdown(ctx)
 	}
 	if err == nil && e.Actor.Type == audit.System {
-		err = d.mayStart(d.lock.seen)
+		err = d.mayStart(d.lock.seen, by)
 	}
 	if err == nil {
 		err = d.vault.Awaken(ctx, e)
@@ -152,8 +152,8 @@ func (d *daemon) awaken(ctx context.Context, k *keyring.Keyring, by string, e au
 var errLockedMeanwhile = errors.New("zavhoz: locked at another daemon")
 
 // mayStart refuses to open the vault by itself where a person locked it, for every daemon, while this home's was not running.
-func (d *daemon) mayStart(last string) error {
-	if !d.shares() || d.o.ask != nil {
+func (d *daemon) mayStart(last, by string) error {
+	if !d.shares() || by == home.FromPassphrase {
 		return nil
 	}
 	k, err := readKnown(d.dir)
@@ -193,54 +193,68 @@ type vaultLock struct{ d *daemon }
 
 // Lock ends what runs and wipes the keys. It always works; what could not be recorded of it is in the log.
 func (v vaultLock) Lock(ctx context.Context, actor vault.Actor) (api.Lock, error) {
-	runs := v.d.lockUp(context.WithoutCancel(ctx), actor, lockAsked)
-	return api.Lock{Locked: true, Runs: runs}, nil
+	runs, told := v.d.lockUp(context.WithoutCancel(ctx), actor, lockAsked)
+	return api.Lock{Locked: true, Runs: runs, Untold: !told}, nil
 }
 
 // lockAsked is why a person's lock is: it holds for every daemon of the vault.
 const lockAsked = "asked"
 
-// lockUp locks the vault and gives how many runs it ended.
-func (d *daemon) lockUp(ctx context.Context, actor vault.Actor, why string) (runs int) {
+// lockUp locks the vault and gives how many runs it ended, and whether every other daemon of the vault is told, where a person asked.
+func (d *daemon) lockUp(ctx context.Context, actor vault.Actor, why string) (runs int, told bool) {
 	d.lock.mu.Lock()
 	defer d.lock.mu.Unlock()
+	return d.lockHeld(ctx, actor, why)
+}
+
+// lockHeld is lockUp under lock.mu.
+func (d *daemon) lockHeld(ctx context.Context, actor vault.Actor, why string) (runs int, told bool) {
 	if err := d.markLocked(); err != nil {
 		d.log.Error("that the vault is locked could not be kept for the next daemon", "cause", fault.Cause(err))
 	}
+	everywhere := why == lockAsked && d.shares()
 	if d.lock.gate.IsShut() {
-		return 0
-	}
-	if rs, err := d.vault.Runs(ctx, vault.OperatorActor()); err == nil {
-		runs = len(rs)
+		return 0, !everywhere // without keys nobody is told anything
 	}
 	grace, cancel := context.WithTimeout(ctx, stopGrace)
 	defer cancel()
 	e := audit.Event{Actor: actor, Action: audit.VaultLock, Outcome: audit.Allowed, Detail: map[string]string{"why": why}}
-	everywhere := why == lockAsked && d.shares()
-	var err error
-	if everywhere { // first: the others begin at once
-		err = d.vault.LockEverywhere(grace, e)
+	telling := make(chan error, 1)
+	if everywhere { // beside all else: a database that does not answer keeps no run alive
+		go func() { telling <- d.vault.LockEverywhere(grace, e) }()
+	}
+	if rs, err := d.vault.Runs(grace, vault.OperatorActor()); err == nil {
+		runs = len(rs)
 	}
 	if err := d.engine.Sleep(grace); err != nil {
 		d.log.Error("runs did not end in time", "cause", fault.Cause(err))
 	}
-	if !everywhere {
+	var err error
+	if everywhere {
+		select {
+		case err = <-telling:
+		case <-grace.Done():
+			err = vault.StoreFault(grace.Err())
+		}
+	} else {
 		err = d.vault.Note(grace, e)
 	}
+	told = err == nil || !everywhere
 	if err == nil {
 		err = d.vault.Noted(grace)
 	}
 	d.leave(grace)
-	if err != nil && everywhere {
-		d.log.Error("the other daemons of the vault could not be told that it is locked: lock it at each of them", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
-	} else if err != nil {
+	switch {
+	case !told:
+		d.log.Error("the other daemons of the vault could not be told that it is locked: lock it at one that is open", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
+	case err != nil:
 		d.log.Error("that the vault is locked could not be recorded", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 	}
 	d.forget()
 	giveBack()
 	d.lock.byPerson = false
 	d.log.Info("locked", "why", why, "runs", runs)
-	return runs
+	return runs, told
 }
 
 // Unlock opens the vault with what a person brought, or with what the daemon finds. Presence is checked under the keys, which are wiped again where it is missing;
@@ -253,6 +267,7 @@ func (v vaultLock) Unlock(ctx context.Context, actor vault.Actor, in api.Unlock)
 	if !d.lock.gate.IsShut() {
 		return api.Lock{}, false, nil
 	}
+	defer giveBack() // of what was brought, copies lie there
 	k, by, err := d.candidate(ctx, in)
 	if err != nil {
 		return api.Lock{}, false, d.notUnlocked(ctx, actor, by, err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"maps"
@@ -49,16 +50,22 @@ func (o openRuns) abandon(ctx context.Context, runs []string) {
 // planWriter writes a plan to the operator's socket.
 type planWriter struct{ p *deliver.Plan }
 
-// WriteTo writes the encoded plan and wipes it. Its reader wants to know the length beforehand.
+// WriteTo writes the encoded plan and wipes it. Its reader wants to know the length beforehand. It goes past net/http's own buffers, which the next reply would get as they are.
 func (w planWriter) WriteTo(out io.Writer) (int64, error) {
 	b := w.p.Encode()
 	w.p.Wipe()
 	defer clear(b)
-	if h, ok := out.(http.ResponseWriter); ok {
-		h.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	h, served := out.(http.ResponseWriter)
+	past, able := out.(io.ReaderFrom)
+	if !served || !able {
+		n, err := out.Write(b)
+		return int64(n), err
 	}
-	n, err := out.Write(b)
-	return int64(n), err
+	h.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	if err := http.NewResponseController(h).Flush(); err != nil { // before the header is sent it would not go past
+		return 0, err
+	}
+	return past.ReadFrom(bytes.NewReader(b))
 }
 
 // caller is one connection to the operator's socket with the runs that it has begun.
@@ -102,7 +109,7 @@ type callers struct{ open sync.Map } // net.Conn → *caller
 
 // connContext puts the peer of the operator's socket, and what is known of the connection, into the request's context.
 func (cs *callers) connContext(ctx context.Context, c net.Conn) context.Context {
-	p, _ := peerOf(c)
+	p, _ := peerOf(under(c))
 	who := &caller{runs: map[string]bool{}}
 	cs.open.Store(c, who)
 	return context.WithValue(web.WithPeer(ctx, p), callerKey{}, who)

@@ -1,11 +1,9 @@
 package keyring
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"filippo.io/age"
@@ -151,17 +149,14 @@ func (s Slot) open(ids []age.Identity) ([]byte, error) {
 }
 
 func decrypt(file []byte, ids []age.Identity) ([]byte, error) {
-	plain, err := age.Decrypt(bytes.NewReader(file), ids...)
-	if err != nil {
-		return nil, err
-	}
-	raw := make([]byte, keys.KeySize+1)
-	n, err := io.ReadFull(plain, raw)
-	if n != keys.KeySize || !errors.Is(err, io.ErrUnexpectedEOF) {
+	keys.OverwriteStack()
+	defer keys.OverwriteStack()
+	raw, err := decryptFile(file, ids...)
+	if err == nil && len(raw) != keys.KeySize {
 		clear(raw)
 		return nil, keys.ErrKey
 	}
-	return raw[:n], nil
+	return raw, err
 }
 
 // isFor tells whether the slot names the public half of one of ids.

@@ -40,6 +40,8 @@ type key struct {
 }
 
 func newKey(i ID, raw []byte) (*key, error) {
+	OverwriteStack()
+	defer OverwriteStack()
 	k := &key{id: i}
 	k.mem, k.free = lockedBlock((2 + int(purposes)) * KeySize)
 	k.raw = k.slot(0)
