@@ -40,10 +40,17 @@ type house struct {
 // newHouse makes a vault.
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	return newHouseOn(t, vaulttest.Options{})
+}
+
+// newHouseOn is newHouse on a file that may be somebody else's.
+func newHouseOn(t testing.TB, o vaulttest.Options) *house {
+	t.Helper()
 	h := &house{t: t}
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
-	h.House = vaulttest.New(t, vaulttest.Options{Clock: h.clock, Verify: true}, ident.Recipient())
+	o.Clock, o.Verify = h.clock, true
+	h.House = vaulttest.New(t, o, ident.Recipient())
 	h.dir = filepath.Dir(h.Path)
 	must(t, os.WriteFile(filepath.Join(h.dir, "identity"), []byte(ident.String()), 0o600))
 	h.serve()
