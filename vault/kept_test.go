@@ -40,7 +40,9 @@ func TestWhatIsKeptIsWhatOthersRead(t *testing.T) {
 			t.Errorf("%s: history here\n%#v\nthere\n%#v", what, here, there)
 		}
 	}
-	value := func(s string) map[string]secret.Secret { return map[string]secret.Secret{"value": secret.FromString(s)} }
+	value := func(s string) map[string]secret.Secret {
+		return map[string]secret.Secret{"value": secret.FromString(s)}
+	}
 	edit := func(what string, e vault.Edit) {
 		t.Helper()
 		got, err := h.EditResource(ctx, operator, r.ID, e)
@@ -52,6 +54,7 @@ func TestWhatIsKeptIsWhatOthersRead(t *testing.T) {
 		if e.Labels != nil {
 			e.Labels["a"] = "changed by its caller"
 		}
+		same(what + ", when its caller changed it")
 	}
 	edit("a value", vault.Edit{Secrets: value("second value of it")})
 	edit("labels", vault.Edit{Labels: map[string]string{"c": "d"}})

@@ -197,6 +197,10 @@ func TestAttack72_HistoryThatGoesBackIsRefused(t *testing.T) {
 	put(t, a, "k", "two")
 	put(t, a, "later", "two")
 	late := a.Mark()
+	reader := open(t, o)
+	if value(t, reader, "later") != "two" {
+		t.Error("a reader does not see the newest")
+	}
 	for _, q := range []string{
 		"DELETE FROM $.records", "INSERT INTO $.records SELECT * FROM $.saved", "DELETE FROM $.commits WHERE seq > 1", "DELETE FROM $.moment",
 		"INSERT INTO $.moment SELECT * FROM $.saved_moment",
@@ -214,6 +218,9 @@ func TestAttack72_HistoryThatGoesBackIsRefused(t *testing.T) {
 				t.Errorf("%s: it reads: %v", when, err)
 			}
 		}
+	}
+	if err := reader.View(t.Context(), read); !errors.Is(err, store.ErrRewound) {
+		t.Errorf("who only reads: %v", err)
 	}
 	refused("behind")
 	for _, c := range []struct {
