@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -15,11 +16,19 @@ import (
 )
 
 // Size of TestKilledAmidWrites.
-const (
-	crashWrites  = 1000
+var (
+	crashWrites  = atLength(600, 2000)
 	crashWriters = 4
-	crashKills   = 8
+	crashKills   = atLength(5, 16)
 )
+
+// atLength is the size of a round of random kills: few at each `make test`, each time others, and many with ZAVHOZ_LONG.
+func atLength(ordinary, long int) int {
+	if os.Getenv("ZAVHOZ_LONG") != "" {
+		return long
+	}
+	return ordinary
+}
 
 // ledger is what the writers were told: the truth that the vault is held to.
 type ledger struct {

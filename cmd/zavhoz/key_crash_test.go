@@ -17,9 +17,9 @@ import (
 )
 
 // Size of TestKilledAmidRotation.
-const (
+var (
 	rotateSecrets = 300
-	rotateKills   = 10
+	rotateKills   = atLength(6, 20)
 )
 
 // TestKilledAmidRotation kills the daemon at random moments while its data key is replaced again and again, slots come and go, and a writer changes values. What
