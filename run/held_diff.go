@@ -42,7 +42,7 @@ const (
 const (
 	maxDiffed = 1 << 20 // of one side of a file
 	maxDiff   = 8 << 20 // of all diffs of a run
-	maxLine   = 4 << 10 // of one line that is shown
+	maxLine   = 4 << 10 // of one line that is shown, in characters
 )
 
 // Diff compares what a run wrote with what is in the folders now. Only for an operator. Who is not present may be an agent's own shell, and what the run wrote its
@@ -143,7 +143,7 @@ func (d *FileDiff) compare(ctx context.Context, layers *sandbox.Layers, m *mask)
 	if made == nil {
 		to = "/dev/null"
 	}
-	d.Text = udiff.Unified(from, to, visible(a), visible(b))
+	d.Text = cut(udiff.Unified(from, to, visible(a), visible(b))) // after they are compared: what differs far to the right is a difference
 	return nil
 }
 
@@ -164,26 +164,32 @@ func (m *mask) shown(ctx context.Context, text []byte) (string, error) {
 // binary tells whether what a file holds is no text.
 func binary(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 || !utf8.Valid(b) }
 
-// visible writes out every character that is not seen as itself, but for ends of lines and tabs, and cuts what nobody reads to the end.
+// visible writes out every character that is not seen as itself, but for ends of lines and tabs.
 func visible(s string) string {
 	var out strings.Builder
-	line := 0
 	for _, r := range s {
-		if r == '\n' {
-			line = 0
-			out.WriteByte('\n')
-			continue
-		}
-		if line++; line > maxLine {
-			if line == maxLine+1 {
-				out.WriteString("…")
-			}
-			continue
-		}
-		if r == '\t' || unicode.IsPrint(r) && !unicode.In(r, unicode.Bidi_Control, unicode.Variation_Selector) {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) && !unicode.In(r, unicode.Bidi_Control, unicode.Variation_Selector) {
 			out.WriteRune(r)
 		} else {
 			fmt.Fprintf(&out, "<U+%04X>", r)
+		}
+	}
+	return out.String()
+}
+
+// cut leaves out of each line what nobody reads to the end.
+func cut(s string) string {
+	var out strings.Builder
+	line := 0
+	for _, r := range s {
+		switch line++; {
+		case r == '\n':
+			line = 0
+			out.WriteByte('\n')
+		case line <= maxLine:
+			out.WriteRune(r)
+		case line == maxLine+1:
+			out.WriteString("…")
 		}
 	}
 	return out.String()
