@@ -34,6 +34,9 @@ type Handed struct {
 // sessionLife is how long a session that another server opened is taken over. Whoever uses one for longer than that opens a new one.
 const sessionLife = 24 * time.Hour
 
+// maxHanded is the longest message that is handed over, in bytes: what carries it holds 1 MiB.
+const maxHanded = 700 << 10
+
 // The kinds of session, as ids name them.
 const (
 	ofHTTP = "h"
@@ -94,6 +97,9 @@ func (s *sessions) adopt(id, agent string) *session {
 
 // handOver gives a message to the server whose event stream it is for.
 func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) *fault.Error {
+	if len(raw) > maxHanded {
+		return fault.New(fault.TooLarge, "the message is too long to be handed to the daemon that has the event stream", "send less, or use streamable HTTP: /mcp")
+	}
 	_, server, ok := s.sessions.foreign(id, ag.ID)
 	if !ok || server == s.sessions.shared.Self() {
 		return errNoSession
@@ -109,6 +115,9 @@ func (s *Server) Take(m Handed) error {
 	ses := s.sessions.here(m.Session, m.Agent.ID)
 	if ses == nil || ses.stream == nil {
 		return errNoSession
+	}
+	if len(ses.stream.out) == cap(ses.stream.out) { // nobody reads them: who waited for that would hold up others
+		return fault.New(fault.Busy, "replies pile up unread", "read the event stream")
 	}
 	ses.stream.accept(m.Agent, bytes.Clone(m.Message))
 	return nil

@@ -84,6 +84,12 @@ func (s *Server) messageAway(w http.ResponseWriter, r *http.Request, ag Agent, i
 		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
 		return
 	}
+	leave, f := s.agents.enter(ag) // where it goes, requests alone are counted
+	if f != nil {
+		s.deny(w, r, f)
+		return
+	}
+	defer leave()
 	raw, ok := s.body(w, r)
 	if !ok {
 		return

@@ -28,3 +28,15 @@ func (e *Engine) getAway(ctx context.Context, actor vault.Actor, record vault.Ru
 	}
 	return r, err
 }
+
+// stopAway has a run's daemon end it, also one that was taken for lost and lives.
+func (e *Engine) stopAway(ctx context.Context, actor vault.Actor, record vault.Run) (Result, error) {
+	if record.State != vault.RunRunning && record.State != vault.RunLost {
+		return ofRecord(record), nil
+	}
+	r, err := e.o.Elsewhere.Stop(ctx, actor, record)
+	if err != nil && record.State == vault.RunLost && fault.CodeOf(err) == fault.DaemonUnavailable {
+		return ofRecord(record), nil
+	}
+	return r, err
+}

@@ -242,8 +242,8 @@ func (e *Engine) Stop(ctx context.Context, actor vault.Actor, runID string) (Res
 	}
 	l := e.find(runID)
 	if l == nil {
-		if e.away(record) && record.State == vault.RunRunning {
-			return e.o.Elsewhere.Stop(ctx, actor, record)
+		if e.away(record) {
+			return e.stopAway(ctx, actor, record)
 		}
 		return ofRecord(record), nil
 	}

@@ -23,6 +23,7 @@ type Gate struct {
 
 	keys  *keyring.Keyring            // held against the header that each transaction sees; nil: nobody else changes it
 	moved func(context.Context) error // gets the keys that it lacks
+	alone sync.RWMutex                // held by who changes the header, and by every other write for reading
 }
 
 var _ store.Store = (*Gate)(nil)
@@ -181,6 +182,20 @@ func (g *Gate) View(ctx context.Context, fn func(store.Tx) error) error {
 
 // Update implements store.Store.
 func (g *Gate) Update(ctx context.Context, fn func(store.Tx) error) error {
+	if g.keys == nil {
+		return g.pass(ctx, g.st.Update, fn)
+	}
+	g.alone.RLock()
+	defer g.alone.RUnlock()
+	return g.pass(ctx, g.st.Update, g.heeding(true, fn))
+}
+
+// UpdateAlone is Update for what changes the header: no other write of this process runs beside it, which could see the new header, and seal under its key, before it is durable.
+func (g *Gate) UpdateAlone(ctx context.Context, fn func(store.Tx) error) error {
+	if g.keys != nil {
+		g.alone.Lock()
+		defer g.alone.Unlock()
+	}
 	return g.pass(ctx, g.st.Update, g.heeding(true, fn))
 }
 

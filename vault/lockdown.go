@@ -19,12 +19,12 @@ type Lockdown struct {
 
 // LockEverywhere tells every daemon that shares the vault to lock it, in one transaction with its audit record.
 func (v *Vault) LockEverywhere(ctx context.Context, e audit.Event) error {
-	return v.update(ctx, func(tx store.Tx) error {
+	return StoreFault(v.st.Update(ctx, func(tx store.Tx) error { // also of a vault that somebody else wrote to: then above all
 		if err := v.lockdowns.Put(tx, lockdownKey, Lockdown{Format: 1, ID: id.New(id.Errand), By: v.replica.ID}); err != nil {
 			return err
 		}
 		return v.audit.Append(tx, e)
-	})
+	}))
 }
 
 // Lockdown gives the last one's id; "" where there was none. It passes a Gate that is waking.

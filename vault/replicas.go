@@ -83,9 +83,10 @@ func (v *Vault) allReplicas(tx store.Tx) (out []Replica, err error) {
 
 // Roll is a leader's look at the daemons that share its vault: who fell silent, and what they left. It belongs to one goroutine.
 type Roll struct {
-	v    *Vault
-	seen map[string]sighting
-	now  func() time.Time
+	v       *Vault
+	seen    map[string]sighting
+	orphans map[string]struct{} // runs of nobody at the call before
+	now     func() time.Time
 }
 
 // sighting is since when a daemon's beat is what it is.
@@ -102,8 +103,8 @@ func (v *Vault) NewRoll(now func() time.Time) *Roll {
 	return &Roll{v: v, seen: map[string]sighting{}, now: now}
 }
 
-// Call takes who was silent for too long off the list, and marks as lost what runs of daemons that are not on it. It tells how many those were. Where the store did not answer,
-// nobody could be heard: everybody's time begins anew.
+// Call takes who was silent for too long off the list, and marks as lost what at two calls in turn runs of daemons that are not on it. It tells how many those were. Where the store did not
+// answer, or did not take this daemon's own beat, nobody could be heard: everybody's time begins anew.
 func (r *Roll) Call(ctx context.Context) (lost int, err error) {
 	var all []Replica
 	var orphans []Run
@@ -124,7 +125,13 @@ func (r *Roll) Call(ctx context.Context) (lost int, err error) {
 		clear(r.seen)
 		return 0, err
 	}
+	before := r.orphans
+	r.orphans = map[string]struct{}{}
 	for _, run := range orphans {
+		r.orphans[run.ID] = struct{}{}
+		if _, again := before[run.ID]; !again { // whose daemon may be about to say that it lives
+			continue
+		}
 		if err := r.v.lose(ctx, run); err != nil {
 			return lost, err
 		}
@@ -136,6 +143,11 @@ func (r *Roll) Call(ctx context.Context) (lost int, err error) {
 // strike takes the silent off the list; their runs are orphans at the next call.
 func (r *Roll) strike(ctx context.Context, all []Replica) error {
 	now := r.now()
+	own := slices.IndexFunc(all, func(x Replica) bool { return x.ID == r.v.replica.ID })
+	if own < 0 || r.seen[all[own].ID].beat == all[own].Beat && now.Sub(r.seen[all[own].ID].since) >= BeatEvery*2 {
+		clear(r.seen)
+		return nil
+	}
 	maps.DeleteFunc(r.seen, func(id string, _ sighting) bool {
 		return !slices.ContainsFunc(all, func(x Replica) bool { return x.ID == id })
 	})

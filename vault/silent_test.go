@@ -57,12 +57,15 @@ func TestRunsOfADaemonThatFellSilent(t *testing.T) {
 			t.Fatalf("%d runs are lost, want %d", lost, want)
 		}
 	}
-	call(1) // of no daemon that is there
+	beat := func() { t.Helper(); must(t, b.Beat(ctx)) }
+	call(0)
+	beat()
+	call(1) // of no daemon that is there, still
 	if state(t, b, old.ID) != vault.RunLost {
 		t.Error("a run of nobody is not lost")
 	}
 	now = now.Add(vault.SilentAfter - time.Second)
-	must(t, b.Beat(ctx))
+	beat()
 	call(0)
 	must(t, l.gate.Shut(ctx))
 	if _, err := roll.Call(ctx); err == nil {
@@ -70,10 +73,18 @@ func TestRunsOfADaemonThatFellSilent(t *testing.T) {
 	}
 	l.gate.Open()
 	now = now.Add(2 * time.Second) // the silence began anew
+	beat()
+	call(0)
+	now = now.Add(vault.SilentAfter) // nobody's beat was taken, not even the listener's
+	call(0)
+	beat()
 	call(0)
 	now = now.Add(vault.SilentAfter)
-	must(t, b.Beat(ctx))
+	beat()
 	call(0) // taken off the list
+	beat()
+	call(0)
+	beat()
 	call(1)
 	if state(t, b, ofA.ID) != vault.RunLost || state(t, b, ofB.ID) != vault.RunRunning {
 		t.Errorf("%s, %s", state(t, b, ofA.ID), state(t, b, ofB.ID))
@@ -157,5 +168,48 @@ func TestAttack72_AKeyThatAnotherDaemonMade(t *testing.T) {
 	put(stranger)
 	if _, err := l.Lockdown(ctx); err == nil {
 		t.Error("another vault's header is gone by")
+	}
+}
+
+// TestAttack72_NobodySealsUnderAKeyThatIsNotDurable: while the header is changed no other write of the process runs, which would see it, and go by it, before it is durable.
+func TestAttack72_NobodySealsUnderAKeyThatIsNotDurable(t *testing.T) {
+	l := newLockable(t)
+	ctx := t.Context()
+	must(t, l.st.Update(ctx, func(tx store.Tx) error { return keyring.Save(tx, l.header) }))
+	l.gate.Follow(l.ring, func(context.Context) error { return errors.New("moved") })
+	in, on, ran := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	changed := make(chan error, 1)
+	go func() {
+		changed <- l.gate.UpdateAlone(ctx, func(tx store.Tx) error {
+			close(in)
+			<-on
+			return tx.Put("other", "a", nil)
+		})
+	}()
+	<-in
+	go func() { ran <- l.gate.Update(ctx, func(tx store.Tx) error { return tx.Put("other", "b", nil) }) }()
+	select {
+	case err := <-ran:
+		t.Errorf("a write ran beside: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(on)
+	must(t, errors.Join(<-changed, <-ran))
+}
+
+// TestAHeaderThatIsThereAgain: a slot that was added and removed leaves the header as it was, which is no damage.
+func TestAHeaderThatIsThereAgain(t *testing.T) {
+	l := newLockable(t)
+	ctx := t.Context()
+	l.gate.Follow(l.ring, func(context.Context) error { return errors.New("moved") })
+	guest, err := age.GenerateX25519Identity()
+	must(t, err)
+	more, s, err := l.ring.AddSlot(l.header, guest.Recipient(), "guest", time.Now())
+	must(t, err)
+	less, _, err := l.ring.RemoveSlot(more, s.ID)
+	must(t, err)
+	for _, header := range [][]byte{l.header, more, less, more, l.header} {
+		must(t, l.st.Update(ctx, func(tx store.Tx) error { return keyring.Save(tx, header) }))
+		must(t, l.gate.Update(ctx, func(tx store.Tx) error { return tx.Put("other", "a", nil) }))
 	}
 }

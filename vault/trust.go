@@ -37,7 +37,7 @@ func (v *Vault) distrust(found *fault.Error) error {
 
 // Verify checks every record, count and digest (see record.Book), and learns whether something proves the operator's presence.
 func (v *Vault) Verify(ctx context.Context) error {
-	return v.st.View(ctx, func(tx store.Tx) error {
+	return StoreFault(v.st.View(ctx, func(tx store.Tx) error {
 		if err := v.book.VerifyTx(ctx, tx); err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (v *Vault) Verify(ctx context.Context) error {
 			v.trust.presence.Store(true)
 		}
 		return ignoreNotFound(err)
-	})
+	}))
 }
 
 // Times and bounds of a Guard.

@@ -87,7 +87,7 @@ func (d *daemon) openDesk(opener vault.Opener) {
 	if !d.shares() {
 		return
 	}
-	d.desk = errand.New(errand.Options{Store: d.store, Book: d.vault.Book(), Keyring: d.ring, Opener: opener, Self: d.vault.Self().ID, Leads: d.leads.is.Load, Log: d.log})
+	d.desk = errand.New(errand.Options{Store: d.store, Book: d.vault.Book(), Keyring: d.ring, Opener: opener, Self: d.vault.Self().ID, Leads: d.leads.is.Load, Trust: d.vault.Distrusted, Log: d.log})
 	about := func(do func(context.Context, aboutRun) (run.Result, error)) errand.Handler {
 		return func(ctx context.Context, body json.RawMessage) (any, error) {
 			var in aboutRun

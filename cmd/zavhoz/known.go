@@ -137,7 +137,9 @@ func (d *daemon) guard(ctx context.Context) {
 		d.lock.mu.Lock() // not while it is locked or unlocked
 		var err error
 		if !d.lock.gate.IsShut() {
-			err = d.remember(ctx)
+			limit, cancel := context.WithTimeout(ctx, 5*time.Second) // a lock waits for it
+			err = d.remember(limit)
+			cancel()
 		}
 		d.lock.mu.Unlock()
 		if err != nil && ctx.Err() == nil {

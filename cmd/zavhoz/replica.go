@@ -80,6 +80,10 @@ func (d *daemon) followKeys(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return vault.StoreFault(ctx.Err())
 	}
+	switch fault.CodeOf(err) {
+	case fault.DaemonUnavailable, fault.TimedOut, fault.Canceled, fault.Busy: // it may be different in a moment: whoever comes next tries again
+		return err
+	}
 	d.follow.cannot = header
 	d.log.Warn("another daemon replaced the data key, and this one does not come to the new one: it locks the vault", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 	select {
@@ -176,12 +180,12 @@ func (d *daemon) obey(ctx context.Context) {
 			d.lockUp(context.WithoutCancel(ctx), vault.SystemActor("key"), "key")
 		case <-d.follow.locked:
 			last, err := d.vault.Lockdown(ctx)
-			d.lock.mu.Lock()
-			same := last == d.lock.seen
-			d.lock.mu.Unlock()
-			if err == nil && !same { // an error: it is locked, or the guard looks again
-				d.lockUp(context.WithoutCancel(ctx), vault.SystemActor("lock"), "elsewhere")
+			code := fault.CodeOf(err)
+			d.lock.mu.Lock()                                                                                     // nobody unlocks it between the look and the lock
+			if code == fault.RecordTampered || code == fault.VaultCorrupt || err == nil && last != d.lock.seen { // what cannot be believed may have said so
+				d.lockHeld(context.WithoutCancel(ctx), vault.SystemActor("lock"), "elsewhere")
 			}
+			d.lock.mu.Unlock()
 		}
 	}
 }

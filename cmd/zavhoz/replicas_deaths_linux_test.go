@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,13 @@ func TestThreeDaemonsUnderDeaths(t *testing.T) {
 	address := server.URL("sslmode=disable")
 	w := newWire(t, server.Addr())
 	all := replicas(t, address, address, strings.Replace(address, server.Addr(), w.Addr().String(), 1))
+	defer func() {
+		for _, p := range all {
+			if log, err := os.ReadFile(p.dir.Log()); t.Failed() {
+				t.Logf("%v: %s", err, log)
+			}
+		}
+	}()
 	book := &ledger{values: map[string]int{}, begun: map[string]int{}}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
@@ -135,7 +143,9 @@ func TestThreeDaemonsUnderDeaths(t *testing.T) {
 	server.Kill(t)
 	server.Restart(t)
 	more("writes after the database's death", 30)
-	limit := func(n string) { server.AdminExec(t, "postgres", "ALTER ROLE "+postgrestest.User+" CONNECTION LIMIT "+n) }
+	limit := func(n string) {
+		server.AdminExec(t, "postgres", "ALTER ROLE "+postgrestest.User+" CONNECTION LIMIT "+n)
+	}
 	limit("2") // for three daemons that want many each
 	server.AdminQuery(t, "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE usename = '"+postgrestest.User+"'")
 	stood := book.count()

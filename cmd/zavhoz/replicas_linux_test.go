@@ -157,6 +157,9 @@ func TestALockIsForAllDaemons(t *testing.T) {
 	if all[0].locked() || !all[1].locked() || !all[2].locked() {
 		t.Error("one that is unlocked is not alone in it")
 	}
+	if r := all[1].run("", "lock"); r.code == 0 || !strings.Contains(r.stderr, "were not told") || all[0].locked() {
+		t.Errorf("locking where it is locked, while another is open: %v", r)
+	}
 	all[1].ok("unlock")
 	all[2].ok("unlock")
 	all[2].stop()

@@ -18,7 +18,7 @@ import (
 func newLock(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "lock", Short: "Lock the vault: runs end, keys are wiped", Args: cobra.NoArgs,
-		Long: `Lock the vault of the running daemon, and of every later one: runs end, what was opened is dropped, the keys are overwritten. Clients stay connected and
+		Long: `Lock the vault of the running daemon, of all that share it in a database, and of every later one: runs end, what was opened is dropped, the keys are overwritten. Clients stay connected and
 are told that the vault is locked. Leases live on to their time; a lease that is released meanwhile ends when the vault is unlocked.
 
 Where the key is in a file, the system's keyring or a credential, locking stops every use of the vault by zavhoz. It does not stop another program of the same user
@@ -33,12 +33,16 @@ from reading that key: only a passphrase does (docs/unlocking.md).`,
 			if err := cl.call(cmd.Context(), "POST", path("lock"), nil, &out); err != nil {
 				return err
 			}
-			return a.show(out, func(w io.Writer) {
+			err = a.show(out, func(w io.Writer) {
 				fmt.Fprintln(w, "The vault is locked.")
 				if out.Runs > 0 {
 					fmt.Fprintf(w, "Ended: %s\n", count(out.Runs, "run"))
 				}
 			})
+			if err == nil && out.Untold {
+				err = fault.New(fault.DaemonUnavailable, "it is locked here alone: the other daemons of the vault were not told", "lock it at one that is open: `zavhoz lock` there")
+			}
+			return err
 		},
 	}
 }

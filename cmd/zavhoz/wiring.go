@@ -159,9 +159,13 @@ func (a auditor) List(ctx context.Context, f audit.Filter) (rs []audit.Record, n
 }
 
 // Verify follows the chain.
-func (a auditor) Verify(ctx context.Context) (audit.Report, error) { return a.log.Verify(ctx, a.st) }
+func (a auditor) Verify(ctx context.Context) (audit.Report, error) {
+	r, err := a.log.Verify(ctx, a.st)
+	return r, vault.StoreFault(err)
+}
 
 // Export writes the log as signed JSON lines.
 func (a auditor) Export(ctx context.Context, w io.Writer) (audit.Report, error) {
-	return a.log.Export(ctx, a.st, w)
+	r, err := a.log.Export(ctx, a.st, w)
+	return r, vault.StoreFault(err)
 }

@@ -39,7 +39,8 @@ const Leader = "leader"
 const (
 	patience = 10 * time.Second // of who asks, where its context has no end
 	longest  = 10 * time.Minute // that one may take
-	keep     = 10 * time.Minute // of what nobody took: clocks differ
+	skew     = 2 * time.Minute  // between the clocks of two daemons, at most
+	keep     = 20 * time.Minute // of what nobody took, and of what was carried out: longer than a question is good for
 	poll     = time.Second      // where no notice came
 	slots    = 32               // questions at once
 )
@@ -53,7 +54,12 @@ type question struct {
 	What   string    `json:"what"`
 	Body   string    `json:"body"` // sealed
 	At     time.Time `json:"at"`
-	Wait   int64     `json:"wait_ms"` // that it may take
+	Wait   int64     `json:"wait_ms"`         // that it may take
+	Taken  bool      `json:"taken,omitempty"` // it is being carried out
+}
+
+func (q question) wait() time.Duration {
+	return min(max(time.Duration(q.Wait)*time.Millisecond, 0), longest)
 }
 
 // answer is what came of it. Its key is the question's id.
@@ -78,8 +84,9 @@ type Options struct {
 	Book    *record.Book
 	Keyring *keyring.Keyring
 	Opener  vault.Opener
-	Self    string      // this daemon: rpl_…
-	Leads   func() bool // whether questions for Leader are for this daemon; nil: never
+	Self    string       // this daemon: rpl_…
+	Leads   func() bool  // whether questions for Leader are for this daemon; nil: never
+	Trust   func() error // what is wrong with the store (vault.Vault.Distrusted): nothing is carried out then; nil: nothing is
 	Clock   func() time.Time
 	Log     *slog.Logger
 }
@@ -95,7 +102,8 @@ type Desk struct {
 	handlers  map[string]Handler
 
 	mu    sync.Mutex
-	taken map[string]struct{} // questions under way here, by id
+	taken map[string]struct{}  // questions under way here, by id
+	done  map[string]time.Time // those that were carried out, and when: a row that is put back is none
 	wait  sync.WaitGroup
 }
 
@@ -107,19 +115,22 @@ func New(o Options) *Desk {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Trust == nil {
+		o.Trust = func() error { return nil }
+	}
 	if o.Leads == nil {
 		o.Leads = func() bool { return false }
 	}
 	return &Desk{
-		o: o, questions: record.NewSet[question](o.Book, Questions), answers: record.NewSet[answer](o.Book, Answers), handlers: map[string]Handler{}, taken: map[string]struct{}{},
+		o: o, questions: record.NewSet[question](o.Book, Questions), answers: record.NewSet[answer](o.Book, Answers), handlers: map[string]Handler{}, taken: map[string]struct{}{}, done: map[string]time.Time{},
 	}
 }
 
 // Handle says who does what.
 func (d *Desk) Handle(what string, h Handler) { d.handlers[what] = h }
 
-// Ask has another daemon do what, and gives its answer in out, which may be nil. It waits for ten seconds, or as long as ctx says. Errors: those of who did it; daemon_unavailable where nobody answered in time: then nobody knows whether it
-// was done.
+// Ask has another daemon do what, and gives its answer in out, which may be nil. It waits for ten seconds, or as long as ctx says. Errors: those of who did it; daemon_unavailable where nobody took it within ten seconds, or answered
+// in time: then nobody knows whether it was done.
 func (d *Desk) Ask(ctx context.Context, to, what string, in, out any) error {
 	wait := patience
 	if end, has := ctx.Deadline(); has {
@@ -167,6 +178,7 @@ func (d *Desk) Ask(ctx context.Context, to, what string, in, out any) error {
 func (d *Desk) await(ctx context.Context, q question, notices <-chan store.Change) (a answer, err error) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	begun := time.Now()
 	for {
 		select {
 		case n, open := <-notices:
@@ -179,23 +191,43 @@ func (d *Desk) await(ctx context.Context, q question, notices <-chan store.Chang
 		case <-tick.C:
 		case <-ctx.Done():
 			d.recall(ctx, q)
-			return a, fault.New(fault.DaemonUnavailable, "the daemon of this vault that it is for does not answer", "try again in a moment; `zavhoz status` lists the daemons")
+			return a, errSilent
 		}
+		taken := false
 		err = d.view(ctx, func(tx store.Tx) (err error) {
-			a, err = d.answers.Get(tx, q.ID)
-			return err
+			if a, err = d.answers.Get(tx, q.ID); !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			now, err := d.questions.Get(tx, q.key())
+			taken = now.Taken
+			if errors.Is(err, store.ErrNotFound) {
+				err = nil
+			}
+			return errors.Join(err, errNotYet)
 		})
 		switch {
 		case err == nil:
-			return a, d.update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.answers.Delete(tx, q.ID) })
-		case ctx.Err() == nil && !errors.Is(err, store.ErrNotFound):
+			if err := d.update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.answers.Delete(tx, q.ID) }); err != nil {
+				d.o.Log.Warn("an answer stays for a while", "what", q.What, "cause", fault.Cause(err))
+			}
+			return a, nil
+		case ctx.Err() != nil:
+		case !errors.Is(err, errNotYet):
 			d.recall(ctx, q)
 			return a, err
+		case !taken && time.Since(begun) > patience:
+			d.recall(ctx, q)
+			return a, errSilent
 		}
 	}
 }
 
-// recall takes back a question that nobody waits for any more.
+var (
+	errNotYet = errors.New("errand: no answer yet")
+	errSilent = fault.New(fault.DaemonUnavailable, "the daemon of this vault that it is for does not answer", "try again in a moment; `zavhoz status` lists the daemons")
+)
+
+// recall takes back a question that nobody waits for any more: what is carried out of it finds nobody to tell.
 func (d *Desk) recall(ctx context.Context, q question) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()

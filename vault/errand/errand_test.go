@@ -3,6 +3,7 @@ package errand_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -214,5 +215,43 @@ func TestAttack57_AnEditedErrandIsNone(t *testing.T) {
 	time.Sleep(1200 * time.Millisecond) // longer than a desk waits between two looks
 	if done.Load() != 0 {
 		t.Error("a question that was moved was carried out")
+	}
+}
+
+// question waits for one, and gives its row.
+func (h *house) question(to string) (key string, row []byte) {
+	h.t.Helper()
+	for key == "" {
+		vaulttest.Must(h.t, h.st.View(h.t.Context(), func(tx store.Tx) error {
+			return tx.Scan(errand.Questions, to, "", func(k string, v []byte) (bool, error) { key, row = k, append([]byte(nil), v...); return false, nil })
+		}))
+	}
+	return key, row
+}
+
+// TestAttack57_AQuestionIsNotCarriedOutAgain: a row that was answered, and is put back as it was, is nobody's question any more.
+func TestAttack57_AQuestionIsNotCarriedOutAgain(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.desk("rpl_a", false), h.desk("rpl_b", false)
+	var done atomic.Int32
+	b.Handle("count", func(context.Context, json.RawMessage) (any, error) { return done.Add(1), nil })
+	answered := make(chan error, 1)
+	go func() { answered <- a.Ask(t.Context(), "rpl_b", "count", canary, nil) }()
+	key, row := h.question("rpl_b/")
+	h.serve(b)
+	vaulttest.Must(t, <-answered)
+	soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	go func() { answered <- a.Ask(soon, "rpl_gone", "count", canary, nil) }()
+	other, _ := h.question("rpl_gone/") // in whose place it is put: as many rows as there were
+	vaulttest.Must(t, h.st.Update(t.Context(), func(tx store.Tx) error {
+		return errors.Join(tx.Delete(errand.Questions, other), tx.Put(errand.Questions, key, row))
+	}))
+	time.Sleep(1200 * time.Millisecond) // longer than a desk waits between two looks
+	if n := done.Load(); n != 1 {
+		t.Errorf("carried out %d times", n)
+	}
+	if err := <-answered; err == nil {
+		t.Error("nobody answered, and all is well")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -32,9 +33,12 @@ func (d *Desk) Run(ctx context.Context) {
 			return
 		}
 		d.take(ctx)
-		if d.o.Leads() && time.Since(swept) > keep {
+		if time.Since(swept) > time.Minute {
 			swept = time.Now()
-			d.sweep(ctx)
+			d.forget(swept)
+			if d.o.Leads() {
+				d.sweep(ctx)
+			}
 		}
 	}
 }
@@ -59,13 +63,20 @@ func (d *Desk) take(ctx context.Context) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = d.o.Trust()
+	}
 	if err != nil {
+		if code := fault.CodeOf(err); code != fault.VaultLocked && code != fault.DaemonUnavailable && ctx.Err() == nil {
+			d.o.Log.Error("what other daemons ask cannot be read", "code", string(code), "cause", fault.Cause(err))
+		}
 		return
 	}
 	for _, q := range all {
 		d.mu.Lock()
 		_, taken := d.taken[q.ID]
-		free := !taken && len(d.taken) < slots
+		_, done := d.done[q.ID]
+		free := !q.Taken && !taken && !done && len(d.taken) < slots
 		if free {
 			d.taken[q.ID] = struct{}{}
 		}
@@ -82,8 +93,9 @@ func (d *Desk) answer(ctx context.Context, q question) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		delete(d.taken, q.ID)
+		d.done[q.ID] = time.Now()
 	}()
-	limit, cancel := context.WithTimeout(ctx, min(max(time.Duration(q.Wait)*time.Millisecond, time.Second), longest))
+	limit, cancel := context.WithTimeout(ctx, max(q.wait(), time.Second))
 	defer cancel()
 	if claimed, err := d.claim(limit, q); !claimed || err != nil {
 		return
@@ -93,36 +105,66 @@ func (d *Desk) answer(ctx context.Context, q question) {
 	if err == nil {
 		o.Value, err = json.Marshal(value)
 	}
-	if err != nil {
-		f := fault.Of(err)
-		o = outcome{Code: f.Code, Message: f.Message, Next: f.Next}
-	}
-	body, err := json.Marshal(o)
 	if err == nil {
-		err = d.update(context.WithoutCancel(limit), func(tx store.Tx) error {
-			a := answer{Format: 1, ID: q.ID, At: d.o.Clock().UTC()}
-			if a.Body, err = d.seal("answer", q.ID, slices.Clone(body)); err != nil {
-				return err
-			}
-			return d.answers.Put(tx, a.ID, a)
-		})
+		err = d.put(limit, q, o)
+	}
+	if err != nil { // also where the answer is too long to be sealed
+		f := fault.Of(err)
+		err = d.put(limit, q, outcome{Code: f.Code, Message: f.Message, Next: f.Next})
 	}
 	if err != nil {
 		d.o.Log.Warn("a question of another daemon could not be answered", "what", q.What, "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 	}
 }
 
-// claim takes the question away before it is carried out: a daemon that dies over it leaves no answer, and nobody carries it out twice.
-func (d *Desk) claim(ctx context.Context, q question) (claimed bool, err error) {
-	err = d.update(ctx, func(tx store.Tx) error {
+// put puts an answer into its question's place, if that is still there: else nobody waits.
+func (d *Desk) put(ctx context.Context, q question, o outcome) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return d.update(context.WithoutCancel(ctx), func(tx store.Tx) error {
 		_, err := d.questions.Get(tx, q.key())
-		claimed = err == nil
-		if errors.Is(err, store.ErrNotFound) { // taken back, or somebody else's who led before
+		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
-		return errors.Join(err, d.questions.Delete(tx, q.key()))
+		if err != nil {
+			return err
+		}
+		a := answer{Format: 1, ID: q.ID, At: d.o.Clock().UTC()}
+		if a.Body, err = d.seal("answer", q.ID, slices.Clone(body)); err != nil {
+			return err
+		}
+		return errors.Join(d.questions.Delete(tx, q.key()), d.answers.Put(tx, a.ID, a))
+	})
+}
+
+// claim marks the question as taken before it is carried out: a daemon that dies over it leaves no answer, and nobody carries it out twice. One that its asker does not wait for any more
+// is none.
+func (d *Desk) claim(ctx context.Context, q question) (claimed bool, err error) {
+	old := d.o.Clock().Sub(q.At) > q.wait()+skew
+	err = d.update(ctx, func(tx store.Tx) error {
+		now, err := d.questions.Get(tx, q.key())
+		claimed = err == nil && !now.Taken && !old
+		switch {
+		case errors.Is(err, store.ErrNotFound): // taken back, or somebody else's who led before
+			return nil
+		case err != nil || now.Taken:
+			return err
+		case old:
+			return d.questions.Delete(tx, q.key())
+		}
+		now.Taken = true
+		return d.questions.Put(tx, q.key(), now)
 	})
 	return claimed, err
+}
+
+// forget lets go of what was carried out long ago: its question is too old to be taken.
+func (d *Desk) forget(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.done, func(_ string, at time.Time) bool { return now.Sub(at) > keep })
 }
 
 func (d *Desk) carryOut(ctx context.Context, q question) (any, error) {

@@ -2,8 +2,6 @@ package keyring
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"slices"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -14,13 +12,13 @@ import (
 // follower is what a keyring knows of the header that it goes by. Others may change it: another daemon's `key add` or `key rotate`.
 type follower struct {
 	header []byte               // the last that was heeded
-	before [][sha256.Size]byte  // the ones before it: a View of an earlier moment sees them still
 	former map[string]time.Time // keys that sealed once, or that a header held: never current again; since when no header has them, zero while one has
 }
 
-// Heed holds the keys against the header of this moment, at the begin of a transaction: what is sealed in it is sealed under the header's current key, or not at all. missing
-// tells that the header has a key that this ring lacks: another daemon rotated; then Gain. writes says that the moment is the newest, or nothing comes of the transaction: an
-// earlier header is damage then. Errors: vault_corrupt for a header that its own key does not vouch for, or that goes back to a former one.
+// Heed holds the keys against the header of this moment, at the begin of a transaction: what is sealed in it is sealed under the header's current key, or not at all. The header must be one
+// that is durable: whoever changes it writes alone (vault.Gate). missing tells that it has a key that this ring lacks: another daemon rotated; then Gain. writes says that the moment is
+// the newest, or nothing comes of the transaction: a header of a former key is damage then, and in a View one of a moment ago. Errors: vault_corrupt for that, and for a header that its own
+// key does not vouch for.
 func (k *Keyring) Heed(tx store.Tx, writes bool) (missing bool, err error) {
 	k.follow.Lock()
 	defer k.follow.Unlock()
@@ -36,18 +34,18 @@ func (k *Keyring) Heed(tx store.Tx, writes bool) (missing bool, err error) {
 	if err != nil || bytes.Equal(b, k.heeded.header) {
 		return false, err
 	}
-	if slices.Contains(k.heeded.before, sha256.Sum256(b)) {
-		if writes {
-			return false, corrupt("it is an earlier one")
-		}
-		return false, nil
-	}
 	h, err := parseHeader(b)
 	if err != nil {
 		return false, err
 	}
 	if h.VaultID != k.vault {
 		return false, corrupt("it is another vault's")
+	}
+	if k.isFormer(h.Current) {
+		if writes {
+			return false, corrupt("it goes back to a former data key")
+		}
+		return false, nil
 	}
 	for _, x := range h.Keys {
 		if i, err := keys.ParseID(x.ID); err != nil || !k.ring.Has(i) {
@@ -60,15 +58,18 @@ func (k *Keyring) Heed(tx store.Tx, writes bool) (missing bool, err error) {
 	return false, k.heed(h, b)
 }
 
+// isFormer runs under follow.
+func (k *Keyring) isFormer(key string) bool {
+	_, is := k.heeded.former[key]
+	return is && key != k.Current()
+}
+
 // heed goes by a header whose keys are all in the ring. It runs under follow.
 func (k *Keyring) heed(h header, b []byte) error {
 	if !h.authentic(k.ring) {
 		return corrupt("its authentication fails")
 	}
 	was := k.Current()
-	if _, over := k.heeded.former[h.Current]; over && h.Current != was {
-		return corrupt("it goes back to a former data key")
-	}
 	if err := k.use(h.Current); err != nil {
 		return err
 	}
@@ -78,6 +79,11 @@ func (k *Keyring) heed(h header, b []byte) error {
 	if was != h.Current {
 		k.heeded.former[was] = time.Time{}
 	}
+	for _, x := range h.Keys {
+		if x.ID != h.Current {
+			k.heeded.former[x.ID] = time.Time{}
+		}
+	}
 	for id, since := range k.heeded.former {
 		switch {
 		case h.key(id) != nil:
@@ -86,21 +92,9 @@ func (k *Keyring) heed(h header, b []byte) error {
 			k.heeded.former[id] = time.Now()
 		}
 	}
-	for _, x := range h.Keys {
-		if x.ID != h.Current {
-			k.heeded.former[x.ID] = time.Time{}
-		}
-	}
-	if was := k.heeded.header; was != nil {
-		k.heeded.before = append(k.heeded.before, sha256.Sum256(was))
-		k.heeded.before = k.heeded.before[max(0, len(k.heeded.before)-maxBefore):]
-	}
 	k.heeded.header = bytes.Clone(b)
 	return nil
 }
-
-// maxBefore is how many earlier headers are known again.
-const maxBefore = 256
 
 func (k *Keyring) use(key string) error {
 	i, err := keys.ParseID(key)
@@ -128,4 +122,11 @@ func (k *Keyring) Prune(linger time.Duration) {
 			k.Drop(id)
 		}
 	}
+}
+
+// unheed forgets all: the keys are another unlocking's.
+func (k *Keyring) unheed() {
+	k.follow.Lock()
+	defer k.follow.Unlock()
+	k.heeded = follower{}
 }

@@ -30,6 +30,7 @@ func (k *Keyring) TakeOver(from *Keyring) error {
 		return fault.New(fault.Internal, "the vault is not locked", "").Because(err)
 	}
 	k.slot.set(from.Slot())
+	k.unheed()
 	return nil
 }
 

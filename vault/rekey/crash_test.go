@@ -190,6 +190,7 @@ func TestACommitThatIsNotHeardOf(t *testing.T) {
 			h := newHouse(t)
 			h.furnish(5)
 			before, old := h.values(), h.k.Current()
+			must(t, h.Noted(ctx)) // what is queued would take the place of the commit that is meant
 			h.disk.deaf.Store(1)
 			h.disk.dark.Store(dark)
 			_, err := h.Rotate(ctx, operator, nil)

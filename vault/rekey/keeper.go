@@ -98,6 +98,16 @@ func (k *Keeper) update(ctx context.Context, fn func(store.Tx) error) error {
 	return vault.StoreFault(k.st.Update(ctx, fn))
 }
 
+// alone is update for what changes the header.
+func (k *Keeper) alone(ctx context.Context, fn func(store.Tx) error) error {
+	if g, ok := k.st.(interface {
+		UpdateAlone(context.Context, func(store.Tx) error) error
+	}); ok {
+		return vault.StoreFault(g.UpdateAlone(ctx, fn))
+	}
+	return k.update(ctx, fn)
+}
+
 // Overview is what may be known of a vault's keys.
 type Overview struct {
 	keyring.Overview
@@ -150,7 +160,7 @@ func (k *Keeper) change(ctx context.Context, make func(header []byte) ([]byte, a
 	if err != nil {
 		return nil, err
 	}
-	return next, k.update(ctx, func(tx store.Tx) error {
+	return next, k.alone(ctx, func(tx store.Tx) error {
 		now, err := keyring.Load(tx)
 		if err != nil {
 			return err

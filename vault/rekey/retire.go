@@ -3,6 +3,8 @@ package rekey
 import (
 	"bytes"
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault"
@@ -49,16 +51,16 @@ func (k *Keeper) retire(ctx context.Context, s state) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.update(ctx, func(tx store.Tx) error {
+	return k.alone(ctx, func(tx store.Tx) error {
+		header, err := k.under(tx, s)
+		if err != nil {
+			return err
+		}
 		now, err := k.book.Mark(tx)
 		if err != nil {
 			return err
 		}
 		if err := k.nothing(ctx, tx, s.From, func(c store.Collection) bool { return now.Changed(seen, c) }); err != nil {
-			return err
-		}
-		header, err := keyring.Load(tx)
-		if err != nil {
 			return err
 		}
 		if header, err = k.o.Keyring.EndRotation(header); err != nil {
@@ -73,6 +75,25 @@ func (k *Keeper) retire(ctx context.Context, s state) error {
 		return k.log.Append(tx, audit.Event{Actor: vault.SystemActor("rekey"), Action: audit.KeyRetire, Outcome: audit.Allowed, Subject: s.From,
 			Detail: map[string]string{"to": s.To}})
 	})
+}
+
+// errPassed says that the rotation has ended meanwhile, at another daemon, and perhaps the next has begun.
+var errPassed = errors.New("rekey: another rotation")
+
+// under gives the header, where the rotation is the one that it speaks of.
+func (k *Keeper) under(tx store.Tx, s state) ([]byte, error) {
+	b, err := keyring.Load(tx)
+	if err != nil {
+		return nil, err
+	}
+	o, err := keyring.Look(b)
+	if err != nil {
+		return nil, err
+	}
+	if o.Current.ID != s.To || !slices.ContainsFunc(o.Older, func(x keyring.Key) bool { return x.ID == s.From }) {
+		return nil, errPassed
+	}
+	return b, nil
 }
 
 // nothing gives a leftover where a row of a collection that which takes needs the key from.

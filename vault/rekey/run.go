@@ -81,7 +81,9 @@ func (k *Keeper) finish(ctx context.Context) (from string, err error) {
 	for {
 		before := s.Done
 		for more := true; more; {
-			if s, more, err = k.step(ctx, s); err != nil {
+			if s, more, err = k.step(ctx, s); errors.Is(err, errPassed) {
+				return "", nil
+			} else if err != nil {
 				return "", err
 			}
 		}
@@ -90,6 +92,8 @@ func (k *Keeper) finish(ctx context.Context) (from string, err error) {
 		switch {
 		case err == nil:
 			return s.From, nil
+		case errors.Is(err, errPassed):
+			return "", nil
 		case !errors.As(err, &left):
 			return "", err
 		case s.Pass > 1 && s.Done == before: // a whole pass found nothing to do, and still something is left
@@ -160,6 +164,9 @@ type work struct {
 // step seals the next records anew, in one transaction with the state that says so.
 func (k *Keeper) step(ctx context.Context, s state) (next state, more bool, err error) {
 	err = k.update(ctx, func(tx store.Tx) error {
+		if _, err := k.under(tx, s); err != nil {
+			return err
+		}
 		list, err := k.order(tx)
 		if err != nil {
 			return err

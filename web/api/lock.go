@@ -63,6 +63,7 @@ type Stanza struct {
 // Lock is the state of the vault's lock.
 type Lock struct {
 	Locked bool   `json:"locked"`
-	By     string `json:"by,omitempty"`   // what unlocked it: file, keyring, credential, passphrase, identity
-	Runs   int    `json:"runs,omitempty"` // how many locking ended
+	By     string `json:"by,omitempty"`     // what unlocked it: file, keyring, credential, passphrase, identity
+	Runs   int    `json:"runs,omitempty"`   // how many locking ended
+	Untold bool   `json:"untold,omitempty"` // locked here alone: the other daemons of the vault could not be told
 }
