@@ -32,6 +32,12 @@ type lockable struct {
 
 func newLockable(t *testing.T) *lockable {
 	t.Helper()
+	return newLockableOn(t, func(st store.Store) store.Store { return st })
+}
+
+// newLockableOn has wrap between its gate and its file.
+func newLockableOn(t *testing.T, wrap func(store.Store) store.Store) *lockable {
+	t.Helper()
 	ctx := t.Context()
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
@@ -39,7 +45,7 @@ func newLockable(t *testing.T) *lockable {
 	must(t, err)
 	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(t.TempDir(), "vault.db")})
 	must(t, err)
-	l := &lockable{gate: vault.NewGate(st, false), ring: k, header: header, id: ident, st: st}
+	l := &lockable{gate: vault.NewGate(wrap(st), false), ring: k, header: header, id: ident, st: st}
 	l.Vault, err = vault.Open(ctx, vault.Options{Store: l.gate, Keyring: k, Opener: open.New(k)})
 	must(t, err)
 	must(t, l.Setup(ctx))
