@@ -14,6 +14,7 @@ const (
 	beatLimit    = 3 * time.Second
 	leaderIdle   = "9s"
 	standbyEvery = 3 * time.Second
+	succeedAfter = 200 * time.Millisecond // with the lock in hand: the leader before, whose session the server ended, is told by then, and stops
 )
 
 // Lead runs fn while this process is the leader among all that share the store and ask under the same name, again each time it becomes it, until ctx ends. The context
@@ -30,6 +31,7 @@ func (s *Store) Lead(ctx context.Context, name string, fn func(context.Context))
 			s.log.Warn("nobody can be the leader now", "cause", failure(ctx, err).Error())
 		}
 		if c != nil {
+			s.rest(ctx, succeedAfter)
 			s.log.Info("leader", "of", name)
 			s.reign(ctx, c, fn)
 			s.log.Info("leader no more", "of", name)
@@ -94,21 +96,33 @@ func (s *Store) reign(ctx context.Context, c *pgx.Conn, fn func(context.Context)
 		defer depose()
 		fn(ctx)
 	}()
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	for alive := true; alive; {
+	go func() {
 		select {
-		case <-tick.C:
-			alive = s.beat(ctx, c)
 		case <-s.shut:
-			alive = false
+			depose()
 		case <-ctx.Done():
-			alive = false
 		}
+	}()
+	for s.holds(ctx, c) {
 	}
 	depose()
 	<-done
 	s.endSession(c)
+}
+
+// holds waits for the next beat, on the connection: a session that the server ends, and with it the lock, is known at once.
+func (s *Store) holds(ctx context.Context, c *pgx.Conn) bool {
+	wait, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
+	for {
+		switch _, err := c.WaitForNotification(wait); {
+		case err == nil:
+		case ctx.Err() != nil || wait.Err() == nil:
+			return false
+		default:
+			return s.beat(ctx, c)
+		}
+	}
 }
 
 // beat tells whether the session still answers, and so still holds the lock.
