@@ -141,7 +141,7 @@ func (s servers) Mark(text string) [32]byte { return s.d.ring.MAC("mcp session",
 
 // Hand gives a message to the daemon whose event stream it is for.
 func (s servers) Hand(ctx context.Context, to string, m mcp.Handed) error {
-	if err := (elsewhere{s.d}).lives(ctx, to); err != nil {
+	if err := elsewhere(s).lives(ctx, to); err != nil {
 		return err
 	}
 	return s.d.desk.Ask(ctx, to, askMessage, m, nil)

@@ -62,6 +62,8 @@ func fill() {
 		}
 		take(size, func() { takenPointers = make([]*byte, of/8) })
 	}
+	runtime.KeepAlive(takenBytes)
+	runtime.KeepAlive(takenPointers)
 	takenBytes, takenPointers = nil, nil
 }
 

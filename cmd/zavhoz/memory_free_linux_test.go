@@ -64,8 +64,8 @@ func found(b, veiled []byte) int {
 
 // block is memory with a pointer, which Go keeps apart from memory without one.
 type block[T any] struct {
-	next *block[T]
-	b    T
+	_ *block[T]
+	b T
 }
 
 // litter leaves a word in memory that nobody uses any more, between what is used on: in objects of every size, with pointers and without.
