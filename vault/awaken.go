@@ -60,6 +60,9 @@ func (v *Vault) Awaken(ctx context.Context, e audit.Event) error {
 	if err := v.Verify(ctx); err != nil {
 		return err
 	}
+	if err := v.Noted(ctx); err != nil { // what could not be written before is written now, or nothing more can be
+		return err
+	}
 	if err := v.Note(ctx, e); err != nil {
 		return err
 	}

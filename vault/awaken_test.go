@@ -171,7 +171,15 @@ func TestAnUnlockingThatIsNotOnRecordIsNone(t *testing.T) {
 	if err := l.awake(t); err == nil {
 		t.Fatal("it awoke, and nothing of it is on record")
 	}
+	must(t, l.gate.Shut(t.Context()))
+	l.ring.Close()
 	u.refuse.Store(false)
+	must(t, l.awake(t)) // and once it can be, it does: what could not be written is, with it
+	l.gate.Open()
+	must(t, l.Noted(t.Context()))
+	if n := len(l.onRecord(t, audit.VaultUnlock)); n != 2 {
+		t.Errorf("%d unlockings are on record, and two were tried", n)
+	}
 }
 
 // What proves presence is read under a candidate's keys, before they are anybody's; another vault's keys read nothing, and a store that does not answer is no vault without presence.
