@@ -19,6 +19,7 @@ func TestARotationLosesTheRightToWriteBeforeEachCommit(t *testing.T) {
 			h := newHouse(t)
 			h.furnish(12)
 			before, old := h.values(), h.k.Current()
+			must(t, h.Noted(ctx)) // nothing is written meanwhile
 			denied := vaulttest.NewDenied(t, h.disk.Store, h.in.Path, n)
 			h.disk.Store = denied
 			stop := h.runs()
