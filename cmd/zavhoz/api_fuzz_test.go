@@ -97,6 +97,7 @@ parameters = { id = %q }
 // TestTheAPIUnderFuzz has schemathesis try the real daemon by the API's own description: no fault of ours (5xx), no reply that is not as described, no body taken that the
 // description forbids, no call without a token; and every operation is reached, with something that it is for. Locking is left out, for it ends the rest; so is what the description cannot say: which of the values that it allows are good.
 func TestTheAPIUnderFuzz(t *testing.T) {
+	t.Parallel()
 	p := atProvider(t)
 	url, _ := p.listens()
 	var agent struct{ Token string }

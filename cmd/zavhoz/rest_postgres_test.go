@@ -105,6 +105,7 @@ func (o *orchestrator) ok(method, path, body string, header ...string) string {
 // TestTheDatabaseHoldsNoValue drives the API of a daemon over PostgreSQL with values planted in every place that takes one, and in those that do not, and looks for them in a dump of the database, in its
 // files and write-ahead log, in what the server and the daemon logged, and in every reply. A text in clear that is meant to be there shows that each look sees.
 func TestTheDatabaseHoldsNoValue(t *testing.T) {
+	t.Parallel()
 	server := postgrestest.Start(t)
 	server.AdminExec(t, "postgres", "ALTER SYSTEM SET log_statement = 'all'")
 	server.AdminExec(t, "postgres", "SELECT pg_reload_conf()")
