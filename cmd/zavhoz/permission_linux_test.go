@@ -60,6 +60,7 @@ func TestARestoreOnADiskThatTurnsReadOnly(t *testing.T) {
 	readOnlyFrom(t, to, []string{"restore", backup, "--identity", p.dir.Identity()}, func(r result) {
 		if _, err := os.Stat(to.dir.Path()); err == nil {
 			to.sound()
+			to.stop() // or it puts its sockets into the next home
 			if err := os.RemoveAll(to.dir.Path()); err != nil {
 				t.Fatal(err)
 			}
@@ -79,6 +80,7 @@ func TestAMigrationOnADiskThatTurnsReadOnly(t *testing.T) {
 	target := filepath.Join(filepath.Dir(p.dir.Path()), "target.db")
 	asHome := func() {
 		t.Helper()
+		to.stop() // of the home before: it would put its sockets into this one
 		if err := errors.Join(os.RemoveAll(to.dir.Path()), os.MkdirAll(to.dir.Path(), 0o700), os.WriteFile(to.dir.Vault(), contents(t, target), 0o600),
 			os.WriteFile(to.dir.Identity(), contents(t, p.dir.Identity()), 0o600)); err != nil {
 			t.Fatal(err)
