@@ -12,7 +12,7 @@ import (
 // What a model can call is exactly this. A tool that is not there cannot be turned against anybody: one that comes needs its row's wall first, and breaks this test.
 var known = []string{
 	"allocate_resource", "get_run", "get_status", "http_request_with_resource", "list_managed_servers", "list_project_secrets", "list_resources", "release_resource",
-	"resolve_environment", "run_with_resource", "stop_run",
+	"request_secret", "resolve_environment", "run_with_resource", "stop_run",
 }
 
 // Row 69: nothing sets a secret into a repository in this release, so that no workflow can print it. The uid plays no part.

@@ -128,7 +128,7 @@ func build(t *testing.T, dir string) *house {
 		})
 	}})
 	all := tools.All(tools.Deps{
-		Vault: h.Vault, Runner: h.engine, Presence: h.HasPresence, Clock: h.clock, Isolation: func(context.Context) api.Isolation { return h.isolation },
+		Vault: h.Vault, Runner: h.engine, Presence: h.HasPresence, Clock: h.clock, PageURL: func() string { return "https://vault.example" }, Isolation: func(context.Context) api.Isolation { return h.isolation },
 		Sync: func(context.Context) (api.SyncInfo, error) { return h.sync, nil },
 	})
 	for _, x := range all {

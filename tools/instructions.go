@@ -12,6 +12,7 @@ Order of calls:
 
 Long work: background:true, then get_run with next_offset, or stop_run.
 A project's whole environment: resolve_environment gives a handle for runs; list_project_secrets names its secrets.
+A secret or a resource is missing: request_secret asks a person for it; call it again to learn how it stands.
 Servers by capacity: list_managed_servers.
 Refused? The error has a code and the next step. Where a person is needed, show them the command they would type; do not try to work around it. get_status tells what runs here.
 

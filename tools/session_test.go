@@ -23,7 +23,7 @@ type transcript struct {
 	seen map[string]string
 }
 
-var anyID = regexp.MustCompile(`\b(lse|run|res|srv|agt)_[a-z2-7]{26}\b`)
+var anyID = regexp.MustCompile(`\b(lse|run|res|srv|agt|itk)_[a-z2-7]{26}\b`)
 
 func (s *transcript) plain(text string) string {
 	for what, name := range s.hide {
@@ -115,6 +115,9 @@ func play(t *testing.T, modern bool) string {
 
 	s.act("resolve_environment", `{"project":"default","names":["APP_NAME","DATABASE_URL","STRIPE_SECRET"],"dry_run":true}`)
 	s.act("list_project_secrets", `{"project":"default"}`)
+	s.act("request_secret", `{"project":"default","key":"STRIPE_SECRET","reason":"to charge cards"}`)
+	s.act("request_secret", `{"kind":"api_key","handle":"openai_main","reason":"to ask the model"}`)
+	s.act("request_secret", `{"project":"default","key":"STRIPE_SECRET","kind":"api_key","reason":"both"}`)
 
 	s.out.WriteString("# refusals\n\n")
 	s.act("run_with_resource", `{"resources":["weather_bot"],"command":["printenv","TELEGRAM_BOT_TOKEN"]}`)

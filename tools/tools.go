@@ -32,6 +32,7 @@ type Vault interface {
 	Note(context.Context, audit.Event) error
 	ResolveEnvironment(context.Context, vault.Actor, vault.EnvironmentRequest) (vault.ResolvedEnvironment, error)
 	ProjectSecrets(ctx context.Context, actor vault.Actor, ref string) (vault.Project, []vault.ProjectSecret, error)
+	RequestSecret(ctx context.Context, actor vault.Actor, q vault.SecretRequest) (i vault.Intake, fresh bool, err error)
 }
 
 // Runner executes (run.Engine).
@@ -51,6 +52,7 @@ type Deps struct {
 	Presence  func(context.Context) (bool, error)
 	Locked    func() bool             // whether the vault is; nil: it never is
 	Files     func() []api.SecretFile // homes of resources; nil: there are none
+	PageURL   func() string           // where the pages are; nil or "": none are served
 	Clock     func() time.Time        // nil: time.Now
 }
 

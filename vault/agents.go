@@ -127,6 +127,9 @@ func (v *Vault) RemoveAgent(ctx context.Context, actor Actor, name string) (a Ag
 		if err := v.endLeases(tx, func(l Lease) bool { return l.Agent == a.ID }, "agent_removed"); err != nil {
 			return err
 		}
+		if err := v.dropIntakes(tx, func(i Intake) bool { return i.Agent == a.ID }); err != nil {
+			return err
+		}
 		if err := errors.Join(v.agentNames.Delete(tx, a.Name), v.agents.Delete(tx, a.ID)); err != nil {
 			return err
 		}
@@ -213,6 +216,13 @@ func (g Grants) covers(r Resource) bool {
 		return false
 	}
 	return len(g.Labels) == 0 || slices.ContainsFunc(g.Labels, func(l string) bool { return hasLabel(r.Labels, l) })
+}
+
+// coversKind tells whether the grants could reach a resource of a project and a kind, if it had the label for it.
+func (g Grants) coversKind(project, kind string) bool {
+	r := Resource{Project: project, Kind: kind}
+	g.Labels = nil
+	return g.covers(r)
 }
 
 // hasLabel matches "key" or "key=value".

@@ -21,7 +21,7 @@ func (v *Vault) mayEnvironments(tx store.Tx, actor Actor, p Project) error {
 	}
 	a, err := v.agentOf(tx, actor)
 	if err == nil && !a.Grants.covers(Resource{Kind: kind.Environment, Project: p.Slug}) {
-		err = fault.New(fault.NotPermitted, "the agent's grants do not cover environments", "ask the operator: zavhoz agent edit NAME --kinds …,environment")
+		err = fault.New(fault.NotPermitted, "the agent's grants do not cover environments", "ask the operator: an agent has its grants from `zavhoz agent add NAME --kinds …,environment`")
 	}
 	return err
 }

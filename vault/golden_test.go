@@ -73,6 +73,10 @@ func goldenRows() []goldenRow {
 	}
 	kept := []int{512, 2048, 1}
 	reserve := Reserve{Format: 1, RAMMB: &kept[0], DiskMB: &kept[1], CPU: &kept[2], Ports: PortRanges{{8000, 8999}, {9100, 9100}}, KeptPorts: PortRanges{{8080, 8080}}, Version: 1, UpdatedAt: at(1), UpdatedBy: "operator"}
+	intake := Intake{
+		Format: 1, ID: fixed(id.Intake), Project: "default", Key: "API_KEY", Kind: "api_key", Handle: "openai_main", Reason: "to ask the model", Agent: agt, By: "claude", Context: "thread 7", State: IntakeGiven,
+		Code: codeDigest(fixed(id.Intake), "AAAA-BBBB-CCCC-DDDD"), Tries: 1, CreatedAt: at(0), ExpiresAt: at(30), EndedAt: at(1), EndedBy: "operator", Why: "use the test key", Gave: "openai_main",
+	}
 	replica := Replica{Format: 1, ID: fixed(id.Replica), Host: "a.example", PID: 7, Version: "v1", StartedAt: at(0), Beat: 9}
 	to := func(target string) link { return link{target} }
 	return []goldenRow{
@@ -86,6 +90,7 @@ func goldenRows() []goldenRow {
 		{string(cRotations), res, rotation, &Rotation{}},
 		{string(cReserves), res, reserve, &Reserve{}}, {string(cEnvironments), environmentKey(project.ID, environment.Digest), environment, &Environment{}},
 		{string(cBridges), bridgeKey, Bridge{Format: 1, Table: "projects", Sealed: map[string]Sealed{"key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "medium"}}, Version: 2, Since: at(0), By: "operator"}, &Bridge{}},
+		{string(cIntakes), intake.ID, intake, &Intake{}},
 		{string(cReplicas), replica.ID, replica, &Replica{}}, {string(cSettings), lockdownKey, Lockdown{Format: 1, ID: fixed(id.Errand), By: replica.ID}, &Lockdown{}},
 		{string(cProjectIDs), project.ID, to("default"), &link{}}, {string(cConfigs), project.ID, config, &ProjectConfig{}}, {string(cFormer), formerKey(project.ID, "API_KEY", 3), former, &FormerSecret{}},
 	}

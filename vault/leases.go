@@ -173,22 +173,23 @@ func (v *Vault) Sweep(ctx context.Context) error {
 	oldLease := func(l Lease) bool { return !l.ReleasedAt.IsZero() && l.ReleasedAt.Before(old) }
 	oldRun := func(r Run) bool { return r.State != RunRunning && r.EndedAt.Before(old) }
 	oldKey := func(r idemRow) bool { return r.Until.Before(now) }
-	var leases, runs, keys []string
+	oldIntake := func(i Intake) bool { return i.ExpiresAt.Before(old) }
+	var leases, runs, keys, intakes []string
 	due := false
 	err := v.view(ctx, func(tx store.Tx) (err error) {
 		if due, err = v.anyLive(tx, expired); err != nil {
 			return err
 		}
-		return errors.Join(find(tx, v.leases, oldLease, &leases), find(tx, v.runs, oldRun, &runs), find(tx, v.idem, oldKey, &keys))
+		return errors.Join(find(tx, v.leases, oldLease, &leases), find(tx, v.runs, oldRun, &runs), find(tx, v.idem, oldKey, &keys), find(tx, v.intakes, oldIntake, &intakes))
 	})
-	if err != nil || !due && len(leases)+len(runs)+len(keys) == 0 {
+	if err != nil || !due && len(leases)+len(runs)+len(keys)+len(intakes) == 0 {
 		return err
 	}
 	return v.update(ctx, func(tx store.Tx) error {
 		if err := v.endLeases(tx, expired, "expired"); err != nil {
 			return err
 		}
-		return errors.Join(forget(tx, v.leases, oldLease, leases), forget(tx, v.runs, oldRun, runs), forget(tx, v.idem, oldKey, keys))
+		return errors.Join(forget(tx, v.leases, oldLease, leases), forget(tx, v.runs, oldRun, runs), forget(tx, v.idem, oldKey, keys), forget(tx, v.intakes, oldIntake, intakes))
 	})
 }
 

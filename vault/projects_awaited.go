@@ -22,13 +22,14 @@ const (
 	AwaitedEnvironment AwaitedKind = "environment" // a changed definition that nobody looked at
 	AwaitedHostKey     AwaitedKind = "host_key"    // a server's, which is pinned before its first use
 	AwaitedRotation    AwaitedKind = "rotation"    // one that does not get on
+	AwaitedIntake      AwaitedKind = "intake"      // a request that a person give a secret
 )
 
 // Awaited is one thing of the vault that waits for a person. It holds no value.
 type Awaited struct {
 	Kind    AwaitedKind
 	Project string // slug
-	Name    string // of the secret; else the resource's handle
+	Name    string // of the secret, or the request's id; else the resource's handle
 	What    string // in words: a description, or why it does not get on
 	Since   time.Time
 }
@@ -37,8 +38,8 @@ type Awaited struct {
 // servers whose host key nobody agreed to, rotations that failed. within says which projects are looked at.
 func (v *Vault) Awaited(ctx context.Context, within func(slug string) bool) (out []Awaited, err error) {
 	err = v.view(ctx, func(tx store.Tx) error {
-		a := awaiting{v: v, tx: tx, within: within, by: map[string]Resource{}}
-		err := errors.Join(a.resources(), a.rotations(), a.projects())
+		a := awaiting{v: v, tx: tx, within: within, by: map[string]Resource{}, asked: map[string]bool{}}
+		err := errors.Join(a.resources(), a.rotations(), a.intakes(), a.projects())
 		out = a.out
 		return err
 	})
@@ -54,6 +55,7 @@ type awaiting struct {
 	tx     store.Tx
 	within func(string) bool
 	by     map[string]Resource // environments that are there, by id
+	asked  map[string]bool     // project.KEY that a request waits for: it is not told twice
 	out    []Awaited
 }
 
@@ -87,6 +89,27 @@ func (a *awaiting) rotations() error {
 			a.add(AwaitedRotation, r, x.Message, x.At)
 		}
 		return true, ignoreNotFound(err)
+	})
+}
+
+func (a *awaiting) intakes() error {
+	return a.v.intakes.Scan(a.tx, "", "", func(_ string, i Intake) (bool, error) {
+		if i.State != IntakeWaiting || !a.within(i.Project) {
+			return true, nil
+		}
+		p, err := a.v.byProject(a.tx, i.Project)
+		if err == nil {
+			err = a.v.settled(a.tx, p, &i)
+		}
+		if err != nil || i.State != IntakeWaiting {
+			return true, err
+		}
+		what := "the " + i.Kind + " " + i.Handle
+		if i.Key != "" {
+			what, a.asked[i.subject()] = i.Key+" of "+i.Project, true
+		}
+		a.out = append(a.out, Awaited{Kind: AwaitedIntake, Project: i.Project, Name: i.ID, What: what + ", asked for by " + i.By + ": " + i.Reason, Since: i.CreatedAt})
+		return true, nil
 	})
 }
 
@@ -124,7 +147,9 @@ func (a *awaiting) secrets(p Project) error {
 		return true, err
 	})
 	for _, x := range lacks {
-		a.out = append(a.out, x)
+		if !a.asked[x.Project+"."+x.Name] {
+			a.out = append(a.out, x)
+		}
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package vault
 import (
 	"time"
 
+	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -64,6 +65,8 @@ type NewResource struct {
 	Source  string // the file that is its home; "" for the vault alone
 	// From is what a captured resource takes its rules from, as they were read: id → version. Keep refuses it where one has changed since.
 	From map[string]uint64
+
+	asked func(store.Tx) error // has its say in the transaction that stores it; nil: nothing has
 }
 
 // Edit is what EditResource changes; nil maps change nothing, an empty value in Attrs or Labels removes.

@@ -51,7 +51,11 @@ func noResource() *fault.Error {
 // AddResource validates, seals and stores a resource, in one transaction with its audit record.
 // Errors: invalid_argument, unknown_kind, unknown_field, secret_missing, secret_invalid, handle_taken, unknown_project.
 func (v *Vault) AddResource(ctx context.Context, actor Actor, n NewResource) (Resource, error) {
-	return v.add(ctx, actor, n, func(store.Tx) error { return nil }, nil)
+	may := n.asked
+	if may == nil {
+		may = func(store.Tx) error { return nil }
+	}
+	return v.add(ctx, actor, n, may, nil)
 }
 
 // add stores a new resource if may, asked in the same transaction, has nothing against it.

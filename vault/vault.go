@@ -51,6 +51,7 @@ const (
 	cWorkdirs   store.Collection = "workdirs"
 	cRotations  store.Collection = "rotations"
 	cReplicas   store.Collection = "replicas"
+	cIntakes    store.Collection = "intakes"
 
 	cEnvironments store.Collection = "environments"
 )
@@ -136,6 +137,7 @@ type Vault struct {
 	reserves   *record.Set[Reserve] // res_…, or everyServer
 	replicas   *record.Set[Replica]
 	lockdowns  *record.Set[Lockdown]
+	intakes    *record.Set[Intake]
 
 	replica Replica // this daemon; zero: it is alone
 
@@ -192,6 +194,7 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		reserves:   record.NewSet[Reserve](b, cReserves),
 		replicas:   record.NewSet[Replica](b, cReplicas),
 		lockdowns:  record.NewSet[Lockdown](b, cSettings),
+		intakes:    record.NewSet[Intake](b, cIntakes),
 		replica:    o.Replica,
 
 		environments: record.NewSet[Environment](b, cEnvironments),

@@ -71,6 +71,13 @@ var acts = map[string]act{
 	"POST /api/v1/projects/{id}/config/secrets/{key}/purge":    {always, ""},
 	"DELETE /api/v1/projects/{id}/config/secrets/{key}":        {always, ""},
 
+	"GET /api/v1/intakes":                {free, "reads: what a person is asked for, no value and no code"},
+	"POST /api/v1/intakes":               {free, "asks a person, and gives nothing"},
+	"GET /api/v1/intakes/{intake}":       {free, "reads"},
+	"POST /api/v1/intakes/{intake}/deny": {free, "takes away"},
+	"POST /api/v1/intakes/{intake}/give": {always, ""},
+	"POST /api/v1/intakes/{intake}/code": {always, ""},
+
 	"POST /api/v1/daemon/stop":           {free, "takes away"},
 	"POST /api/v1/lock":                  {free, "takes away"},
 	"POST /api/v1/runs/{id}/stop":        {free, "takes away"},

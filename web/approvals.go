@@ -79,6 +79,8 @@ func decisions(kind string, bearer bool) []string {
 		out = append(out, approve, deny)
 	case ofServersGone:
 		out = append(out, approve)
+	case string(vault.AwaitedIntake):
+		out = append(out, deny)
 	}
 	if bearer {
 		out = slices.DeleteFunc(out, func(d string) bool { return d == approve })
@@ -100,6 +102,8 @@ func awaited(x vault.Awaited) api.Approval {
 		a.Command = "zavhoz resource policy " + x.Name + " --approval none"
 	case vault.AwaitedHostKey:
 		a.Command = "zavhoz resource edit " + x.Name + " --pin-host-key"
+	case vault.AwaitedIntake:
+		a.Handle, a.Command, a.Request = "", api.IntakeCommand(x.Name), "POST /api/v1/intakes/"+x.Name+"/give"
 	case vault.AwaitedRotation:
 		a.Command = "zavhoz resource rotate " + x.Name + " --resume"
 	}
@@ -187,6 +191,9 @@ func (s *Server) carryOut(r *http.Request, x api.Approval, in api.Decide) error 
 		return s.o.Runs.Keep(ctx, who, run, api.KeepChanges{})
 	case ofServersGone:
 		_, err := s.o.Sync.Now(ctx, true)
+		return err
+	case string(vault.AwaitedIntake):
+		_, err := s.o.Vault.DenyIntake(ctx, who, x.ID[len(x.Kind)+1:], in.Why)
 		return err
 	}
 	res, err := s.o.Vault.Resource(ctx, x.Handle)

@@ -45,14 +45,16 @@ func (h *house) street(l mcp.Limits) *street {
 	must(h.t, err)
 	s := &street{house: h}
 	mux := http.NewServeMux()
-	mux.Handle("/api/v1/", h.web.HTTP(door, func(next http.Handler) http.Handler {
+	counted := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.mu.Lock()
 			s.used++
 			s.mu.Unlock()
 			next.ServeHTTP(w, r)
 		})
-	}))
+	}
+	mux.Handle("/api/v1/", h.web.HTTP(door, counted))
+	mux.Handle("/intake/", h.web.Pages(door, counted))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(h.t, err)
 	s.url = "http://" + listener.Addr().String()

@@ -56,3 +56,6 @@ func Operation(pattern string) (in, out any, status int, there bool) {
 
 // BodyOf gives the description's example of a body.
 func BodyOf(pattern string) string { return operations[pattern].example }
+
+// ParseForm is parseForm.
+func ParseForm(body []byte) (map[string][]byte, error) { return parseForm(body) }

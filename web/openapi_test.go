@@ -208,6 +208,12 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 	})
 	lent, err := h.Allocate(ctx, h.agent("borrower", "default"), vault.AllocateRequest{Handle: "bot", Purpose: "a test"})
 	must(t, err)
+	intakes := map[string]string{} // by what is done to it
+	for _, act := range []string{"give", "deny", "read"} {
+		i, _, err := h.RequestSecret(ctx, operator, vault.SecretRequest{Project: "other", Key: "FOR_" + act, Reason: "a test"})
+		must(t, err)
+		intakes[act] = i.ID
+	}
 	e, err := h.ResolveEnvironment(ctx, operator, vault.EnvironmentRequest{Project: "other", Names: []string{"APP_NAME", "STRIPE_SECRET"}})
 	must(t, err)
 	for _, route := range append(routes, later...) {
@@ -219,7 +225,8 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 		if strings.HasSuffix(path, "{handle}/environment") {
 			path = strings.Replace(path, "{handle}", e.Resource.Handle, 1)
 		}
-		path = strings.NewReplacer("{approval}", "changes:run_held", "{lease}", lent.Lease.ID, "{handle}", "bot", "{id}", id, "{name}", "ci", "{key}", "DATABASE_URL").Replace(path)
+		act := path[strings.LastIndexByte(path, '/')+1:]
+		path = strings.NewReplacer("{approval}", "changes:run_held", "{intake}", cmp.Or(intakes[act], intakes["read"]), "{lease}", lent.Lease.ID, "{handle}", "bot", "{id}", id, "{name}", "ci", "{key}", "DATABASE_URL").Replace(path)
 		_, _, status, _ := web.Operation(route)
 		a := w.ok(verb, strings.TrimPrefix(path, "/api/v1"), cmp.Or(bodies[route], web.BodyOf(route)))
 		if a.status != status {

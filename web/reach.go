@@ -70,6 +70,11 @@ var overHTTP = map[string]over{
 	"GET /api/v1/audit/export":                                 {scope: vault.ScopeAdmin},
 	"GET /api/v1/approvals":                                    {scope: vault.ScopeRead, reach: ofProject, query: listing},
 	"POST /api/v1/approvals/{approval}":                        {scope: vault.ScopeAdmin, reach: ofProject},
+	"GET /api/v1/intakes":                                      {scope: vault.ScopeRead, reach: ofProject, query: listing},
+	"POST /api/v1/intakes":                                     {scope: vault.ScopeWrite, reach: ofProject},
+	"GET /api/v1/intakes/{intake}":                             {scope: vault.ScopeRead, reach: ofProject},
+	"POST /api/v1/intakes/{intake}/deny":                       {scope: vault.ScopeWrite, reach: ofProject},
+	"POST /api/v1/intakes/{intake}/give":                       {scope: vault.ScopeWrite, reach: ofProject, acts: true},
 	"DELETE /api/v1/leases/{lease}":                            {scope: vault.ScopeAdmin, reach: ofProject},
 	"POST /api/v1/runs/{id}/stop":                              {scope: vault.ScopeAdmin},
 	"DELETE /api/v1/agents/{name}":                             {scope: vault.ScopeAdmin},
@@ -108,6 +113,7 @@ var overHTTP = map[string]over{
 	"POST /api/v1/resources/{handle}/rotation/plan": notByHTTP, // it takes values
 
 	// A person's, always with presence.
+	"POST /api/v1/intakes/{intake}/code":              notByHTTP, // a code is for a person, from a person
 	"POST /api/v1/agents":                             notByHTTP,
 	"POST /api/v1/servers/{id}/adopt":                 notByHTTP,
 	"DELETE /api/v1/resources/{handle}":               notByHTTP,

@@ -62,6 +62,7 @@ type Vault interface {
 	Projects
 	Environments
 	Approvals
+	Intakes
 	Purger
 	Importer
 }
@@ -117,6 +118,8 @@ type Options struct {
 	Folder func(path string, force bool) error
 	// StopRun ends a run of anybody's, waits for it and gives its state. nil: none can be ended from here.
 	StopRun func(ctx context.Context, actor vault.Actor, runID string) (vault.RunState, error)
+	// PageURL is where this daemon's pages are served, without a slash at the end; nil or "": nowhere.
+	PageURL func() string
 	Status  func(context.Context) (api.Status, error)
 	Stop    func()           // ends the daemon; nil: what started it stops it
 	Log     *slog.Logger     // nil: nothing is logged
@@ -143,7 +146,7 @@ func New(o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{o: o, tickets: newTickets(o.Clock), asked: challenges{now: o.Clock, at: map[place]challenge{}}, mux: http.NewServeMux(), served: map[string]bool{}}
-	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.adoptionRoutes, s.environmentRoutes, s.workdirRoutes, s.serverRoutes, s.leaseRoutes, s.approvalRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
+	for _, part := range []func(){s.resourceRoutes, s.versionRoutes, s.rotationRoutes, s.fileRoutes, s.backupRoutes, s.transferRoutes, s.agentRoutes, s.projectRoutes, s.adoptionRoutes, s.environmentRoutes, s.workdirRoutes, s.serverRoutes, s.leaseRoutes, s.approvalRoutes, s.intakeRoutes, s.runRoutes, s.changeRoutes, s.stopRoutes, s.auditRoutes, s.keyRoutes, s.lockRoutes, s.daemonRoutes} {
 		part()
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

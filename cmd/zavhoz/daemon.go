@@ -150,7 +150,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	d.rotate = rotating.New(rotating.Options{Vault: d.files, Opener: opener, Log: d.log, Busy: d.idle.enter})
 	d.bridge = bridge.New(bridge.Options{Vault: d.vault, Opener: opener, Log: d.log})
 	d.vault.SetMirror(d.bridge.Changed)
-	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut, Files: d.fileStates}
+	deps := tools.Deps{Vault: d.vault, Runner: d.engine, Sync: d.sync.Info, Isolation: d.isolation, Presence: d.vault.HasPresence, Locked: d.lock.gate.IsShut, Files: d.fileStates, PageURL: d.pageURL}
 	d.mcp, err = mcp.New(mcp.Options{
 		Tools: d.lock.used.watched(tools.All(deps)), Inventory: tools.Inventory{Vault: d.vault}, Prompts: tools.Prompts(), Identity: &identity{v: d.vault}, Instructions: tools.Instructions, Version: version(), Log: d.log, Replicas: d.doorsBeside(),
 		Limits: mcp.Limits{MessageBytes: int(d.cfg.Limits.Request)},
@@ -161,7 +161,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Adoptions: adoptions{d.bridge}, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Adoptions: adoptions{d.bridge}, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, PageURL: d.pageURL, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -208,6 +209,7 @@ func (d *daemon) httpDoor() (door, error) {
 	mux.Handle("/healthz", health)
 	mux.Handle("/readyz", health)
 	mux.Handle("/api/v1/", d.web.HTTP(d.mcp, d.lock.used.wrap))
+	mux.Handle("/intake/", d.web.Pages(d.mcp, d.lock.used.wrap))
 	mux.Handle("/", d.mcp.HTTPHandler())
 	srv := &http.Server{
 		Handler: d.idle.wrap(mux), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10, TLSConfig: tc, ConnContext: d.mcp.ConnContext,
@@ -227,6 +229,21 @@ func (d *daemon) httpDoor() (door, error) {
 			_ = srv.Close()
 		},
 	}, nil
+}
+
+// pageURL is where a person's browser finds the pages: the public URL, else the address that is listened on, where that is one of this machine's; "" where there is none.
+func (d *daemon) pageURL() string {
+	if d.cfg.HTTP.PublicURL != "" && d.listen != "" {
+		return d.cfg.HTTP.PublicURL
+	}
+	at, err := netip.ParseAddrPort(d.listen)
+	if err != nil || at.Addr().IsUnspecified() {
+		return ""
+	}
+	if d.cfg.HTTP.TLSCert != "" {
+		return "https://" + d.listen
+	}
+	return "http://" + d.listen
 }
 
 // readiness: an agent `local` that the operator removed does not make the vault unready.

@@ -72,7 +72,7 @@ Start here:
 		"start": {newInit(a), newConnect(a), newMCP(a), newServe(a)},
 		"vault": {newResource(a), newProject(a), newServer(a), newLease(a), newAgent(a), newWorkdir(a), newKey(a), newPresence(a)},
 		"use":   {newRun(a), newRuns(a)},
-		"watch": {newStatus(a), newApprovals(a), newApprove(a), newDeny(a), newStop(a), newAudit(a), newDoctor(a)},
+		"watch": {newStatus(a), newApprovals(a), newApprove(a), newDeny(a), newIntake(a), newStop(a), newAudit(a), newDoctor(a)},
 		"keep":  {newLock(a), newUnlock(a), newImport(a), newExport(a), newSOPS(a), newBackup(a), newRestore(a), newMigrate(a), newCompact(a)},
 	} {
 		for _, c := range cmds {

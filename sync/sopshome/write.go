@@ -319,6 +319,18 @@ func (h *Home) AddResource(ctx context.Context, actor vault.Actor, n vault.NewRe
 	return h.Vault.AddResource(ctx, actor, n)
 }
 
+// GiveIntake answers a request for a secret: a resource that comes of it goes where new ones go.
+func (h *Home) GiveIntake(ctx context.Context, actor vault.Actor, ref string, g vault.Given) (vault.Intake, error) {
+	g.Add = h.AddResource
+	return h.Vault.GiveIntake(ctx, actor, ref, g)
+}
+
+// GiveByCode is the same for who has the request's code.
+func (h *Home) GiveByCode(ctx context.Context, ref, code string, g vault.Given) (vault.Intake, error) {
+	g.Add = h.AddResource
+	return h.Vault.GiveByCode(ctx, ref, code, g)
+}
+
 func wipeChanges(changes []wire.Change) {
 	for _, c := range changes {
 		c.Value.Wipe()

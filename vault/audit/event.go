@@ -68,6 +68,10 @@ const (
 	SecretPurge      Action = "secret.purge" // earlier values went for good
 	SecretRollback   Action = "secret.rollback"
 	SecretList       Action = "secret.list"
+	IntakeRequest    Action = "intake.request" // a person is asked for a secret
+	IntakeCode       Action = "intake.code"    // a code was made that opens the request's page
+	IntakeGive       Action = "intake.give"
+	IntakeDeny       Action = "intake.deny"
 	ServerSync       Action = "server.sync"
 	ServerAdopt      Action = "server.adopt"
 	ServerManage     Action = "server.manage"

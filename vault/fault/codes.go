@@ -40,6 +40,8 @@ const (
 	UnknownWorkdir      Code = "unknown_workdir"
 	UnknownSecret       Code = "unknown_secret"
 	UnknownApproval     Code = "unknown_approval"
+	UnknownIntake       Code = "unknown_intake"
+	IntakeEnded         Code = "intake_ended"
 	HandleTaken         Code = "handle_taken"
 	NameTaken           Code = "name_taken"
 	SecretInvalid       Code = "secret_invalid"
@@ -141,8 +143,8 @@ var registry = map[Code]Meaning{
 	DaemonUnavailable: away, DaemonRestarted: away, NotInitialized: {503, ExitLocked, false}, AlreadyInitialized: conflict,
 	VaultLocked: {503, ExitLocked, true}, VaultCorrupt: corrupt, VaultFormat: corrupt, VaultBusy: away, WrongIdentity: corrupt,
 	KeyFileExposed: corrupt, RecordTampered: corrupt, VersionConflict: {412, ExitConflict, true},
-	UnknownResource: missing, UnknownProject: missing, UnknownAgent: missing, UnknownServer: missing, UnknownVersion: missing, UnknownWorkdir: missing, UnknownSecret: missing, UnknownApproval: missing,
-	HandleTaken: conflict, NameTaken: conflict, ResourceDisabled: denied, ResourceExpired: denied, ResourceExhausted: denied, ResourceBusy: {409, ExitConflict, true},
+	UnknownResource: missing, UnknownProject: missing, UnknownAgent: missing, UnknownServer: missing, UnknownVersion: missing, UnknownWorkdir: missing, UnknownSecret: missing, UnknownApproval: missing, UnknownIntake: missing,
+	HandleTaken: conflict, NameTaken: conflict, IntakeEnded: conflict, ResourceDisabled: denied, ResourceExpired: denied, ResourceExhausted: denied, ResourceBusy: {409, ExitConflict, true},
 	NoneAvailable: {404, ExitNotFound, true}, UnknownLease: missing, LeaseExpired: denied, LeaseReleased: denied, LeaseExhausted: denied, LeaseNotYours: denied,
 	IdempotencyMismatch: conflict, DeliveryRefused: denied, CommandNotPinned: denied, CommandMismatch: denied, BinaryChanged: denied, BinaryMissing: {404, ExitRunNotFound, false},
 	WorkdirRefused: denied, IsolationMissing: denied, OutputWithheld: denied, UnknownRun: missing, RunNotYours: denied, RunLost: {410, ExitFailure, false},

@@ -6,7 +6,7 @@ import "time"
 type Approval struct {
 	ID string `json:"id"` // KIND:NAME; of a secret KIND:PROJECT:NAME
 	// Kind is secret (a project lacks a value), environment (a changed definition that nobody looked at), host_key (a server's, before its first use), rotation (one that does not get on), changes (what a
-	// run wrote beside folders), file_change and file_loss (of a file of secrets), servers_gone (more than a sync believes at once).
+	// run wrote beside folders), intake (a request that a person give a secret), file_change and file_loss (of a file of secrets), servers_gone (more than a sync believes at once).
 	Kind      string    `json:"kind"`
 	Project   string    `json:"project,omitempty"`
 	Handle    string    `json:"handle,omitempty"`
