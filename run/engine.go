@@ -105,9 +105,13 @@ func (e *Engine) begin(ctx context.Context, r Request, leave func()) (*live, err
 	if err != nil {
 		return nil, err
 	}
-	record, uses, err := e.o.Authority.StartRun(ctx, r.Actor, p.record(r, command), uses)
-	if err != nil {
+	record := p.record(r, command)
+	if record.Proposal, err = e.propose(ctx, p, r); err != nil {
 		return nil, err
+	}
+	record, uses, err = e.o.Authority.StartRun(ctx, r.Actor, record, uses)
+	if err != nil {
+		return nil, e.turnedDown(ctx, err)
 	}
 	l := e.newLive(record, r)
 	l.captures = r.capture != nil

@@ -134,9 +134,12 @@ func (e *Engine) beginRequest(ctx context.Context, r HTTPRequest) (*live, *erran
 	}
 	handle := q.use.Resource.Handle
 	record := vault.Run{Command: command, Isolation: InProcess, Delivered: map[string]string{handle: string(policy.None)}}
+	if record.Proposal, err = e.proposeRequest(ctx, q, r); err != nil {
+		return nil, nil, err
+	}
 	record, uses, err = e.o.Authority.StartRun(ctx, r.Actor, record, uses)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, e.turnedDown(ctx, err)
 	}
 	l := e.newLive(record, Request{Background: true}) // what it keeps is for Get
 	q, err = e.errand(ctx, r, uses)

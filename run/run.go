@@ -6,7 +6,7 @@
 // gets a plan and starts in their terminal. The run is authorised, counted and recorded durably before anything is opened; what it holds is gone when it ends;
 // every byte that comes back passes the redactor before anything is cut.
 //
-// The steps, each a small type: authorise (Authority) → plan (plan) → fit out (outfit: run/egress, run/ssh, run/postgres; run/deliver) → confine (Walls) → start →
+// The steps, each a small type: authorise (Authority) → plan (plan) → propose, where a person approves (vault.Proposal) → fit out (outfit: run/egress, run/ssh, run/postgres; run/deliver) → confine (Walls) → start →
 // stream (sink) → redact (masks) → report (Result).
 //
 // Attacks stopped: threat-model.md 1, 2 (redaction), 5 and 60 (a budget), 23, 24, 26, 27, 51, 61 (a clean start), 47 to 49 and 68 (ssh), 50, 58, 59 (masking
@@ -85,11 +85,12 @@ type Result struct {
 // InProcess is the isolation of a run for which no process starts here.
 const InProcess = "in_process"
 
-// Authority decides and records (vault.Vault). Its refusals are faults, shown as they are; what needs an approval it refuses.
+// Authority decides and records (vault.Vault). Its refusals are faults, shown as they are, but for the words of a denial.
 type Authority interface {
 	// Authorise consumes nothing.
 	Authorise(ctx context.Context, actor vault.Actor, refs []string) ([]vault.Use, error)
-	// StartRun authorises again and records, in one transaction, durable when it returns. It sets the run's id.
+	// StartRun authorises again, spends the approval that a use asks for, and records, in one transaction, durable when it returns. It sets the run's id. Where nobody has approved it keeps
+	// the run's Proposal, and refuses.
 	StartRun(ctx context.Context, actor vault.Actor, run vault.Run, uses []vault.Use) (vault.Run, []vault.Use, error)
 	EndRun(ctx context.Context, run vault.Run) error
 	// GetRun refuses who is neither the run's agent nor an operator.

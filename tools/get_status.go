@@ -55,6 +55,14 @@ type runBrief struct {
 	StartedAt string `json:"started_at"`
 }
 
+// approvalOut is one of the caller's own calls that a person approves. What they are shown of it stays with them.
+type approvalOut struct {
+	ApprovalID string   `json:"approval_id"`
+	State      string   `json:"state"`
+	Handles    []string `json:"handles"`
+	ExpiresAt  string   `json:"expires_at"`
+}
+
 type statusOut struct {
 	Agent     string     `json:"agent"`
 	Locked    bool       `json:"locked"`
@@ -67,6 +75,8 @@ type statusOut struct {
 	Files     []fileOut  `json:"secret_files"`
 	Leases    []leaseOut `json:"leases"`
 	Runs      []runBrief `json:"runs"`
+
+	Approvals []approvalOut `json:"approvals"`
 }
 
 // statusList bounds the lists of a status.
@@ -76,15 +86,16 @@ func getStatus(d Deps) mcp.Tool {
 	return mcp.Tool{
 		Name:  "get_status",
 		Title: "Get status",
-		Description: "Tells who you are here, which sorts of command run, the isolation they get and what is lost of it, how old the provider's data is, and your own live leases and runs. " +
+		Description: "Tells who you are here, which sorts of command run, the isolation they get and what is lost of it, how old the provider's data is, your own live leases and runs, and which of your calls wait for a person, are approved (make the same call again) or were denied. " +
 			"Call it when something is refused and you do not know why. Example: {}",
 		Input: schema(``),
 		Output: schema(`"agent":{"type":"string"},"locked":{"type":"boolean"},"isolation":{"type":"string"},"isolation_lost":{"type":"array","items":{"type":"string"}},"commands":{"type":"array","items":{"type":"string"}},"operator_presence":{"type":"boolean"},`+
 			`"sync_age_s":{"type":["integer","null"]},"sync_ok":{"type":"boolean"},`+
 			`"secret_files":{"type":"array","items":{"type":"object","properties":{"name":{"type":"string"},"code":{"type":"string"},"since":{"type":"string"}},"required":["name","code","since"],"additionalProperties":false}},`+
 			`"leases":{"type":"array","items":{"type":"object","properties":{"lease_id":{"type":"string"},"handle":{"type":"string"},"purpose":{"type":"string"},"context":{"type":"string"},"expires_at":{"type":"string"}},"required":["lease_id","handle","purpose","context","expires_at"],"additionalProperties":false}},`+
-			`"runs":{"type":"array","items":{"type":"object","properties":{"run_id":{"type":"string"},"started_at":{"type":"string"}},"required":["run_id","started_at"],"additionalProperties":false}}`,
-			"agent", "locked", "isolation", "isolation_lost", "commands", "operator_presence", "sync_age_s", "sync_ok", "secret_files", "leases", "runs"),
+			`"runs":{"type":"array","items":{"type":"object","properties":{"run_id":{"type":"string"},"started_at":{"type":"string"}},"required":["run_id","started_at"],"additionalProperties":false}},`+
+			`"approvals":{"type":"array","items":{"type":"object","properties":{"approval_id":{"type":"string"},"state":{"type":"string","enum":["waiting","approved","denied"]},"handles":{"type":"array","items":{"type":"string"}},"expires_at":{"type":"string"}},"required":["approval_id","state","handles","expires_at"],"additionalProperties":false}}`,
+			"agent", "locked", "isolation", "isolation_lost", "commands", "operator_presence", "sync_age_s", "sync_ok", "secret_files", "leases", "runs", "approvals"),
 		Annotations: mcp.Annotations{ReadOnly: true, Idempotent: true},
 		Locked:      true,
 		Handle: func(ctx context.Context, c *mcp.Call) (mcp.Result, error) {
@@ -104,7 +115,7 @@ func getStatus(d Deps) mcp.Tool {
 
 // lockedStatus is all that a locked vault tells: that it is, and what runs would get. Nothing of it is on record, for nothing of it is the vault's.
 func lockedStatus(ctx context.Context, d Deps, name string) mcp.Result {
-	out := statusOut{Agent: name, Locked: true, Lost: []string{}, Files: []fileOut{}, Leases: []leaseOut{}, Runs: []runBrief{}, Commands: []string{}}
+	out := statusOut{Agent: name, Locked: true, Lost: []string{}, Files: []fileOut{}, Leases: []leaseOut{}, Runs: []runBrief{}, Approvals: []approvalOut{}, Commands: []string{}}
 	out.isolated(d.Isolation(ctx))
 	out.Commands = []string{}
 	return mcp.Result{Text: "The vault is locked: every other tool is refused until a person unlocks it (`zavhoz unlock`). Ask for that; it needs no new session.", Structured: out}
@@ -112,7 +123,7 @@ func lockedStatus(ctx context.Context, d Deps, name string) mcp.Result {
 
 func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	out := statusOut{
-		Agent: who.Name, Lost: []string{}, Files: troubled(d), Leases: []leaseOut{}, Runs: []runBrief{},
+		Agent: who.Name, Lost: []string{}, Files: troubled(d), Leases: []leaseOut{}, Runs: []runBrief{}, Approvals: []approvalOut{},
 		Commands: []string{`["ssh", HANDLE, COMMAND…]`, "pinned commands (see list_resources)"},
 	}
 	lost := out.isolated(d.Isolation(ctx))
@@ -142,9 +153,23 @@ func status(ctx context.Context, d Deps, who vault.Actor) (mcp.Result, error) {
 	for _, r := range runs[:min(len(runs), statusList)] {
 		out.Runs = append(out.Runs, runBrief{RunID: r.ID, StartedAt: r.StartedAt.UTC().Format(time.RFC3339)})
 	}
+	asked, err := d.Vault.Approvals(ctx, who, nil)
+	if err != nil {
+		return mcp.Result{}, err
+	}
+	for _, a := range asked[:min(len(asked), statusList)] {
+		x := approvalOut{ApprovalID: a.ID, State: string(a.State), Handles: []string{}, ExpiresAt: a.ExpiresAt.UTC().Format(time.RFC3339)}
+		for _, u := range a.Uses {
+			x.Handles = append(x.Handles, u.Handle)
+		}
+		out.Approvals = append(out.Approvals, x)
+	}
 	text := fmt.Sprintf("You are %s: %s, %s in progress. Isolation: %s%s.", out.Agent, plural(len(leases), "lease"), plural(len(runs), "run"), out.Isolation, lost)
 	if max(len(leases), len(runs)) > statusList {
 		text += fmt.Sprintf(" The first %d of each are listed.", statusList)
+	}
+	if n := len(asked); n > 0 {
+		text += fmt.Sprintf(" %s asked of a person: see approvals.", plural(n, "call"))
 	}
 	for _, f := range out.Files {
 		text += fmt.Sprintf(" %s is not in force since %s (%s): what it held before is.", f.Name, f.Since, f.Code)

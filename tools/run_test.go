@@ -105,7 +105,7 @@ func TestPoliciesOfRuns(t *testing.T) {
 		{ci, "pinned", []string{tool, "more"}, fault.CommandMismatch, "list_resources"},
 		{ci, "pinned", []string{"pin:nothing"}, fault.CommandNotPinned, ""},
 		{ci, "no_env", []string{tool}, fault.DeliveryRefused, "zavhoz resource policy no_env --delivery env"},
-		{ci, "asks", []string{tool}, fault.ApprovalRequired, "`zavhoz run asks -- COMMAND…`"},
+		{ci, "asks", []string{"pin:tool"}, fault.ApprovalRequired, "`zavhoz approve apr_"},
 		{ci, "walled", []string{tool}, fault.IsolationMissing, "zavhoz doctor"},
 		{ci, "over", []string{tool}, fault.ResourceExpired, "`zavhoz resource policy over --expires …`"},
 		{ci, "pinned", []string{"ssh", "pinned", "id"}, fault.DeliveryRefused, "--delivery ssh"},

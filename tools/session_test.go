@@ -23,7 +23,7 @@ type transcript struct {
 	seen map[string]string
 }
 
-var anyID = regexp.MustCompile(`\b(lse|run|res|srv|agt|itk)_[a-z2-7]{26}\b`)
+var anyID = regexp.MustCompile(`\b(lse|run|res|srv|agt|itk|apr)_[a-z2-7]{26}\b`)
 
 func (s *transcript) plain(text string) string {
 	for what, name := range s.hide {

@@ -28,6 +28,7 @@ type Vault interface {
 	Release(ctx context.Context, actor vault.Actor, leaseID string) (vault.Lease, error)
 	Leases(context.Context, vault.Actor) ([]vault.Lease, error)
 	Runs(context.Context, vault.Actor) ([]vault.Run, error)
+	Approvals(ctx context.Context, actor vault.Actor, within func(slug string) bool) ([]vault.Approval, error)
 	Servers(context.Context, vault.Actor) ([]vault.ServerView, error)
 	Note(context.Context, audit.Event) error
 	ResolveEnvironment(context.Context, vault.Actor, vault.EnvironmentRequest) (vault.ResolvedEnvironment, error)

@@ -127,7 +127,7 @@ func (v *Vault) RemoveAgent(ctx context.Context, actor Actor, name string) (a Ag
 		if err := v.endLeases(tx, func(l Lease) bool { return l.Agent == a.ID }, "agent_removed"); err != nil {
 			return err
 		}
-		if err := v.dropIntakes(tx, func(i Intake) bool { return i.Agent == a.ID }); err != nil {
+		if err := errors.Join(v.dropIntakes(tx, func(i Intake) bool { return i.Agent == a.ID }), v.endApprovals(tx, a.ID, func(Approval) bool { return true }, "agent_removed"), v.forgetWords(tx, a.ID+"/", "")); err != nil {
 			return err
 		}
 		if err := errors.Join(v.agentNames.Delete(tx, a.Name), v.agents.Delete(tx, a.ID)); err != nil {

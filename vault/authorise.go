@@ -9,6 +9,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/id"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/policy"
 )
 
@@ -104,7 +105,7 @@ func (v *Vault) authoriseOne(tx store.Tx, actor Actor, ref string) (Use, error) 
 		if err != nil {
 			return Use{}, err
 		}
-		return u, unapproved(u.Resource)
+		return v.asking(tx, a, u)
 	}
 	r, err := v.byHandle(tx, ref)
 	if err != nil {
@@ -113,7 +114,7 @@ func (v *Vault) authoriseOne(tx store.Tx, actor Actor, ref string) (Use, error) 
 	if !visible(r, a) {
 		return Use{}, noResource()
 	}
-	if err := errors.Join(v.usable(tx, r), unapproved(r)); err != nil {
+	if err := v.usable(tx, r); err != nil {
 		return Use{}, err
 	}
 	l, err := v.standing(tx, a, actor.Context, r)
@@ -123,7 +124,7 @@ func (v *Vault) authoriseOne(tx store.Tx, actor Actor, ref string) (Use, error) 
 	if l.ID == "" { // a bare handle: an implicit lease, one use, made when the run starts
 		l = Lease{Agent: a.ID, Resource: r.ID, Handle: r.Handle, Project: r.Project, Implicit: true, MaxUses: 1, Purpose: "one call"}
 	}
-	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, nil
+	return v.asking(tx, a, Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)})
 }
 
 // byLease finds what a lease id gives; approval is asked for where it is used. Another agent's lease is answered like none at all; the audit record tells them apart.
@@ -148,17 +149,16 @@ func (v *Vault) byLease(tx store.Tx, a Agent, ref string) (Use, error) {
 	return Use{Lease: l, Resource: r, StandInOnly: standInOnly(r, a)}, v.usable(tx, r)
 }
 
-// unapproved refuses an agent's use of a resource that a person has not looked at, where that is asked for, and of one whose every run a person approves: until there is a
-// way to ask one, that is every run.
-func unapproved(r Resource) error {
-	switch {
-	case !r.Policy.AsksApproval():
-		return nil
-	case r.Policy.Approval == policy.ApprovalFirst:
-		return fault.New(fault.ApprovalRequired, "what "+r.Handle+" is made of is new, and a person looks at it before agents use it",
+// asking puts into a use what it asks of a person, and refuses what they look at before anything runs with it: an environment that an agent's repository defines.
+func (v *Vault) asking(tx store.Tx, a Agent, u Use) (Use, error) {
+	r := u.Resource
+	if r.Kind == kind.Environment && r.Policy.Approval == policy.ApprovalFirst {
+		return Use{}, fault.New(fault.ApprovalRequired, "what "+r.Handle+" is made of is new, and a person looks at it before agents use it",
 			"ask the operator: `zavhoz resource show "+r.Handle+"`, then `zavhoz resource policy "+r.Handle+" --approval none`; what was allowed before can be used meanwhile")
 	}
-	return fault.New(fault.ApprovalRequired, "a person approves each use of "+r.Handle, "ask the operator to run it: `zavhoz run "+r.Handle+" -- COMMAND…`")
+	var err error
+	u.Asks, err = v.asks(tx, a, r)
+	return u, err
 }
 
 func noLease() *fault.Error {

@@ -35,8 +35,7 @@ func TestAttack63_WhatWasNarrowedStaysNarrow(t *testing.T) {
 	if p := b.Resource.Policy; p.Approval != "always" || p.MinLevel != policy.LevelSealed || policy.FormatHostRules(p.Hosts) != "api.github.com" || p.Private {
 		t.Errorf("%+v", p)
 	}
-	_, err = h.Authorise(ctx, agent, []string{b.Resource.Handle})
-	wantCode(t, err, fault.ApprovalRequired)
+	wantCode(t, h.runs(agent, b.Resource.Handle), fault.ApprovalRequired)
 	h.narrow(one, vault.Edit{Policy: &policy.Policy{Agents: []string{"nobody"}}})
 	_, err = asked(agent, "APP_NAME", "LOG_LEVEL")
 	wantCode(t, err, fault.NotPermitted)

@@ -29,7 +29,7 @@ func TestAttack63_AChangedContractIsLookedAt(t *testing.T) {
 		t.Helper()
 		e, err := h.ResolveEnvironment(ctx, who, q)
 		must(t, err)
-		_, err = h.Authorise(ctx, agent, []string{e.Resource.Handle})
+		err = h.runs(agent, e.Resource.Handle)
 		if refused := fault.CodeOf(err) == fault.ApprovalRequired; refused != (e.Resource.Policy.Approval != "") {
 			t.Errorf("%s: approval %q, and a run: %v", e.Resource.Handle, e.Resource.Policy.Approval, err)
 		}

@@ -49,7 +49,7 @@ func goldenRows() []goldenRow {
 	}
 	execution := Run{
 		Format: 1, ID: run, Actor: Actor{Type: audit.Agent, ID: agt, Name: "claude", Door: "stdio", Context: "thread 7"}, Owner: fixed(id.Replica), Leases: []string{lse}, Handles: []string{"prod_vps_1"},
-		Command: []string{"ssh", "prod_vps_1", "uptime"}, Isolation: "in_process", Delivered: map[string]string{"prod_vps_1": "ssh"}, Background: true, State: RunFailed,
+		Approval: fixed(id.Approval), Command: []string{"ssh", "prod_vps_1", "uptime"}, Isolation: "in_process", Delivered: map[string]string{"prod_vps_1": "ssh"}, Background: true, State: RunFailed,
 		ExitCode: 125, Code: "connection_failed", Message: "the server is not reached", Next: "try again", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
 	}
 	project := Project{Format: 1, ID: fixed(id.Project), Slug: "default", Title: "All", Former: "2b1c4c1e-6f7a-4a64-9a35-0f7c9be1d0aa", CreatedAt: at(0)}
@@ -78,6 +78,15 @@ func goldenRows() []goldenRow {
 		Code: codeDigest(fixed(id.Intake), "AAAA-BBBB-CCCC-DDDD"), Tries: 1, CreatedAt: at(0), ExpiresAt: at(30), EndedAt: at(1), EndedBy: "operator", Why: "use the test key", Gave: "openai_main",
 	}
 	replica := Replica{Format: 1, ID: fixed(id.Replica), Host: "a.example", PID: 7, Version: "v1", StartedAt: at(0), Beat: 9}
+	approval := Approval{
+		Format: 1, ID: fixed(id.Approval), Digest: "0a0b", Actor: execution.Actor, Isolation: "sealed", State: ApprovalSpent, CreatedAt: at(0), ExpiresAt: at(60), DecidedAt: at(1), DecidedBy: "operator", Why: "for once", EndedAt: at(2), Run: run,
+		Uses: []ApprovalUse{{Resource: res, Handle: "prod_vps_1", Kind: "server", Project: "default", Version: 2, Policy: "0a0b", Lease: lse, Delivery: "ssh", Asks: "always"}},
+		Call: ApprovalCall{
+			Sort: "run", Argv: []string{"ssh", "prod_vps_1", "uptime"}, Pin: "deploy", Cwd: "/srv", Folders: []string{"ro /srv"}, Env: map[string]string{"STAGE": "prod"}, Stdin: &ApprovalText{Bytes: 2, SHA256: "0a0b", Text: "hi"},
+			Method: "POST", URL: "https://api.example.org/v1", Headers: map[string]string{"Accept": "*/*"}, Body: &ApprovalText{Bytes: 2, SHA256: "0a0b", Text: "hi"}, Capture: "generic made value=/key", TimeoutS: 60, Background: true,
+			Purpose: "deploy <the bot> & look", Context: "thread 7",
+		},
+	}
 	to := func(target string) link { return link{target} }
 	return []goldenRow{
 		{string(cResources), res, resource, &Resource{}}, {string(cVersions), versionKey(res, 1), resource, &Resource{}}, {string(cHandles), "prod_vps_1", to(res), &link{}},
@@ -92,6 +101,8 @@ func goldenRows() []goldenRow {
 		{string(cBridges), bridgeKey, Bridge{Format: 1, Table: "projects", Sealed: map[string]Sealed{"key": {Value: "zvh1:AQIDBAUGBwg", Version: 2, Class: "medium"}}, Version: 2, Since: at(0), By: "operator"}, &Bridge{}},
 		{string(cIntakes), intake.ID, intake, &Intake{}},
 		{string(cReplicas), replica.ID, replica, &Replica{}}, {string(cSettings), lockdownKey, Lockdown{Format: 1, ID: fixed(id.Errand), By: replica.ID}, &Lockdown{}},
+		{string(cApprovals), approval.ID, approval, &Approval{}}, {string(cAsked), askedKey(approval), to(approval.ID), &link{}},
+		{string(cWords), wordKey(agt, res), word{Format: 1, Approval: approval.ID, Version: 2, Policy: "0a0b", At: at(3)}, &word{}},
 		{string(cProjectIDs), project.ID, to("default"), &link{}}, {string(cConfigs), project.ID, config, &ProjectConfig{}}, {string(cFormer), formerKey(project.ID, "API_KEY", 3), former, &FormerSecret{}},
 	}
 }

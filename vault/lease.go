@@ -66,6 +66,8 @@ type Use struct {
 	Resource Resource
 	// StandInOnly says that the agent may use the resource only by deliveries that never hand over the value.
 	StandInOnly bool
+	// Asks says that a person approves the agent's run with it: always, or first. StartRun looks for their word.
+	Asks string
 }
 
 // Bounds of a lease's life.

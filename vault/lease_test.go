@@ -213,8 +213,7 @@ func TestRepeatedWhereApprovalIsAsked(t *testing.T) {
 		t.Error("another lease")
 	}
 	for _, ref := range []string{"b", first.Lease.ID} {
-		_, err = h.Authorise(ctx, who, []string{ref})
-		wantCode(t, err, fault.ApprovalRequired)
+		wantCode(t, h.runs(who, ref), fault.ApprovalRequired)
 	}
 	q.Purpose += "ы"
 	_, err = h.Allocate(ctx, who, q)

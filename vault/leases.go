@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
@@ -56,7 +57,11 @@ func (v *Vault) endLeases(tx store.Tx, which func(Lease) bool, why string) error
 	return v.endLeasesUnder(tx, "", which, why)
 }
 
+// endLeasesOf ends what agents hold of a resource that is gone: leases, requests and words.
 func (v *Vault) endLeasesOf(tx store.Tx, rid, why string) error {
+	if err := v.endApprovalsOf(tx, rid); err != nil {
+		return err
+	}
 	return v.endLeasesUnder(tx, rid+"/", func(Lease) bool { return true }, why)
 }
 
@@ -164,7 +169,7 @@ func (v *Vault) SpendRedactions(ctx context.Context, leases []string, n int) (en
 // sweepBatch bounds how many records of a sort one Sweep forgets.
 const sweepBatch = 500
 
-// Sweep ends leases that have expired, and forgets leases, runs and idempotency keys that ended before keep. The daemon calls it every minute. It looks in a
+// Sweep ends leases and requests that have expired, and forgets leases, runs, requests and idempotency keys that ended before keep. The daemon calls it every minute. It looks in a
 // View, and writes only what it found: months of ended runs must not hold up the one writer every minute.
 func (v *Vault) Sweep(ctx context.Context) error {
 	now := v.now()
@@ -174,22 +179,26 @@ func (v *Vault) Sweep(ctx context.Context) error {
 	oldRun := func(r Run) bool { return r.State != RunRunning && r.EndedAt.Before(old) }
 	oldKey := func(r idemRow) bool { return r.Until.Before(now) }
 	oldIntake := func(i Intake) bool { return i.ExpiresAt.Before(old) }
-	var leases, runs, keys, intakes []string
+	over := func(a Approval) bool { return v.stateOf(a) == ApprovalExpired && live(a.State) }
+	oldAsked := func(a Approval) bool { return !a.EndedAt.IsZero() && a.EndedAt.Before(old) }
+	var leases, runs, keys, intakes, asked []string
 	due := false
 	err := v.view(ctx, func(tx store.Tx) (err error) {
 		if due, err = v.anyLive(tx, expired); err != nil {
 			return err
 		}
-		return errors.Join(find(tx, v.leases, oldLease, &leases), find(tx, v.runs, oldRun, &runs), find(tx, v.idem, oldKey, &keys), find(tx, v.intakes, oldIntake, &intakes))
+		asks, err := v.askedBy(tx, "")
+		due = due || slices.ContainsFunc(asks, over)
+		return errors.Join(err, find(tx, v.leases, oldLease, &leases), find(tx, v.runs, oldRun, &runs), find(tx, v.idem, oldKey, &keys), find(tx, v.intakes, oldIntake, &intakes), find(tx, v.approvals, oldAsked, &asked))
 	})
-	if err != nil || !due && len(leases)+len(runs)+len(keys)+len(intakes) == 0 {
+	if err != nil || !due && len(leases)+len(runs)+len(keys)+len(intakes)+len(asked) == 0 {
 		return err
 	}
 	return v.update(ctx, func(tx store.Tx) error {
-		if err := v.endLeases(tx, expired, "expired"); err != nil {
+		if err := errors.Join(v.endLeases(tx, expired, "expired"), v.endApprovals(tx, "", over, "")); err != nil {
 			return err
 		}
-		return errors.Join(forget(tx, v.leases, oldLease, leases), forget(tx, v.runs, oldRun, runs), forget(tx, v.idem, oldKey, keys), forget(tx, v.intakes, oldIntake, intakes))
+		return errors.Join(forget(tx, v.leases, oldLease, leases), forget(tx, v.runs, oldRun, runs), forget(tx, v.idem, oldKey, keys), forget(tx, v.intakes, oldIntake, intakes), forget(tx, v.approvals, oldAsked, asked))
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 
 // public are the types whose constants are names that others have written down: in vaults, exports, scripts and rules of their own.
 var public = map[string][]string{
-	".":       {"Status", "RunState", "Role", "WorkdirMode", "RotationStep", "Conflict", "ImportedAs", "SecretType", "Scope", "IntakeState", "AwaitedKind"},
+	".":       {"Status", "RunState", "Role", "WorkdirMode", "RotationStep", "Conflict", "ImportedAs", "SecretType", "Scope", "IntakeState", "AwaitedKind", "ApprovalState"},
 	"audit":   {"Action", "Outcome", "ActorType"},
 	"policy":  {"Level", "Delivery"},
 	"id":      {"Kind", "TokenKind"},

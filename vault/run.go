@@ -20,7 +20,8 @@ type Run struct {
 	Format     int               `json:"format"` // 1
 	ID         string            `json:"id"`     // run_…
 	Actor      Actor             `json:"actor"`
-	Owner      string            `json:"owner,omitempty"` // the daemon that runs it (rpl_…), where several share the vault
+	Owner      string            `json:"owner,omitempty"`    // the daemon that runs it (rpl_…), where several share the vault
+	Approval   string            `json:"approval,omitempty"` // apr_…, a person's word for it, where one was needed
 	Leases     []string          `json:"leases"`
 	Handles    []string          `json:"handles"`
 	Command    []string          `json:"command"`   // argv after redaction, each element cut at 200 bytes, 64 elements at most
@@ -36,4 +37,5 @@ type Run struct {
 	OutBytes   int64             `json:"output_bytes"`
 	StartedAt  time.Time         `json:"started_at"`
 	EndedAt    time.Time         `json:"ended_at,omitzero"`
+	Proposal   *Proposal         `json:"-"` // of a run that is to start, where a person may have to approve it
 }

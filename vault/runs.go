@@ -16,9 +16,9 @@ import (
 const KeepEnded = 30 * 24 * time.Hour
 
 // StartRun records a run before anything of it happens, in one transaction: it authorises again, makes the implicit leases, counts the uses,
-// writes the run and its audit record. What it returns is durable. run gives Command, Isolation,
-// Delivered and Background, planned what Authorise gave; the rest is set here.
-// Errors: those of Authorise, and delivery_refused.
+// spends the word of a person that it may need, writes the run and its audit record. What it returns is durable. run gives Command, Isolation,
+// Delivered, Background and Proposal, planned what Authorise gave; the rest is set here.
+// Errors: those of Authorise, delivery_refused, approval_required (the request is kept by then), approval_denied, rate_limited.
 func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Use) (Run, []Use, error) {
 	var uses []Use
 	subject := ""
@@ -29,7 +29,9 @@ func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Us
 			refs[i] = u.Lease.ID
 		}
 	}
+	var refused error
 	err := v.update(ctx, func(tx store.Tx) (err error) {
+		refused = nil
 		if len(refs) > 0 || actor.Type != audit.Operator { // a person may run an agent of theirs that uses nothing of the vault
 			if uses, subject, err = v.authorise(tx, actor, refs); err != nil {
 				return err
@@ -37,12 +39,17 @@ func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Us
 		}
 		now := v.now()
 		run.Format, run.ID, run.Actor, run.State, run.StartedAt = 1, id.New(id.Run), actor, RunRunning, now
-		run.Owner, run.Leases, run.Handles = v.replica.ID, nil, nil
-		for i := range uses {
-			u := &uses[i]
-			if err := MayDeliver(*u, policy.Delivery(run.Delivered[u.Resource.Handle])); err != nil {
+		run.Owner, run.Leases, run.Handles, run.Approval = v.replica.ID, nil, nil, ""
+		for _, u := range uses {
+			if err := MayDeliver(u, policy.Delivery(run.Delivered[u.Resource.Handle])); err != nil {
 				return err
 			}
+		}
+		if refused, err = v.approved(tx, actor, &run, uses); refused != nil || err != nil {
+			return err
+		}
+		for i := range uses {
+			u := &uses[i]
 			if err := v.spend(tx, actor, u); err != nil {
 				return err
 			}
@@ -56,9 +63,13 @@ func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Us
 		}
 		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.RunStart, Outcome: audit.Allowed, Subject: run.ID, Handle: clip(joinNames(run.Handles), 200), Detail: delivered(run)})
 	})
+	if err == nil {
+		err = refused
+	}
 	if err != nil {
 		return Run{}, nil, v.deny(ctx, actor, audit.RunStart, subject, "", err)
 	}
+	run.Proposal = nil
 	return run, uses, nil
 }
 
@@ -93,6 +104,9 @@ func (v *Vault) spend(tx store.Tx, actor Actor, u *Use) error {
 
 func delivered(run Run) map[string]string {
 	d := map[string]string{"isolation": run.Isolation}
+	if run.Approval != "" {
+		d["approval"] = run.Approval
+	}
 	for _, how := range run.Delivered {
 		d["delivery"] = how
 	}

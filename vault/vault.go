@@ -136,6 +136,9 @@ type Vault struct {
 	rotations  *record.Set[Rotation]
 	reserves   *record.Set[Reserve] // res_…, or everyServer
 	replicas   *record.Set[Replica]
+	approvals  *record.Set[Approval]
+	asked      *record.Set[link]
+	words      *record.Set[word]
 	lockdowns  *record.Set[Lockdown]
 	intakes    *record.Set[Intake]
 
@@ -193,6 +196,9 @@ func Open(ctx context.Context, o Options) (*Vault, error) {
 		rotations:  record.NewSet[Rotation](b, cRotations),
 		reserves:   record.NewSet[Reserve](b, cReserves),
 		replicas:   record.NewSet[Replica](b, cReplicas),
+		approvals:  record.NewSet[Approval](b, cApprovals),
+		asked:      record.NewSet[link](b, cAsked),
+		words:      record.NewSet[word](b, cWords),
 		lockdowns:  record.NewSet[Lockdown](b, cSettings),
 		intakes:    record.NewSet[Intake](b, cIntakes),
 		replica:    o.Replica,

@@ -54,6 +54,7 @@ var acts = map[string]act{
 	"GET /api/v1/keys":                           {free, "reads: recipients and labels, no wrapped key"},
 	"GET /api/v1/changes":                        {free, "reads: names of files"},
 	"GET /api/v1/approvals":                      {free, "reads: what waits for a person, no value"},
+	"GET /api/v1/approvals/{approval}":           {free, "reads: of a call what was masked and made harmless"},
 	"POST /api/v1/approvals/{approval}":          {judged, "where it approves; to deny takes away"},
 	"GET /api/v1/changes/{run}/diff":             {judged, "where masks of what the run wrote are more than its budget; without presence they name nothing, and each is counted"},
 

@@ -9,6 +9,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/id"
 	"github.com/zavhoz/zavhoz/vault/policy"
 	"github.com/zavhoz/zavhoz/web/api"
 	"github.com/zavhoz/zavhoz/web/envview"
@@ -34,6 +35,7 @@ const (
 // fingerprint that was compared) is told with the command for it.
 func (s *Server) approvalRoutes() {
 	s.handle("GET /api/v1/approvals", http.StatusOK, s.listApprovals)
+	s.handle("GET /api/v1/approvals/{approval}", http.StatusOK, s.showApproval)
 	s.handle("POST /api/v1/approvals/{approval}", http.StatusOK, s.decide)
 }
 
@@ -48,11 +50,16 @@ func (s *Server) listApprovals(r *http.Request) (any, error) {
 // approvals is what waits within the caller's reach. What is of no project is seen by those alone who are bound to none.
 func (s *Server) approvals(r *http.Request) ([]api.Approval, error) {
 	c := callerOf(r)
-	waits, err := s.o.Vault.Awaited(r.Context(), func(slug string) bool { return c == nil || c.within(slug) })
+	waits, err := s.o.Vault.Awaited(r.Context(), withinOf(r))
 	if err != nil {
 		return nil, err
 	}
-	out := make([]api.Approval, 0, len(waits))
+	calls, err := s.waitingCalls(r)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.Approval, 0, len(calls)+len(waits))
+	out = append(out, calls...)
 	for _, x := range waits {
 		out = append(out, awaited(x))
 	}
@@ -66,15 +73,22 @@ func (s *Server) approvals(r *http.Request) ([]api.Approval, error) {
 		}
 	}
 	for i := range out {
-		out[i].Decisions = decisions(out[i].Kind, c != nil)
+		out[i].Decisions = decisions(out[i], c != nil)
 	}
 	return out, nil
 }
 
-// decisions are those that a caller may take of a kind: nobody approves over HTTP.
-func decisions(kind string, bearer bool) []string {
+// decisions are those that a caller may take of what waits: nobody approves over HTTP.
+func decisions(x api.Approval, bearer bool) []string {
 	out := []string{}
-	switch kind {
+	switch x.Kind {
+	case ofCall:
+		switch vault.ApprovalState(x.Call.State) {
+		case vault.ApprovalWaiting:
+			out = append(out, approve, deny)
+		case vault.ApprovalApproved: // and not spent
+			out = append(out, deny)
+		}
 	case string(vault.AwaitedEnvironment), ofChanges:
 		out = append(out, approve, deny)
 	case ofServersGone:
@@ -164,16 +178,15 @@ func (s *Server) decide(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	all, err := s.approvals(r)
+	if id.Is(r.PathValue("approval"), id.Approval) {
+		a, err := s.o.Vault.Decide(r.Context(), operator(r), r.PathValue("approval"), vault.Decision{Approve: in.Decision == approve, Why: in.Why, Within: withinOf(r)})
+		return api.Decided{ID: a.ID, Decision: in.Decision}, err
+	}
+	x, err := s.approval(r, r.PathValue("approval"))
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(all, func(a api.Approval) bool { return a.ID == r.PathValue("approval") })
-	if i < 0 {
-		return nil, fault.New(fault.UnknownApproval, "nothing of that name waits for a person", "GET /api/v1/approvals lists what does")
-	}
-	x := all[i]
-	if !slices.Contains(x.Decisions, in.Decision) {
+	if x.Decisions = decisions(x, callerOf(r) != nil); !slices.Contains(x.Decisions, in.Decision) {
 		return nil, fault.New(fault.ApprovalRequired, "this takes more than a word: a person does it on the machine", "run: "+x.Command)
 	}
 	return api.Decided{ID: x.ID, Decision: in.Decision}, s.carryOut(r, x, in)

@@ -63,6 +63,7 @@ var operations = map[string]operation{
 	"POST /api/v1/audit/verify":          {summary: "Follow the audit log's chain", status: http.StatusOK, out: audit.Report{}},
 	"GET /api/v1/audit/export":           {summary: "The whole audit log, signed", status: http.StatusOK, media: "application/x-ndjson"},
 	"GET /api/v1/approvals":              {summary: "What waits for a person's word, and what they type", status: http.StatusOK, out: api.Page[api.Approval]{}},
+	"GET /api/v1/approvals/{approval}":   {summary: "One thing that waits; of an agent's call, also what became of it", status: http.StatusOK, out: api.Approval{}},
 	"POST /api/v1/approvals/{approval}":  {summary: "Deny what waits; to approve asks for presence, which nobody proves here", status: http.StatusOK, in: api.Decide{}, out: api.Decided{}, example: `{"decision":"deny","why":"not today"}`},
 	"GET /api/v1/intakes":                {summary: "Requests that a person give a secret; no value", status: http.StatusOK, out: api.Page[api.Intake]{}},
 	"POST /api/v1/intakes":               {summary: "Ask a person for a project's secret (project, key) or for a resource (kind, handle)", status: http.StatusCreated, in: api.NewIntake{}, out: api.Intake{}, example: `{"project":"default","key":"OPENAI_API_KEY","reason":"the bot answers by it"}`},

@@ -69,6 +69,7 @@ var overHTTP = map[string]over{
 	"POST /api/v1/audit/verify":                                {scope: vault.ScopeAdmin},
 	"GET /api/v1/audit/export":                                 {scope: vault.ScopeAdmin},
 	"GET /api/v1/approvals":                                    {scope: vault.ScopeRead, reach: ofProject, query: listing},
+	"GET /api/v1/approvals/{approval}":                         {scope: vault.ScopeRead, reach: ofProject},
 	"POST /api/v1/approvals/{approval}":                        {scope: vault.ScopeAdmin, reach: ofProject},
 	"GET /api/v1/intakes":                                      {scope: vault.ScopeRead, reach: ofProject, query: listing},
 	"POST /api/v1/intakes":                                     {scope: vault.ScopeWrite, reach: ofProject},

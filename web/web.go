@@ -63,6 +63,7 @@ type Vault interface {
 	Environments
 	Approvals
 	Intakes
+	Calls
 	Purger
 	Importer
 }

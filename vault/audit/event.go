@@ -78,7 +78,9 @@ const (
 	ServerList       Action = "server.list"
 	ServerReserve    Action = "server.reserve"
 	WorkdirAdd       Action = "workdir.add"
-	ApprovalDecide   Action = "approval.decide" // refused: what is decided is on record by its own act
+	ApprovalAsk      Action = "approval.ask"    // an agent's call waits for a person
+	ApprovalDecide   Action = "approval.decide" // of such a call; of anything else only where it was refused: what is decided is on record by its own act
+	ApprovalSpend    Action = "approval.spend"  // with the run that it was for
 	WorkdirRemove    Action = "workdir.remove"
 	RunStart         Action = "run.start"
 	RunAttend        Action = "run.attend"

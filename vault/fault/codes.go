@@ -59,6 +59,7 @@ const (
 	LeaseNotYours       Code = "lease_not_yours"
 	IdempotencyMismatch Code = "idempotency_mismatch"
 	ApprovalRequired    Code = "approval_required"
+	ApprovalDenied      Code = "approval_denied"
 	DeliveryRefused     Code = "delivery_refused"
 	CommandNotPinned    Code = "command_not_pinned"
 	CommandMismatch     Code = "command_mismatch"
@@ -137,7 +138,7 @@ var (
 var registry = map[Code]Meaning{
 	InvalidArgument: usage, SecretInvalid: {422, ExitUsage, false}, SecretMissing: {422, ExitUsage, false}, SecretInArgv: usage,
 	UnknownKind: usage, UnknownService: usage, UnknownField: usage, NotSupported: {501, ExitFailure, false}, TooLarge: {413, ExitUsage, false},
-	Unauthenticated: {401, ExitDenied, false}, NotPermitted: denied, PresenceRequired: denied, ApprovalRequired: denied,
+	Unauthenticated: {401, ExitDenied, false}, NotPermitted: denied, PresenceRequired: denied, ApprovalRequired: denied, ApprovalDenied: denied,
 	RateLimited: {429, ExitUnavailable, true}, TimedOut: {504, ExitUnavailable, true}, Canceled: {499, ExitFailure, true}, Busy: away,
 	Internal: {500, ExitFailure, false}, UnknownTool: missing,
 	DaemonUnavailable: away, DaemonRestarted: away, NotInitialized: {503, ExitLocked, false}, AlreadyInitialized: conflict,
