@@ -216,6 +216,8 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 	}
 	e, err := h.ResolveEnvironment(ctx, operator, vault.EnvironmentRequest{Project: "other", Names: []string{"APP_NAME", "STRIPE_SECRET"}})
 	must(t, err)
+	h.sit(1).ok("POST", "/resources", `{"kind":"generic","handle":"asks","secrets":{"value":"`+canary+`"},"policy":{"approval":"always"}}`)
+	asked := h.waits(h.agent("asking", "default"), "one", "asks")
 	for _, route := range append(routes, later...) {
 		verb, path, _ := strings.Cut(route, " ")
 		id := "other"
@@ -225,8 +227,12 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 		if strings.HasSuffix(path, "{handle}/environment") {
 			path = strings.Replace(path, "{handle}", e.Resource.Handle, 1)
 		}
+		held := "changes:run_held"
+		if verb == "GET" {
+			held = asked
+		}
 		act := path[strings.LastIndexByte(path, '/')+1:]
-		path = strings.NewReplacer("{approval}", "changes:run_held", "{intake}", cmp.Or(intakes[act], intakes["read"]), "{lease}", lent.Lease.ID, "{handle}", "bot", "{id}", id, "{name}", "ci", "{key}", "DATABASE_URL").Replace(path)
+		path = strings.NewReplacer("{approval}", held, "{intake}", cmp.Or(intakes[act], intakes["read"]), "{lease}", lent.Lease.ID, "{handle}", "bot", "{id}", id, "{name}", "ci", "{key}", "DATABASE_URL").Replace(path)
 		_, _, status, _ := web.Operation(route)
 		a := w.ok(verb, strings.TrimPrefix(path, "/api/v1"), cmp.Or(bodies[route], web.BodyOf(route)))
 		if a.status != status {
