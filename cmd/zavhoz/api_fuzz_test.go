@@ -87,11 +87,23 @@ func somethingOfEach(p *place) string {
 	if lease.ID == "" || first.Handle == "" || changed.Handle == "" || len(runs.Items) != 1 {
 		p.t.Fatalf("%+v %+v %+v %+v", lease, first, changed, runs)
 	}
-	return fmt.Sprintf(`parameters = { id = "bot", key = "A", name = "spare", handle = %q, lease = %q, approval = "environment:%s" }
+	var asked [3]string // to look at, to give, to deny
+	for i := range asked {
+		var in struct{ ID string }
+		decode(p.t, p.ok("intake", "new", "--project", "bot", "--key", fmt.Sprint("ASKED_", i), "--reason", "a test", "--json"), &in)
+		asked[i] = in.ID
+	}
+	return fmt.Sprintf(`parameters = { id = "bot", key = "A", name = "spare", handle = %q, lease = %q, approval = "environment:%s", intake = %q }
 [[operations]]
 include-path = "/api/v1/runs/{id}/stop"
 parameters = { id = %q }
-`, first.Handle, lease.ID, changed.Handle, runs.Items[0].Subject)
+[[operations]]
+include-path = "/api/v1/intakes/{intake}/give"
+parameters = { intake = %q }
+[[operations]]
+include-path = "/api/v1/intakes/{intake}/deny"
+parameters = { intake = %q }
+`, first.Handle, lease.ID, changed.Handle, asked[0], runs.Items[0].Subject, asked[1], asked[2])
 }
 
 // TestTheAPIUnderFuzz has schemathesis try the real daemon by the API's own description: no fault of ours (5xx), no reply that is not as described, no body taken that the
