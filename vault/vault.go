@@ -6,7 +6,7 @@
 // nothing here gives one back: opening is vault/open's, which this package does not import.
 //
 // Attacks stopped: a handle or lease guessed, stolen, replayed by another agent or used after release (threat-model.md 63); another's run
-// read or stopped (64); a row edited, moved or lost underneath (57, 72), by the records' MACs and digests.
+// read or stopped (64); an approval used for another call, or twice (70); a row edited, moved or lost underneath (57, 72), by the records' MACs and digests.
 package vault
 
 import (

@@ -61,7 +61,7 @@ func (s *Server) approval(r *http.Request, name string) (api.Approval, error) {
 	}
 	i := slices.IndexFunc(all, func(a api.Approval) bool { return a.ID == name })
 	if i < 0 {
-		return api.Approval{}, fault.New(fault.UnknownApproval, "nothing of that name waits for a person", "GET /api/v1/approvals lists what does")
+		return api.Approval{}, fault.New(fault.UnknownApproval, "nothing of that name waits for a person", "`zavhoz approvals`, or GET /api/v1/approvals, lists what does")
 	}
 	return all[i], nil
 }

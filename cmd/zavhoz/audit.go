@@ -84,11 +84,11 @@ func inShort(r audit.Record) string {
 		return wayOut(r)
 	}
 	head, _, _ := strings.Cut(string(r.Action), ".")
-	if !slices.Contains([]string{"key", "vault", "resource", "presence", "rotation", "file"}, head) {
+	if !slices.Contains([]string{"key", "vault", "resource", "presence", "rotation", "file", "approval"}, head) {
 		return ""
 	}
 	var words []string
-	if head == "key" && r.Subject != "" { // a slot, or a data key
+	if (head == "key" || head == "approval") && r.Subject != "" { // a slot, or a data key; a request
 		words = append(words, r.Subject)
 	}
 	for _, k := range slices.Sorted(maps.Keys(r.Detail)) {
