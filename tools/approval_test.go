@@ -110,7 +110,7 @@ func TestAttack70_AnApprovedCallIsThatCall(t *testing.T) {
 		}
 	}
 	for what, args := range map[string]string{
-		"a method": request("PUT", "/v1/a?x=1", "p", "{}"), "a query": request("POST", "/v1/a?x=2", "p", "{}"), "a header": request("POST", "/v1/a?x=1", "q", "{}"), "a body": request("POST", "/v1/a?x=1", "p", "{} "),
+		"a method": request("PUT", "/v1/a?x=1", "p", "{}"), "a query": request("POST", "/v1/a?x=2", "p", "{}"), "a header": request("POST", "/v1/a?x=1", "q", "{}"), "a body": request("POST", "/v1/a?x=1", "p", "[]"), "a longer body": request("POST", "/v1/a?x=1", "p", "{} "),
 	} {
 		if now := ci.asks("http_request_with_resource", args); now == sent {
 			t.Errorf("%s is taken for the approved request", what)
