@@ -171,8 +171,11 @@ func (v *Vault) outdated(tx store.Tx, a Approval) (why string, err error) {
 	return "", nil
 }
 
-// retire ends a request that nobody needs any more. What was denied stays so.
+// retire ends a request that nobody needs any more. What was denied stays so. Of one that nobody decided on, what was shown goes: an agent that takes lease after lease would fill the vault by it.
 func (v *Vault) retire(tx store.Tx, a Approval, why string) error {
+	if a.DecidedAt.IsZero() {
+		a.Call = ApprovalCall{Sort: a.Call.Sort}
+	}
 	if a.EndedAt = v.now(); a.State != ApprovalDenied {
 		a.State = ApprovalExpired
 		if why != "" {

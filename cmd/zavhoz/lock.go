@@ -229,10 +229,8 @@ func (d *daemon) lockHeld(ctx context.Context, actor vault.Actor, why string) (r
 	if err := d.engine.Sleep(grace); err != nil {
 		d.log.Error("runs did not end in time", "cause", fault.Cause(err))
 	}
-	err := d.vault.WithdrawApprovals(grace) // who locks it wants to be asked again
-	if err != nil {
-		d.log.Error("approvals that no run has used could not be taken back", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
-	}
+	d.withdraw(grace)
+	var err error
 	if everywhere {
 		select {
 		case err = <-telling:
