@@ -34,7 +34,7 @@ type killing struct {
 }
 
 func (k killing) Update(ctx context.Context, fn func(store.Tx) error) error {
-	err := k.Store.Update(ctx, func(tx store.Tx) error {
+	if err := k.Store.Update(ctx, func(tx store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -42,9 +42,11 @@ func (k killing) Update(ctx context.Context, fn func(store.Tx) error) error {
 			die()
 		}
 		return nil
-	})
+	}); err != nil {
+		return err
+	}
 	die()
-	return err
+	return nil
 }
 
 func die() {

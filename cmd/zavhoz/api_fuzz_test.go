@@ -87,6 +87,16 @@ func somethingOfEach(p *place) string {
 	if lease.ID == "" || first.Handle == "" || changed.Handle == "" || len(runs.Items) != 1 {
 		p.t.Fatalf("%+v %+v %+v %+v", lease, first, changed, runs)
 	}
+	p.okIn(`{"host":"203.0.113.9","password":"correct-horse-battery"}`, "resource", "add", "server", "guarded", "--set", "user=root", "--secrets", "-")
+	p.ok("resource", "policy", "guarded", "--approval", "always")
+	d.ask("tools/call", map[string]any{"name": "run_with_resource", "arguments": map[string]any{"resources": []string{"guarded"}, "command": []string{"ssh", "guarded", "uptime"}}})
+	var waits struct {
+		Items []struct{ ID, Kind string }
+	}
+	decode(p.t, p.ok("approvals", "--json"), &waits)
+	if len(waits.Items) == 0 || waits.Items[0].Kind != "call" {
+		p.t.Fatalf("%+v", waits)
+	}
 	var asked [3]string // to look at, to give, to deny
 	for i := range asked {
 		var in struct{ ID string }
@@ -94,6 +104,9 @@ func somethingOfEach(p *place) string {
 		asked[i] = in.ID
 	}
 	return fmt.Sprintf(`parameters = { id = "bot", key = "A", name = "spare", handle = %q, lease = %q, approval = "environment:%s", intake = %q }
+[[operations]]
+include-name = "GET /api/v1/approvals/{approval}"
+parameters = { approval = %q }
 [[operations]]
 include-path = "/api/v1/runs/{id}/stop"
 parameters = { id = %q }
@@ -103,7 +116,7 @@ parameters = { intake = %q }
 [[operations]]
 include-path = "/api/v1/intakes/{intake}/deny"
 parameters = { intake = %q }
-`, first.Handle, lease.ID, changed.Handle, asked[0], runs.Items[0].Subject, asked[1], asked[2])
+`, first.Handle, lease.ID, changed.Handle, asked[0], waits.Items[0].ID, runs.Items[0].Subject, asked[1], asked[2])
 }
 
 // TestTheAPIUnderFuzz has schemathesis try the real daemon by the API's own description: no fault of ours (5xx), no reply that is not as described, no body taken that the
