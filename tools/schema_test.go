@@ -88,7 +88,7 @@ func TestToolsAreTheDesigns(t *testing.T) {
 		"get_run":              {ReadOnly: true, Idempotent: true},
 		"get_status":           {ReadOnly: true, Idempotent: true},
 		"list_project_secrets": {ReadOnly: true, Idempotent: true},
-		"request_secret":       {Idempotent: true}, // asks a person, once for the same
+		"request_secret":       {Idempotent: true},                    // asks a person, once for the same
 		"resolve_environment":  {Idempotent: true},                    // generates what is not there, once
 		"allocate_resource":    {},                                    // adds a lease, each time another
 		"release_resource":     {Destructive: true, Idempotent: true}, // ends one of the caller's

@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,25 @@ func TestIntakeOfAProjectsSecret(t *testing.T) {
 	h.reopen()
 }
 
+// TestIntakeAskedAtOnce: calls at the same moment are one request.
+func TestIntakeAskedAtOnce(t *testing.T) {
+	h, bob, _ := intakeHouse(t)
+	var wg sync.WaitGroup
+	ids := make([]string, 16)
+	for n := range ids {
+		wg.Go(func() {
+			i, _, err := h.RequestSecret(ctx, bob, keyOf)
+			if ids[n] = i.ID; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if slices.Sort(ids); ids[0] != ids[len(ids)-1] {
+		t.Errorf("%v", ids)
+	}
+}
+
 // TestIntakeOfAResource: the person chooses what is public of it, and its handle.
 func TestIntakeOfAResource(t *testing.T) {
 	h, bob, eve := intakeHouse(t)
@@ -170,6 +190,7 @@ func TestAttack63_IntakesHaveOwners(t *testing.T) {
 		{bob, vault.SecretRequest{Kind: "environment", Handle: "x", Reason: "x"}, fault.InvalidArgument},
 		{bob, vault.SecretRequest{Kind: "generic", Handle: "No", Reason: "x"}, fault.InvalidArgument},
 		{bob, vault.SecretRequest{Kind: "generic", Reason: "x"}, fault.InvalidArgument},
+		{bob, vault.SecretRequest{Kind: "generic", Handle: "x", Reason: "two\nlines"}, fault.InvalidArgument},
 	} {
 		_, _, err := h.RequestSecret(ctx, x.who, x.q)
 		if fault.CodeOf(err) != x.code {
