@@ -90,7 +90,7 @@ func (a *app) compactInto(ctx context.Context, src *bolt.Store, fresh string, di
 		return rep, err
 	}
 	defer ring.Close()
-	dst, err := bolt.Create(ctx, bolt.Options{Path: fresh})
+	dst, err := bolt.Create(ctx, bolt.Options{Path: fresh, Alone: true})
 	if err != nil {
 		return rep, cannotCompact(err)
 	}

@@ -105,14 +105,14 @@ func openSource(ctx context.Context, path string, readOnly bool) (*bolt.Store, e
 
 // openTarget opens an unfinished or empty target, or makes one; made tells which.
 func openTarget(ctx context.Context, path string) (target store.Store, made bool, err error) {
-	st, err := bolt.Create(ctx, bolt.Options{Path: path})
+	st, err := bolt.Create(ctx, bolt.Options{Path: path, Alone: true})
 	if err == nil {
 		return st, true, nil
 	}
 	if !errors.Is(err, os.ErrExist) {
 		return nil, false, fault.New(fault.NotPermitted, "the target cannot be made", "check the folder's rights and the disk's space").Because(err)
 	}
-	if st, err = bolt.Open(ctx, bolt.Options{Path: path, LockTimeout: busyTimeout}); err != nil {
+	if st, err = bolt.Open(ctx, bolt.Options{Path: path, Alone: true, LockTimeout: busyTimeout}); err != nil {
 		return nil, false, vault.StoreFault(err)
 	}
 	return st, false, nil

@@ -205,7 +205,7 @@ func (a *app) makeRestored(ctx context.Context, out restored, dir home.Dir, b *b
 		out.Identity = keys.opened
 	}
 	err := home.Restore(ctx, home.RestoreOptions{Dir: dir, Config: b.Config, Identity: out.Identity, MakeVault: func(ctx context.Context, path string) error {
-		st, err := bolt.Create(ctx, bolt.Options{Path: path})
+		st, err := bolt.Create(ctx, bolt.Options{Path: path, Alone: true})
 		if err != nil {
 			return written(vault.StoreFault(err), nothingMade)
 		}

@@ -264,7 +264,7 @@ func (p vaultPlace) target(ctx context.Context) (st store.Store, made bool, err 
 // make makes the store of a new vault, and of a database the file beside that leads to it.
 func (p vaultPlace) make(ctx context.Context, file string) (store.Store, error) {
 	if p.pg == nil {
-		st, err := bolt.Create(ctx, bolt.Options{Path: file})
+		st, err := bolt.Create(ctx, bolt.Options{Path: file, Alone: true})
 		if err != nil {
 			return nil, vault.StoreFault(err)
 		}

@@ -17,7 +17,7 @@ func (s *Store) WriteTo(ctx context.Context, w io.Writer) (n int64, err error) {
 		return 0, err
 	}
 	defer s.running.Done()
-	snap, err := s.durable(ctx)
+	snap, err := s.whole(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -36,6 +36,22 @@ func (s *Store) WriteTo(ctx context.Context, w io.Writer) (n int64, err error) {
 		return n, fmt.Errorf("bolt: backup: %w", err)
 	}
 	return n, nil
+}
+
+// whole gives a moment of the file that needs no journal.
+func (s *Store) whole(ctx context.Context) (*snapshot, error) {
+	if s.opts.ReadOnly && !s.lay.Load().empty() {
+		return nil, fmt.Errorf("%w: what is in the journal has to be brought into the file first", store.ErrReadOnly)
+	}
+	if err := s.writes.commit.wait(ctx); err != nil {
+		return nil, err
+	}
+	defer s.writes.commit.give()
+	if err := s.settle(); err != nil {
+		return nil, err
+	}
+	snap, _, err := s.durable(ctx)
+	return snap, err
 }
 
 // heads puts bbolt's two meta pages into the slots that their transactions belong to. bbolt writes the newest first; the next commit

@@ -26,7 +26,13 @@ type Options struct {
 
 	// AcceptOlderMeta opens a file of whose two meta pages one is damaged, at the risk of losing the last transaction: for a
 	// repair that a person asked for, never by itself.
+	// It opens one whose journal is lost or damaged as well, without what was in that.
 	AcceptOlderMeta bool
+
+	// Alone makes no journal beside the file: for one that is filled and then gets another name.
+	Alone bool
+
+	knobs *knobs // tests: of the journal
 }
 
 const (
@@ -38,10 +44,10 @@ const (
 
 // Store is one open file. It satisfies store.Store.
 type Store struct {
-	opts Options
-	file *os.File // bbolt's own handle: it holds the lock
-	db   *bbolt.DB
-	log  *tripwire
+	opts   Options
+	handle *os.File // bbolt's own: it holds the lock
+	db     *bbolt.DB
+	log    *tripwire
 
 	locks      beginLocks
 	locksKnown bool
@@ -60,11 +66,19 @@ type Store struct {
 	running sync.WaitGroup // Views, Updates, backups
 
 	snaps  snapshots
+	lay    atomic.Pointer[layers] // over the file; nil: nothing
 	writes *writer
 	subs   subscribers
 
-	inject atomic.Pointer[injected] // tests
-	onLook func(slot int)           // tests: runs before probe reads a meta page
+	filing filing
+	vetted struct { // by a transaction of the file: the pages that passed; the commit turn's
+		of     uint64
+		passed map[uint64]bool
+	}
+
+	inject, injectFiling atomic.Pointer[injected] // tests
+	onLook               func(slot int)           // tests: runs before probe reads a meta page
+	onMoment             func()                   // tests: runs between a look at the file and one at what lies over it
 }
 
 var _ store.Store = (*Store)(nil)
@@ -94,7 +108,7 @@ func createIn(ctx context.Context, f *os.File, opts Options) (*Store, error) {
 			return err
 		}
 		return syncDir(filepath.Dir(opts.Path))
-	})
+	}, binding{})
 }
 
 // Open opens an existing file, after holding every page of it to its format. Errors: store.ErrBusy (another process has it),
@@ -127,7 +141,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 			return s.commitEmpty() // writes the damaged slot anew
 		}
 		return nil
-	})
+	}, m.journal)
 }
 
 // lockAndCheck checks under the lock: without it another process could be writing.
@@ -148,27 +162,36 @@ func inPlace(f *os.File, path string) bool {
 	return err == nil && terr == nil && os.SameFile(ours, there)
 }
 
-// start hands the locked f to bbolt, runs ready, and starts the writer. f is closed on error.
-func start(f *os.File, opts Options, ready func(*Store) error) (s *Store, err error) {
+// start hands the locked f to bbolt, runs ready, starts the writer, and takes up the journal that b names. f is closed on error.
+func start(f *os.File, opts Options, ready func(*Store) error, b binding) (s *Store, err error) {
 	defer func() {
 		if err != nil {
 			_ = f.Close()
 		}
 	}()
-	s = &Store{opts: opts, file: f, log: &tripwire{}, pageSize: filePageSize}
+	s = &Store{opts: opts, handle: f, log: &tripwire{}, pageSize: filePageSize}
 	s.log.sound = s.sound
+	s.writes = newWriter()
+	s.filing.knobs = knobs{slot: slotSize, after: journalAfter, within: filedWithin}
+	s.filing.off = opts.Alone
+	if opts.knobs != nil {
+		s.filing.knobs = *opts.knobs
+	}
 	if s.db, err = s.openDB(); err != nil {
 		return nil, err
 	}
 	s.locks, s.locksKnown = locksOf(s.db)
-	if err := s.attach(ready); err != nil {
+	err = s.attach(ready)
+	if err == nil {
+		err = s.reopen(b)
+	}
+	if err != nil {
 		_ = s.closeDB()
 		if s.unmap != nil {
 			s.unmap()
 		}
 		return nil, err
 	}
-	s.writes = newWriter()
 	return s, nil
 }
 
@@ -178,7 +201,7 @@ func (s *Store) attach(ready func(*Store) error) error {
 		return err
 	}
 	var err error
-	if s.head, s.unmap, err = mapFile(s.file, 2*s.pageSize); err != nil {
+	if s.head, s.unmap, err = mapFile(s.handle, 2*s.pageSize); err != nil {
 		return fmt.Errorf("bolt: map the head: %w", err)
 	}
 	return s.learn()
@@ -208,7 +231,7 @@ func (s *Store) openDB() (db *bbolt.DB, err error) {
 		MaxSize:         int(s.opts.MaxSize),
 		NoStatistics:    true,
 		Logger:          s.log,
-		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return s.file, nil },
+		OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return s.handle, nil },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bolt: open: %w", err)
@@ -248,15 +271,18 @@ func (s *Store) Close() error {
 
 	s.subs.close()
 	s.running.Wait()
+	s.writes.commit.take()
+	left := s.leave()
+	s.writes.commit.give()
 	s.retire()
 	defer s.unmap()
 	if s.dead.Load() != nil {
-		return s.file.Close() // bbolt may be locked for good; its mapping stays until the process ends
+		return errors.Join(left, s.handle.Close()) // bbolt may be locked for good; its mapping stays until the process ends
 	}
 	if err := s.closeDB(); err != nil && !errors.Is(err, os.ErrClosed) {
-		return fmt.Errorf("bolt: close: %w", err)
+		return errors.Join(left, fmt.Errorf("bolt: close: %w", err))
 	}
-	return nil
+	return left
 }
 
 func (s *Store) closeDB() (err error) {

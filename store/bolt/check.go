@@ -50,21 +50,21 @@ func checkBytes(mem []byte, acceptOlder bool) (meta, error) {
 	if err != nil {
 		return meta{}, err
 	}
-	if err := checkFormat(root); err != nil {
+	if m.journal, err = checkFormat(root); err != nil {
 		return meta{}, err
 	}
 	w := walker{im: &im, seen: make([]uint64, (m.pages+63)/64)}
 	return m, w.page(root.root, nil, nil, 0, true)
 }
 
-// checkFormat reads our own mark: which program, which format.
-func checkFormat(root tree) error {
+// checkFormat reads our own mark: which program, which format, which journal.
+func checkFormat(root tree) (b binding, err error) {
 	c, ok, err := root.collection(formatBucket)
 	if err != nil {
-		return err
+		return b, err
 	}
 	if !ok {
-		return damaged("not a zavhoz store, or its making was cut short")
+		return b, damaged("not a zavhoz store, or its making was cut short")
 	}
 	get := func(key string) (string, error) {
 		p, i, ok, err := c.find([]byte(key))
@@ -76,23 +76,31 @@ func checkFormat(root tree) error {
 	}
 	magic, err := get(magicKey)
 	if err != nil {
-		return err
+		return b, err
 	}
 	if magic != magicValue {
-		return damaged("not a zavhoz store")
+		return b, damaged("not a zavhoz store")
 	}
 	text, err := get(formatKey)
 	if err != nil {
-		return err
+		return b, err
 	}
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil || n == 0 {
-		return damaged("format number unreadable")
+		return b, damaged("format number unreadable")
 	}
-	if n != Format {
-		return fmt.Errorf("%w: the file has format %d, this program knows format %d", store.ErrFormat, n, Format)
+	if n != Format && n != joinedFormat {
+		return b, fmt.Errorf("%w: the file has format %d, this program knows formats %d and %d", store.ErrFormat, n, Format, joinedFormat)
 	}
-	return nil
+	raw, err := get(journalKey)
+	if err != nil || raw == "" && n == Format {
+		return b, err
+	}
+	if b, ok = readBinding([]byte(raw)); !ok {
+		return b, damaged("what the file says of its journal is unreadable")
+	}
+	b.bound = n == joinedFormat
+	return b, nil
 }
 
 // walker visits every page that can be reached, each once.

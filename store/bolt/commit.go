@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -37,15 +38,20 @@ func (o *overlay) changes() (out []change, err error) {
 			out = append(out, change{c, k, e})
 		}
 	}
-	slices.SortFunc(out, func(a, b change) int {
+	sortChanges(out)
+	return out, nil
+}
+
+// sortChanges puts them in order of collection and key.
+func sortChanges(list []change) {
+	slices.SortFunc(list, func(a, b change) int {
 		return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.key, b.key))
 	})
-	return out, nil
 }
 
 // sizeHolds finds a file cut under us before a commit would lengthen it again, with zeros.
 func (s *Store) sizeHolds() error {
-	st, err := s.file.Stat()
+	st, err := s.handle.Stat()
 	if err == nil && st.Size() < s.size.Load() {
 		err = damaged("the file was cut to %d bytes", st.Size())
 	}
@@ -60,13 +66,20 @@ func (s *Store) sound() bool {
 	if s.sizeHolds() != nil {
 		return false
 	}
-	m, err := checkFile(s.file, false)
+	m, err := checkFile(s.handle, false)
 	return err == nil && m.txid == s.lastTx.Load()
 }
 
 // commit writes changes to the file and makes them durable. On an error nothing of them is there; on any error but store.ErrFull the
 // store takes no more writes, for what the disk did is then not known.
-func (s *Store) commit(changes []change) error {
+func (s *Store) commit(changes []change) error { return s.commitAs(changes, &s.inject, false) }
+
+// commitOwed is commit of what was acknowledged before: nothing but the disk itself may refuse it room.
+func (s *Store) commitOwed(changes []change) error {
+	return s.commitAs(changes, &s.injectFiling, true)
+}
+
+func (s *Store) commitAs(changes []change, inject *atomic.Pointer[injected], owed bool) error {
 	if err := s.sizeHolds(); err != nil {
 		return err
 	}
@@ -78,14 +91,14 @@ func (s *Store) commit(changes []change) error {
 	}
 	before, err := s.saveHead()
 	if err == nil {
-		err = s.apply(btx, changes)
+		err = s.apply(btx, changes, owed)
 	}
 	if err != nil {
 		s.refuseWrites(err)
 		s.end(btx)
 		return err
 	}
-	id, size, err := s.commitRaw(btx)
+	id, size, err := s.commitRaw(btx, inject.Swap(nil))
 	if err == nil {
 		s.lastTx.Store(id)
 		s.size.Store(size)
@@ -120,11 +133,11 @@ func (s *Store) undoHead(before [2][headSize]byte, cause error) error {
 			continue
 		}
 		s.refuseWrites(cause)
-		if _, err := s.file.WriteAt(before[slot][:], int64(slot*s.pageSize)); err != nil {
+		if _, err := s.handle.WriteAt(before[slot][:], int64(slot*s.pageSize)); err != nil {
 			s.refuseAll(err)
 			return errors.Join(cause, err)
 		}
-		if err := s.file.Sync(); err != nil {
+		if err := s.handle.Sync(); err != nil {
 			return errors.Join(cause, err) // in memory the old page is back; on the disk it may be either
 		}
 	}
@@ -138,8 +151,25 @@ type injected struct {
 	then func() // runs between the two, nil: nothing
 }
 
+func (i *injected) early() error {
+	if i == nil || i.late {
+		return nil
+	}
+	return i.err
+}
+
+func (i *injected) later() error {
+	if i == nil {
+		return nil
+	}
+	if i.then != nil {
+		i.then()
+	}
+	return i.err
+}
+
 // commitRaw commits under the tripwire.
-func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
+func (s *Store) commitRaw(btx *bbolt.Tx, inject *injected) (id uint64, size int64, err error) {
 	defer s.catch(&err, debug.SetPanicOnFault(true))
 	defer func() {
 		s.log.armed.Store(false)
@@ -147,9 +177,8 @@ func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
 			err = commitError(t.cause)
 		}
 	}()
-	inject := s.inject.Swap(nil)
-	if inject != nil && !inject.late {
-		return 0, 0, commitError(inject.err)
+	if err := inject.early(); err != nil {
+		return 0, 0, commitError(err)
 	}
 	id = uint64(btx.ID())
 	s.log.full = nil
@@ -160,11 +189,8 @@ func (s *Store) commitRaw(btx *bbolt.Tx) (id uint64, size int64, err error) {
 		}
 		return 0, 0, commitError(err)
 	}
-	if inject != nil && inject.then != nil {
-		inject.then()
-	}
-	if inject != nil && inject.err != nil {
-		return 0, 0, commitError(inject.err)
+	if err := inject.later(); err != nil {
+		return 0, 0, commitError(err)
 	}
 	slot := int(id % 2)
 	m, ok := readMeta(s.head[slot*s.pageSize:], slot)
@@ -197,10 +223,12 @@ func commitError(err error) error {
 	return err
 }
 
-func isFull(err error) bool { return diskFull(err) || errors.Is(err, berrors.ErrMaxSizeReached) }
+func isFull(err error) bool {
+	return errors.Is(err, store.ErrFull) || diskFull(err) || errors.Is(err, berrors.ErrMaxSizeReached)
+}
 
 // apply hands changes to bbolt, after every page that it will read for them has been held to the format.
-func (s *Store) apply(btx *bbolt.Tx, changes []change) (err error) {
+func (s *Store) apply(btx *bbolt.Tx, changes []change, owed bool) (err error) {
 	defer s.catch(&err, debug.SetPanicOnFault(true))
 	im, at := imageOf(btx)
 	root, err := rootTree(&im, at)
@@ -221,20 +249,22 @@ func (s *Store) apply(btx *bbolt.Tx, changes []change) (err error) {
 		if err != nil {
 			return err
 		}
-		if exists {
+		if exists && ch.c != formatBucket {
 			net -= len(b.Get([]byte(ch.key)))
 		}
 		if ch.fate == deleted {
 			err = b.Delete([]byte(ch.key))
 		} else {
-			net += len(ch.value)
+			if ch.c != formatBucket {
+				net += len(ch.value)
+			}
 			err = b.Put([]byte(ch.key), ch.value)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	s.db.MaxSize = s.bound(net < 0)
+	s.db.MaxSize = s.bound(owed || net < 0)
 	return nil
 }
 

@@ -13,13 +13,20 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/store/storetest"
 )
 
-const crashEnv = "ZAVHOZ_TEST_CRASH_FILE"
+// crashJournal is so small, and filed so soon, that most kills fall into a checkpoint or a replay.
+var crashJournal = bolt.Journal{Slot: 96 << 10, After: 2, Within: 2 * time.Millisecond}
+
+const (
+	crashEnv  = "ZAVHOZ_TEST_CRASH_FILE"
+	crashIdle = "ZAVHOZ_TEST_CRASH_IDLE" // opens, and writes nothing
+)
 
 // TestMain: with crashEnv set, this binary is the process that TestKill kills.
 func TestMain(m *testing.M) {
@@ -33,9 +40,12 @@ func TestMain(m *testing.M) {
 // crashWriter writes until it is killed, and prints each key once its Update has returned. A write is two records in two collections, and
 // every third deletes what the one before it wrote.
 func crashWriter(path, run string) error {
-	s, err := bolt.Open(context.Background(), bolt.Options{Path: path})
+	s, err := crashJournal.Open(context.Background(), bolt.Options{Path: path})
 	if err != nil {
 		return err
+	}
+	if os.Getenv(crashIdle) != "" {
+		select {}
 	}
 	failed := make(chan error)
 	for g := range 6 {
@@ -80,6 +90,9 @@ func TestKill(t *testing.T) {
 		for _, key := range killed(t, path, run, 1+rand.IntN(2*acks), alive) {
 			acknowledged[key] = deleter(t, key)
 			total++
+		}
+		if run%2 == 1 { // one that is killed while it replays leaves the pair as good
+			killedWhileOpening(t, path, time.Duration(rand.IntN(12_000))*time.Microsecond)
 		}
 		s := open(t, path)
 		if err := bolt.Check(s); err != nil {
@@ -144,6 +157,19 @@ func killed(t *testing.T, path string, run, n int, alive func()) (keys []string)
 		t.Fatalf("the writer ended by itself: %s", stderr.String())
 	}
 	return keys
+}
+
+// killedWhileOpening runs the writer and kills it after so long, whatever it has done by then.
+func killedWhileOpening(t *testing.T, path string, after time.Duration) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), crashEnv+"="+path, "ZAVHOZ_TEST_CRASH_RUN=99999", crashIdle+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(after)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // killed: always an error
 }
 
 // checkCrash: an acknowledged key is there unless its successor, acknowledged or not, deleted it; both collections agree.

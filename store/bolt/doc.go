@@ -1,4 +1,4 @@
-// Package bolt keeps the store in one file, by go.etcd.io/bbolt.
+// Package bolt keeps the store in one file, by go.etcd.io/bbolt, and while it is in use in a journal beside it.
 //
 // Promise: an Update that returned nil is on the disk; one that did not changed nothing. Whatever happens to the file, at rest or
 // while it is open, a call gives the right bytes or an error: no other bytes by our doing, no crash, no hang, no silent step back.
@@ -22,6 +22,11 @@
 // back its own writes and nobody else's. Updates that arrive while a commit is being made durable run meanwhile, over the overlay of that
 // commit's batch, and go together into the next one, without a timer (writer.go). If the commit fails, they fail with it, whatever
 // they found: what they read never was.
+//
+// The journal: a small batch is acknowledged when it is in the journal (journal.go, frame.go), and lies over the file until a checkpoint brings it there (filing.go). The file names
+// the one generation of frames that may be replayed onto it (replay.go); after a clean end there is no journal. What cannot be told there: a damaged last frame from one
+// that was torn and never acknowledged, and an earlier state of the same generation.
+//
 // fn must not call Update, View or Close on the same store: it would wait for itself. A View should not wait for an Update either.
 //
 // Reads: between two commits all readers share one read transaction of bbolt (snapshot.go). bbolt shows a transaction before the disk has its meta page; a View or a

@@ -1,6 +1,10 @@
 package bolt
 
-import "os"
+import (
+	"context"
+	"os"
+	"time"
+)
 
 // FailNextCommit makes the next commit of s fail before bbolt writes anything.
 func FailNextCommit(s *Store, err error) { s.inject.Store(&injected{err: err}) }
@@ -16,15 +20,18 @@ func BeforeNextSync(s *Store, fn func(), err error) {
 // OnLook runs fn before each look at a meta page. Nobody may use s meanwhile.
 func OnLook(s *Store, fn func(slot int)) { s.onLook = fn }
 
+// OnMoment runs fn between a reader's look at the file and its look at what lies over it. Nobody may use s meanwhile.
+func OnMoment(s *Store, fn func()) { s.onMoment = fn }
+
 // Probe looks at the meta pages, as every begin of a transaction does.
 func Probe(s *Store) error { return s.probe() }
 
 // File gives the handle under s.
-func File(s *Store) *os.File { return s.file }
+func File(s *Store) *os.File { return s.handle }
 
 // Check is the check of Open, run on a store that is open and idle.
 func Check(s *Store) error {
-	_, err := checkFile(s.file, false)
+	_, err := checkFile(s.handle, false)
 	return err
 }
 
@@ -133,3 +140,107 @@ func LocksKnown(s *Store) bool { return s.locksKnown }
 
 // LastTx gives the number of the newest durable transaction.
 func LastTx(s *Store) uint64 { return s.lastTx.Load() }
+
+// Journal says how a store that is opened with it journals.
+type Journal struct {
+	Slot   int                           // bytes; 0: 64 KiB
+	After  int                           // small batches before it begins
+	Within time.Duration                 // until what is pending is filed; 0: an hour
+	Layer  func(JournalFile) JournalFile // over its file
+	Step   func(what string)             // between any two steps that reach the disk
+}
+
+// JournalFile is what a layer is over.
+type JournalFile = journalFile
+
+func (k Journal) of(o Options) Options {
+	kn := knobs{slot: k.Slot, after: k.After, within: k.Within, open: k.Layer, step: k.Step}
+	if kn.slot == 0 {
+		kn.slot = 64 << 10
+	}
+	if kn.within == 0 {
+		kn.within = time.Hour
+	}
+	o.knobs = &kn
+	return o
+}
+
+// Create is Create.
+func (k Journal) Create(ctx context.Context, o Options) (*Store, error) { return Create(ctx, k.of(o)) }
+
+// Open is Open.
+func (k Journal) Open(ctx context.Context, o Options) (*Store, error) { return Open(ctx, k.of(o)) }
+
+// JournalOf gives the path of a file's journal.
+func JournalOf(path string) string { return journalPath(path) }
+
+// Journals tells whether s journals what it acknowledges.
+func Journals(s *Store) bool {
+	s.writes.commit.take()
+	defer s.writes.commit.give()
+	return s.filing.bound
+}
+
+// Pending gives how many writes wait to be filed.
+func Pending(s *Store) int { return len(merged(s.lay.Load())) }
+
+// File files what is pending, as the store does by itself, and waits for it.
+func Checkpoint(s *Store) {
+	s.beginFiling(make(chan struct{}))
+	s.filing.await()
+}
+
+// Settle makes the file whole by itself.
+func Settle(s *Store) error {
+	s.writes.commit.take()
+	defer s.writes.commit.give()
+	return s.settle()
+}
+
+// FailNextFiling is FailNextCommit for what brings pending writes into the file.
+func FailNextFiling(s *Store, err error) { s.injectFiling.Store(&injected{err: err}) }
+
+// BeforeNextFilingSync is BeforeNextSync for it.
+func BeforeNextFilingSync(s *Store, fn func(), err error) {
+	s.injectFiling.Store(&injected{err: err, late: true, then: fn})
+}
+
+// ReplayBytes reads a journal as Open does. It gives the number of frames and of the writes that are left of them.
+func ReplayBytes(mem []byte, named []byte) (frames, writes int, err error) {
+	b, ok := readBinding(named)
+	if !ok {
+		return 0, 0, damaged("no binding")
+	}
+	r, err := replay(mem, b)
+	if err != nil {
+		return 0, 0, err
+	}
+	var all *pending
+	for _, g := range r.gens {
+		frames += len(g.frames)
+		all = all.with(g.changes.changes())
+	}
+	return frames, len(all.changes()), nil
+}
+
+// GoldenJournal makes a journal with fixed nonces, of two generations, and what its file says of it.
+func GoldenJournal() (mem, named []byte) {
+	const slot = minSlot
+	mem = make([]byte, 2*slot)
+	first := jhead{gen: 7, slot: slot, nonce: nonce{1, 2, 3}}
+	second := jhead{gen: 8, slot: slot, nonce: nonce{4, 5, 6}, former: first.nonce}
+	copy(mem, first.encode())
+	copy(mem[slot:], second.encode())
+	b := binding{gen: 7, nonce: first.nonce, chain: sum{9}}
+	put := func(k, v string) change { return change{"things", k, entry{fate: written, value: []byte(v)}} }
+	f, s := encodeFrame(first.nonce, 7, 1, b.chain, []change{put("a", "1"), put("b", "")})
+	copy(mem[block:], f)
+	f, s = encodeFrame(first.nonce, 7, 2, s, []change{put("c", "3")})
+	copy(mem[2*block:], f)
+	f, _ = encodeFrame(second.nonce, 8, 1, s, []change{{"things", "a", entry{fate: deleted}}})
+	copy(mem[slot+block:], f)
+	return mem, b.encode()
+}
+
+// DecodeChanges reads bytes as a frame's payload.
+func DecodeChanges(b []byte) { _, _ = decodeChanges(b) }

@@ -6,8 +6,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Format is the number of this file format. A file with another one gives store.ErrFormat.
+// Format is the number of this file format. A file with one that is not known gives store.ErrFormat.
 const Format = 1
+
+// joinedFormat is that of a file while it needs the journal beside it.
+const joinedFormat = 2
 
 // The mark of a file of ours. The bucket's name is not a collection's, so no caller can write there.
 const (

@@ -39,7 +39,7 @@ func TestForeignFiles(t *testing.T) {
 		want error
 		text string
 	}{
-		"newer":   {mark("format", "2"), store.ErrFormat, "the file has format 2, this program knows format 1"},
+		"newer":   {mark("format", "3"), store.ErrFormat, "the file has format 3, this program knows formats 1 and 2"},
 		"garbage": {mark("format", "x"), store.ErrCorrupt, ""},
 		"magic":   {mark("magic", "other"), store.ErrCorrupt, "not a zavhoz store"},
 		"no mark": {func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("_meta")) }, store.ErrCorrupt, ""},

@@ -20,6 +20,8 @@ type meta struct {
 	freelist uint64
 	pages    uint64 // the high-water mark
 	txid     uint64
+
+	journal binding // from the tree
 }
 
 // readMeta reads the meta page in slot, whose bytes are b; ok is false for any damage.

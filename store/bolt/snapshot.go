@@ -32,24 +32,42 @@ type snapshots struct {
 
 // durable gives the newest moment that is on the disk, held until release. bbolt shows a transaction as soon as its meta page is written, before the disk
 // has it: who began then waits for the word of the disk. It has bbolt's transaction meanwhile, which at that point keeps no commit from going on.
-func (s *Store) durable(ctx context.Context) (*snapshot, error) {
+func (s *Store) durable(ctx context.Context) (*snapshot, *layers, error) {
 	for range 3 { // such a commit fails once: no other follows it
-		snap, err := s.acquire()
+		snap, lay, err := s.moment()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if err := s.awaitDisk(ctx, snap); err != nil {
 			s.release(snap)
-			return nil, err
+			return nil, nil, err
 		}
 		if snap.id <= s.lastTx.Load() {
-			return snap, nil
+			return snap, lay, nil
 		}
 		s.release(snap) // the commit failed, and was undone
 	}
 	err := damaged("the newest transaction was written by somebody else")
 	s.refuseWrites(err)
-	return nil, err
+	return nil, nil, err
+}
+
+// moment gives the newest moment that bbolt shows, held until release, and what lies over it. The layers are looked at second: what a snapshot has from the
+// journal is then still in them, or they say that they lie over that snapshot at least. The same writes twice are the same writes.
+func (s *Store) moment() (*snapshot, *layers, error) {
+	for {
+		snap, err := s.acquire()
+		if err != nil {
+			return nil, nil, err
+		}
+		if s.onMoment != nil {
+			s.onMoment()
+		}
+		if lay := s.lay.Load(); lay == nil || lay.base <= snap.id {
+			return snap, lay, nil
+		}
+		s.release(snap) // taken up by the file since
+	}
 }
 
 func (s *Store) awaitDisk(ctx context.Context, snap *snapshot) error {

@@ -128,31 +128,31 @@ func (t *tx) mayWrite(c store.Collection, key string) error {
 
 // Scan walks up.
 func (t *tx) Scan(c store.Collection, prefix, from string, fn func(string, []byte) (bool, error)) error {
-	return t.scan(c, &rows{r: t.r, c: c, prefix: prefix, from: from, up: true}, fn)
+	return t.scan(reach{c: c, prefix: prefix, from: from, up: true}, fn)
 }
 
 // ScanDown walks down.
 func (t *tx) ScanDown(c store.Collection, prefix, from string, fn func(string, []byte) (bool, error)) error {
-	return t.scan(c, &rows{r: t.r, c: c, prefix: prefix, from: from}, fn)
+	return t.scan(reach{c: c, prefix: prefix, from: from}, fn)
 }
 
-func (t *tx) scan(c store.Collection, w *rows, fn func(string, []byte) (bool, error)) error {
+func (t *tx) scan(in reach, fn func(string, []byte) (bool, error)) error {
 	if t.over {
 		return errOver
 	}
-	if !c.Valid() {
+	if !in.c.Valid() {
 		return store.ErrInvalidKey
 	}
-	next := w.next
+	next := t.r.rows(in)
 	if t.ov != nil {
-		l := t.ov.layers[c]
+		l := t.ov.layers[in.c]
 		if l == nil {
 			l = &layer{entries: map[string]entry{}}
-			t.ov.layers[c] = l
+			t.ov.layers[in.c] = l
 		}
 		l.scans++
 		defer func() { l.scans-- }()
-		m := &merge{base: w.next, ov: t.ov, c: c, keys: t.ov.window(c, w.prefix, w.from, w.up), up: w.up}
+		m := &merge{base: next, up: in.up, over: t.ov.walk(in)}
 		next = m.next
 	}
 	for n := 1; ; n++ {
@@ -171,54 +171,4 @@ func (t *tx) scan(c store.Collection, w *rows, fn func(string, []byte) (bool, er
 			return fmt.Errorf("bolt: scan: %w", t.ctx.Err())
 		}
 	}
-}
-
-// merge lays the overlay's keys over the file's rows, in the scan's order.
-type merge struct {
-	base func() (string, []byte, bool, error)
-	ov   *overlay
-	c    store.Collection
-	keys []string
-	up   bool
-
-	k    string // the row read ahead
-	v    []byte
-	ok   bool
-	read bool
-}
-
-func (m *merge) next() (string, []byte, bool, error) {
-	for {
-		if !m.read {
-			var err error
-			if m.k, m.v, m.ok, err = m.base(); err != nil {
-				return "", nil, false, err
-			}
-			m.read = true
-		}
-		if len(m.keys) == 0 || m.ok && m.before(m.k, m.keys[0]) {
-			m.read = false
-			return m.k, m.v, m.ok, nil
-		}
-		key := m.keys[0]
-		e := m.ov.get(m.c, key)
-		m.keys = m.keys[1:]
-		if e.fate == unchanged {
-			continue
-		}
-		if m.ok && m.k == key {
-			m.read = false
-		}
-		if e.fate == written {
-			v, err := e.bytes()
-			return key, bytes.Clone(v), err == nil, err
-		}
-	}
-}
-
-func (m *merge) before(a, b string) bool {
-	if m.up {
-		return a < b
-	}
-	return a > b
 }

@@ -18,7 +18,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
-	snap, err := s.durable(ctx)
+	snap, lay, err := s.durable(ctx)
 	if err != nil {
 		return err
 	}
@@ -27,15 +27,16 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 		tx
 		reader
 	}{}
-	v.reader.start(s, snap)
+	v.reader.start(s, snap, lay)
 	v.tx.ctx, v.tx.r = ctx, &v.reader
 	defer v.tx.finish()
 	return fn(&v.tx)
 }
 
-// reader reads one moment of the file, guarded. Everything it gives is a copy.
+// reader reads one moment of the file and of what lies over it, guarded. Everything it gives is a copy.
 type reader struct {
 	s    *Store
+	lay  *layers // nil: nothing
 	im   *image
 	root tree
 	last struct { // the collection used last: most transactions stay in one
@@ -45,8 +46,10 @@ type reader struct {
 	}
 }
 
-// start makes r read what a snapshot holds.
-func (r *reader) start(s *Store, snap *snapshot) { r.s, r.im, r.root = s, &snap.im, snap.root }
+// start makes r read what a snapshot holds, and lay over it.
+func (r *reader) start(s *Store, snap *snapshot, lay *layers) {
+	r.s, r.im, r.root, r.lay = s, &snap.im, snap.root, lay
+}
 
 // collection runs guarded.
 func (r *reader) collection(c store.Collection) (tree, bool, error) {
@@ -62,6 +65,14 @@ func (r *reader) collection(c store.Collection) (tree, bool, error) {
 
 // get gives a copy of a value; ok is false where there is none.
 func (r *reader) get(c store.Collection, key string) (v []byte, ok bool, err error) {
+	switch e := r.lay.get(c, key); e.fate {
+	case written:
+		v = make([]byte, len(e.value))
+		copy(v, e.value)
+		return v, true, nil
+	case deleted:
+		return nil, false, nil
+	}
 	defer r.s.catch(&err, debug.SetPanicOnFault(true))
 	mapped, ok, err := r.find(c, key)
 	if err != nil || !ok {
@@ -74,6 +85,9 @@ func (r *reader) get(c store.Collection, key string) (v []byte, ok bool, err err
 
 // same tells whether the value is want.
 func (r *reader) same(c store.Collection, key string, want []byte) (same bool, err error) {
+	if e := r.lay.get(c, key); e.fate != unchanged {
+		return e.fate == written && bytes.Equal(e.value, want), nil
+	}
 	defer r.s.catch(&err, debug.SetPanicOnFault(true))
 	mapped, ok, err := r.find(c, key)
 	return err == nil && ok && bytes.Equal(mapped, want), err
@@ -96,16 +110,27 @@ func (r *reader) find(c store.Collection, key string) (mapped []byte, ok bool, e
 	return mapped, err == nil, err
 }
 
-// rows walks the records of one collection under a prefix.
-type rows struct {
-	r      *reader
+// reach is what a scan goes through: the records of one collection under a prefix, and its direction.
+type reach struct {
 	c      store.Collection
 	prefix string
 	from   string
 	up     bool
-	cur    cursor
-	begun  bool
-	done   bool
+}
+
+// rows gives a scan's records, one at each call.
+func (r *reader) rows(in reach) nextRow {
+	w := &rows{r: r, reach: in}
+	return r.lay.over(in, w.next)
+}
+
+// rows walks the records of the file.
+type rows struct {
+	r *reader
+	reach
+	cur   cursor
+	begun bool
+	done  bool
 }
 
 // next gives copies of the next record; ok is false at the end.

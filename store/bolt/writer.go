@@ -167,12 +167,12 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 	if d := b.s.broken.Load(); d != nil {
 		return alone, d.err
 	}
-	snap, err := b.s.acquire()
+	snap, lay, err := b.s.moment()
 	if err != nil {
 		return alone, err
 	}
 	defer b.s.release(snap)
-	t.reader.start(b.s, snap)
+	t.reader.start(b.s, snap, lay)
 	t.tx.ctx, t.tx.r, t.tx.ov = ctx, &t.reader, b.ov
 	if err := fn(&t.tx); err != nil {
 		return alone, err
@@ -216,7 +216,7 @@ func (b *batch) finish() error {
 	}
 	changes, err := b.ov.changes()
 	if err == nil && len(changes) > 0 {
-		err = b.s.commit(changes)
+		err = b.s.keep(changes)
 	}
 	if err != nil {
 		return fmt.Errorf("bolt: commit: %w", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -53,7 +52,8 @@ func TestAProcessEndsAfterEachCommit(t *testing.T) {
 				}
 			}
 			stop()
-			backup := h.copyFile()
+			backup := h.in.Path + ".backup"
+			h.copyFiles(backup)
 			h.restart()
 			if err != nil && h.k.Current() != old {
 				t.Error("a rotation that failed left its key")
@@ -71,9 +71,7 @@ func TestAProcessEndsAfterEachCommit(t *testing.T) {
 				t.Errorf("%v under the former key", h.traces(old))
 			}
 
-			path := h.in.Path + ".backup"
-			must(t, os.WriteFile(path, backup, 0o600))
-			other := h.houseIn(path)
+			other := h.houseIn(backup)
 			defer other.in.Leave()
 			defer other.runs()()
 			other.settle()

@@ -3,7 +3,9 @@ package rekey_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -199,10 +201,15 @@ func (h *house) header() []byte {
 	return b
 }
 
-// copyFile gives the file's bytes: between transactions a copy is a backup of that moment.
-func (h *house) copyFile() []byte {
+// copyFiles copies the file, and the journal where it has one: between transactions the two are a backup of that moment.
+func (h *house) copyFiles(to string) {
 	h.t.Helper()
-	b, err := os.ReadFile(h.in.Path)
-	must(h.t, err)
-	return b
+	for _, ending := range []string{"", ".journal"} {
+		b, err := os.ReadFile(h.in.Path + ending)
+		if ending != "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		must(h.t, err)
+		must(h.t, os.WriteFile(to+ending, b, 0o600))
+	}
 }

@@ -14,30 +14,20 @@ import (
 	"github.com/zavhoz/zavhoz/store"
 )
 
-// Deny takes from this process the right to write to a file that it has open, as where somebody made the file immutable: the kernel answers EPERM, to root as well. What can be read stays. allow
+// Deny takes from this process the right to write to a vault's file that it has open, and to the journal beside it, as where somebody made them immutable: the kernel answers EPERM, to root as well. What can be read stays. allow
 // gives the right back to what is still open then.
 //
 // Behind each descriptor of the file comes a copy of it in memory that is sealed against writing.
 func Deny(t testing.TB, path string) (allow func()) {
 	t.Helper()
-	now, err := os.ReadFile(path)
-	Must(t, err)
-	sealed, err := unix.MemfdCreate(deniedName, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	Must(t, err)
-	defer unix.Close(sealed)
-	if n, err := unix.Write(sealed, now); err != nil || n != len(now) {
-		t.Fatalf("%d bytes: %v", n, err)
-	}
-	_, err = unix.FcntlInt(uintptr(sealed), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK)
-	Must(t, err)
 	kept := map[int]int{} // descriptor → what it was
 	for fd, name := range descriptors(t) {
-		if name != path {
+		if name != path && name != path+".journal" {
 			continue
 		}
 		was, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		Must(t, err)
-		Must(t, unix.Dup3(sealed, fd, unix.O_CLOEXEC))
+		seal(t, fd, name)
 		kept[fd] = was
 	}
 	if len(kept) == 0 {
@@ -52,6 +42,22 @@ func Deny(t testing.TB, path string) (allow func()) {
 			Must(t, unix.Close(was))
 		}
 	}
+}
+
+// seal puts the sealed copy behind fd.
+func seal(t testing.TB, fd int, path string) {
+	t.Helper()
+	now, err := os.ReadFile(path)
+	Must(t, err)
+	sealed, err := unix.MemfdCreate(deniedName, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	Must(t, err)
+	defer unix.Close(sealed)
+	if n, err := unix.Write(sealed, now); err != nil || n != len(now) {
+		t.Fatalf("%d bytes: %v", n, err)
+	}
+	_, err = unix.FcntlInt(uintptr(sealed), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK)
+	Must(t, err)
+	Must(t, unix.Dup3(sealed, fd, unix.O_CLOEXEC))
 }
 
 const deniedName = "denied"
