@@ -28,7 +28,7 @@ func TestAttack69_NothingSetsASecretIntoARepository(t *testing.T) {
 	}
 }
 
-// Row 71: nothing makes a link by which a value comes in, so that no agent fills its own. Values come by the operator's door alone: no tool takes one.
+// Row 71: no tool takes a value, so that nothing a model says becomes a secret by a tool: a link is answered with a code, which tools neither take nor give.
 func TestAttack71_NothingTakesAValueIn(t *testing.T) {
 	h := newHouse(t)
 	for name, tool := range h.tools {

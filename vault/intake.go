@@ -156,7 +156,7 @@ func (v *Vault) sameIntake(tx store.Tx, actor Actor, q SecretRequest) (i Intake,
 		return i, true, err
 	}
 	waiting := 0
-	var same Intake
+	var same, given Intake
 	err = v.intakes.Scan(tx, "", "", func(_ string, x Intake) (bool, error) {
 		x.State = x.stateAt(now)
 		mine := x.Agent == a.ID
@@ -166,8 +166,18 @@ func (v *Vault) sameIntake(tx store.Tx, actor Actor, q SecretRequest) (i Intake,
 		if mine && x.asks(i) && (x.State == IntakeWaiting || x.State == IntakeDenied && now.Before(x.EndedAt.Add(IntakeTTL))) && x.CreatedAt.After(same.CreatedAt) {
 			same = x
 		}
+		if mine && x.asks(i) && x.State == IntakeGiven && x.Gave != i.Handle && x.CreatedAt.After(given.CreatedAt) {
+			given = x
+		}
 		return true, nil
 	})
+	if err == nil && i.Key == "" && given.ID != "" && same.State != IntakeWaiting { // the person chose another handle
+		chosen := i
+		chosen.Handle = given.Gave
+		if there, err := v.isThere(tx, actor, a, p, chosen); there || err != nil {
+			return given, true, err
+		}
+	}
 	switch {
 	case err != nil:
 		return i, false, err
@@ -300,8 +310,18 @@ func (v *Vault) intakeFor(tx store.Tx, actor Actor, ref string, need Scope) (Int
 
 // settled sets the state as it is now: the secret may have come by another way.
 func (v *Vault) settled(tx store.Tx, p Project, i *Intake) error {
-	if i.State = i.stateAt(v.now()); i.State != IntakeWaiting || i.Key == "" {
+	if i.State = i.stateAt(v.now()); i.State != IntakeWaiting {
 		return nil
+	}
+	if i.Key == "" {
+		r, err := v.byHandle(tx, i.Handle)
+		if err == nil && r.Kind == i.Kind && r.Project == p.Slug && r.CreatedAt.After(i.CreatedAt) {
+			i.State, i.EndedAt, i.EndedBy, i.Gave = IntakeGiven, r.CreatedAt, r.UpdatedBy, i.Handle
+		}
+		if fault.CodeOf(err) == fault.UnknownResource {
+			return nil
+		}
+		return err
 	}
 	c, err := v.configOf(tx, p)
 	if m, filled := c.Known[i.Key]; filled {

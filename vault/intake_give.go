@@ -115,8 +115,8 @@ func (v *Vault) giveResource(ctx context.Context, actor Actor, i Intake, g Given
 		return Intake{}, fault.New(fault.UnknownField, "a resource has fields, and no value", "name each field that you give: `zavhoz resource kinds` lists them")
 	}
 	n := NewResource{Kind: i.Kind, Handle: cmp.Or(g.Handle, i.Handle), Attrs: g.Attrs, Secrets: g.Secrets, Labels: g.Labels, Project: i.Project, Why: g.Why}
-	n.asked = func(tx store.Tx) error {
-		if err := again(tx, &i, find); err != nil {
+	n.asked = func(tx store.Tx, rehearsed bool) error {
+		if err := again(tx, &i, find); err != nil || rehearsed {
 			return err
 		}
 		i.Gave = n.Handle

@@ -133,6 +133,22 @@ func TestIntakeOfAResource(t *testing.T) {
 	if done.Gave != "weather_bot_2" || h.reveal(r, "token") != botToken || r.Project != "default" || r.Labels["env"] != "prod" || !strings.Contains(r.Why, "bob") {
 		t.Errorf("%+v %+v", done, r)
 	}
+	if now := h.asks(bob, botOf); now.ID != i.ID || now.State != vault.IntakeGiven || now.Gave != "weather_bot_2" {
+		t.Errorf("an agent asks on for what it has under another handle: %+v", now)
+	}
+	_, err = h.RemoveResource(ctx, operator, "weather_bot_2")
+	must(t, err)
+	h.pass(time.Second)
+	if now := h.asks(bob, botOf); now.ID == i.ID || now.State != vault.IntakeWaiting {
+		t.Errorf("what was given is gone, and is not asked for: %+v", now)
+	}
+	h.pass(time.Second)
+	h.addBot("weather_bot") // by another way
+	list, err := h.Intakes(ctx, operator, anywhere)
+	must(t, err)
+	if len(list) != 2 || list[0].State != vault.IntakeGiven || list[0].Gave != "weather_bot" || list[1].Gave != "weather_bot_2" {
+		t.Errorf("%+v", list)
+	}
 	// What an agent may use is there; what it may not see is not told of.
 	seen := vault.SecretRequest{Kind: "telegram_bot", Handle: "shop_bot", Reason: "x"}
 	if now := h.asks(eve, seen); now.State != vault.IntakeGiven {

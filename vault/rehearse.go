@@ -16,6 +16,11 @@ func (v *Vault) RehearseAdd(ctx context.Context, actor Actor, n NewResource) (r 
 		return r, nil, err
 	}
 	err = v.view(ctx, func(tx store.Tx) error {
+		if n.asked != nil {
+			if err := n.asked(tx, true); err != nil {
+				return err
+			}
+		}
 		if _, err := v.handles.Get(tx, r.Handle); !errors.Is(err, store.ErrNotFound) {
 			return errors.Join(err, handleTaken(r.Handle))
 		}

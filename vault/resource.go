@@ -66,7 +66,7 @@ type NewResource struct {
 	// From is what a captured resource takes its rules from, as they were read: id → version. Keep refuses it where one has changed since.
 	From map[string]uint64
 
-	asked func(store.Tx) error // has its say in the transaction that stores it; nil: nothing has
+	asked func(tx store.Tx, rehearsed bool) error // has its say in the transaction that stores it, and before in the rehearsal, which writes nothing; nil: nothing has
 }
 
 // Edit is what EditResource changes; nil maps change nothing, an empty value in Attrs or Labels removes.

@@ -51,9 +51,9 @@ func noResource() *fault.Error {
 // AddResource validates, seals and stores a resource, in one transaction with its audit record.
 // Errors: invalid_argument, unknown_kind, unknown_field, secret_missing, secret_invalid, handle_taken, unknown_project.
 func (v *Vault) AddResource(ctx context.Context, actor Actor, n NewResource) (Resource, error) {
-	may := n.asked
-	if may == nil {
-		may = func(store.Tx) error { return nil }
+	may := func(store.Tx) error { return nil }
+	if n.asked != nil {
+		may = func(tx store.Tx) error { return n.asked(tx, false) }
 	}
 	return v.add(ctx, actor, n, may, nil)
 }

@@ -121,8 +121,12 @@ func (s *Server) postIntake(w http.ResponseWriter, r *http.Request) {
 	}
 	i, err := s.o.Vault.GiveByCode(r.Context(), ref, code, f.given())
 	if err != nil {
+		if fault.CodeOf(err) == fault.Unauthenticated { // it was counted
+			s.problemPage(w, r, pageView{Ref: ref}, err)
+			return
+		}
 		again, openErr := s.o.Vault.OpenIntake(r.Context(), ref, code)
-		if openErr != nil { // the code is spent, or was none
+		if openErr != nil { // the request has ended meanwhile
 			s.problemPage(w, r, pageView{Ref: ref}, openErr)
 			return
 		}

@@ -144,6 +144,19 @@ func TestAPersonGivesASecretOnAPage(t *testing.T) {
 	}
 }
 
+// TestAttack63_AGuessCountsOnce: a form with a wrong code and a value is one try, not two.
+func TestAttack63_AGuessCountsOnce(t *testing.T) {
+	s := newHouse(t).street(mcp.Limits{})
+	path, code, _ := s.asked(vault.SecretRequest{Project: "default", Key: "A", Reason: "x"})
+	guess := url.Values{"code": {"AAAA-BBBB-CCCC-DDDD"}, "give": {"1"}, "value": {"of-a-stranger"}}
+	for range vault.MaxTries - 1 {
+		s.visitor().post(path, guess, 401, "That is not the code")
+	}
+	s.visitor().post(path, url.Values{"code": {code}}, 200, "<code>A</code>")
+	s.visitor().post(path, guess, 401, "That is not the code")
+	s.visitor().post(path, url.Values{"code": {code}}, 401, "That is not the code")
+}
+
 // TestAPersonGivesAResourceOnAPage: what was not taken is not typed again, but for what is secret.
 func TestAPersonGivesAResourceOnAPage(t *testing.T) {
 	s := newHouse(t).street(mcp.Limits{})

@@ -28,7 +28,7 @@ folders, changes and losses in files of secrets, rotations that do not get on. W
 			return a.show(page, func(w io.Writer) {
 				var rows [][]string
 				for _, x := range page.Items {
-					rows = append(rows, []string{plain(x.ID), plain(x.What), plain(x.Command)})
+					rows = append(rows, []string{plain(x.ID), cut(plain(x.What)), plain(x.Command)})
 				}
 				table(w, []string{"ID", "WHAT", "DO"}, rows)
 			})

@@ -30,11 +30,17 @@ func (a *app) looked(ctx context.Context, cl *client, ref string) error {
 	return nil
 }
 
-// writeApproval writes all that a person judges by, a line each: nothing of it can begin another line.
+// shownColumns is how much of a text stands on one line: with its name before it, as wide as the narrowest terminal that people have.
+const shownColumns = 68
+
+// writeApproval writes all that a person judges by, each under its name. Nothing of it can begin a line: what is long goes on beside the names, for a terminal would break it where an agent counted that it
+// does, and what follows would look like a line of ours.
 func writeApproval(w io.Writer, x api.Approval) {
 	line := func(name, text string) {
-		if text != "" {
-			fmt.Fprintf(w, "%-11s %s\n", name, plain(text))
+		for text = plain(text); text != ""; name = "" {
+			n := fitting(text, shownColumns)
+			fmt.Fprintf(w, "%-11s %s\n", name, text[:n])
+			text = text[n:]
 		}
 	}
 	line("id", x.ID)
@@ -87,13 +93,35 @@ func writeApproval(w io.Writer, x api.Approval) {
 	line("run", c.Run)
 }
 
-// inQuotes shows where a word begins and ends. What is in it is escaped already.
-func inQuotes(word string) string { return `"` + word + `"` }
+// fitting is how many bytes of a text fit into so many columns, at least one character: scripts that have wide letters are taken for wide.
+func fitting(text string, columns int) int {
+	for at, r := range text {
+		if columns--; r >= 0x1100 {
+			columns--
+		}
+		if columns < 0 && at > 0 {
+			return at
+		}
+	}
+	return len(text)
+}
+
+// cut is a text in a list. A longer one of an agent's would look like a row of its own where the terminal breaks it.
+func cut(text string) string {
+	if n := fitting(text, shownColumns); n < len(text) {
+		return text[:n] + "…"
+	}
+	return text
+}
+
+// inQuotes shows where a word begins and ends. What is in it is escaped already, but for quotes.
+func inQuotes(word string) string { return `"` + strings.ReplaceAll(word, `"`, `\"`) + `"` }
 
 func alongside(line func(name, text string), name string, t *api.AskedText) {
 	if t == nil {
 		return
 	}
-	line(name, fmt.Sprintf("%d bytes, sha256 %s", t.Bytes, t.SHA256))
+	line(name, fmt.Sprintf("%d bytes", t.Bytes))
+	line("sha256", t.SHA256)
 	line("", inQuotes(t.Text))
 }

@@ -25,7 +25,7 @@ code that ` + "`zavhoz intake code`" + ` gives you for them. The code works once
 	return c
 }
 
-// what says in a few words what a request is for.
+// intakeFor says in a few words what a request is for.
 func intakeFor(i api.Intake) string {
 	if i.Key != "" {
 		return i.Project + " " + i.Key
@@ -56,7 +56,7 @@ func newIntakeList(a *app) *cobra.Command {
 			return a.show(page, func(w io.Writer) {
 				var rows [][]string
 				for _, i := range page.Items {
-					rows = append(rows, []string{i.ID, i.State, plain(intakeFor(i)), plain(i.By), ago(i.CreatedAt), plain(i.Reason)})
+					rows = append(rows, []string{i.ID, i.State, plain(intakeFor(i)), plain(i.By), ago(i.CreatedAt), cut(plain(i.Reason))})
 				}
 				table(w, []string{"REQUEST", "STATE", "FOR", "BY", "MADE", "REASON"}, rows)
 			})
