@@ -7,7 +7,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
@@ -174,17 +173,10 @@ func (v *Vault) withKept(old Resource, given map[string]secret.Secret) (map[stri
 // keep stores next as the version after old, and old in the history; it sets next's version, time and author.
 func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why string) error {
 	next.Version, next.UpdatedAt, next.UpdatedBy, next.Why = old.Version+1, v.now().Round(0), actor.Name, why
-	if err := v.versions.PutKept(tx, versionKey(old.ID, old.Version), old.asRead()); err != nil {
+	if err := v.versions.Add(tx, versionKey(old.ID, old.Version), old); err != nil { // a version is replaced once
 		return err
 	}
-	rotation, err := v.rotationOf(tx, old.ID)
-	if err != nil {
-		return err
-	}
-	goes := func(x Resource, _ time.Time) bool {
-		return x.Version+v.keeps <= old.Version && (rotation == nil || x.Version < rotation.Base) // the old credential of a rotation stays as long as that
-	}
-	if _, err := v.drop(tx, old.ID, goes); err != nil {
+	if err := v.dropBeyond(tx, old); err != nil {
 		return err
 	}
 	if !reflect.DeepEqual(next.Policy, old.Policy) { // who gave it may hold on to it
@@ -192,6 +184,31 @@ func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why
 	}
 	next.Policy = old.Policy
 	return v.resources.PutKept(tx, next.ID, next.asRead())
+}
+
+// dropBeyond removes the versions that old, which was kept just now, is too many with; the old credential of a rotation stays as long as that. What is kept has no holes, so
+// the first that is missing, from the newest that goes downwards, ends it: no more is read than goes.
+func (v *Vault) dropBeyond(tx store.Tx, old Resource) error {
+	if old.Version <= v.keeps {
+		return nil
+	}
+	last := old.Version - v.keeps
+	rotation, err := v.rotationOf(tx, old.ID)
+	if err != nil {
+		return err
+	}
+	if rotation != nil {
+		last = min(last, max(rotation.Base, 1)-1)
+	}
+	for n := last; n > 0; n-- {
+		if _, err := v.versions.Get(tx, versionKey(old.ID, n)); err != nil {
+			return ignoreNotFound(err)
+		}
+		if err := v.versions.Delete(tx, versionKey(old.ID, n)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // asRead gives r as it comes back from the store, and nobody else's to change.

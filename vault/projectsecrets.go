@@ -83,9 +83,9 @@ type Merged struct {
 	Late    bool                  // the earlier system's table, which its programs still read, has it later
 }
 
-// MergeProjectSecrets seals values into a project's config: all of them, or none, in one transaction with the audit record. Names that it does not give stay. Whether
-// the actor may is asked before anything else, so that who may not waits for no lock; so is a service that can tell whether a value is good, for no transaction
-// waits for a network. It wipes the values, whatever happens.
+// MergeProjectSecrets seals values into a project's config: all of them, or none, in one transaction with the audit record. Names that it does not give stay. A
+// service that can tell whether a value is good is asked before that, for no transaction waits for a network; and before the service, whether the actor may: nobody
+// has values probed for a project that is not theirs. It wipes the values, whatever happens.
 // Errors: secret_missing (nothing given), secret_invalid, invalid_argument, unknown_project, not_permitted, name_taken and version_conflict (with detail "field"), too_large.
 func (v *Vault) MergeProjectSecrets(ctx context.Context, actor Actor, ref string, m SecretMerge) (out Merged, err error) {
 	defer m.wipe()
@@ -94,18 +94,20 @@ func (v *Vault) MergeProjectSecrets(ctx context.Context, actor Actor, ref string
 	if err := errors.Join(checkWhy(m.Why), x.check()); err != nil {
 		return out, err
 	}
-	err = v.view(ctx, func(tx store.Tx) error {
-		_, err := v.projectFor(tx, actor, ref, ScopeWrite)
-		return err
-	})
-	if err != nil {
-		return out, v.refused(ctx, actor, audit.SecretMerge, err)
+	if x.asks() {
+		err = v.view(ctx, func(tx store.Tx) error {
+			_, err := v.projectFor(tx, actor, ref, ScopeWrite)
+			return err
+		})
+		if err != nil {
+			return out, v.refused(ctx, actor, audit.SecretMerge, err)
+		}
 	}
 	if err := x.ask(ctx); err != nil {
 		return out, err
 	}
 	if err := v.update(ctx, x.run); err != nil {
-		return Merged{}, err
+		return Merged{}, v.refused(ctx, actor, audit.SecretMerge, err)
 	}
 	x.out.Late = v.mirrored(ctx, x.out.Project)
 	return x.out, nil
@@ -175,6 +177,16 @@ func (x *merging) check() error {
 		values[name] = own
 	}
 	return checkHints(x.m.Hints, values)
+}
+
+// asks tells whether a service is asked about any of the values.
+func (x *merging) asks() bool {
+	for _, g := range x.given {
+		if g.kind != "" && x.v.probe != nil && !x.m.unasked {
+			return true
+		}
+	}
+	return false
 }
 
 // ask has services tell whether values are good. One that cannot be asked keeps nobody from storing a value: it is marked.

@@ -32,7 +32,7 @@ func formerKey(project, name string, version uint64) string {
 // keepFormer puts the present value of a name among the earlier ones, of which it keeps as many as of resources.
 func (v *Vault) keepFormer(tx store.Tx, c ProjectConfig, name string) error {
 	f := FormerSecret{Format: 1, Project: c.Project, Name: name, Value: c.Config.Secrets[name], Known: c.Known[name]}
-	if err := v.former.Put(tx, formerKey(c.Project, name, f.Known.Version), f); err != nil {
+	if err := v.former.Add(tx, formerKey(c.Project, name, f.Known.Version), f); err != nil { // no version is used twice
 		return err
 	}
 	return v.dropFormer(tx, c.Project, name, v.keeps)

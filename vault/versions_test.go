@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -142,4 +143,23 @@ func TestPurge(t *testing.T) {
 	if other.ID == r.ID {
 		t.Error("one resource")
 	}
+}
+
+// The version that holds a rotation's old credential stays however often the resource is edited meanwhile.
+func TestTheOldCredentialStaysThroughEdits(t *testing.T) {
+	h := newHouse(t)
+	addGeneric(t, h.Vault, "one")
+	_, x := beginRotation(t, h)
+	label := func(n int) {
+		t.Helper()
+		_, err := h.EditResource(ctx, operator, "one", vault.Edit{Labels: map[string]string{"n": fmt.Sprint(n)}})
+		must(t, err)
+	}
+	for n := range vault.KeepVersions + 3 {
+		label(n)
+	}
+	if got := numbers(t, h.Vault, "one"); !slices.Contains(got, x.Base) {
+		t.Errorf("the version %d is gone: %v", x.Base, got)
+	}
+	must(t, h.Verify(ctx))
 }

@@ -54,6 +54,7 @@ type cache struct {
 	bytes  int                          // of points
 	within int                          // of spans
 	coming *write                       // a commit of this process that was sent; nil: none
+	recent recent                       // what the last commits changed
 }
 
 func newCache(at moment) *cache {
@@ -66,6 +67,7 @@ func newCache(at moment) *cache {
 func (c *cache) reset(at moment) {
 	c.at, c.bytes, c.within = at, 0, 0
 	c.age++
+	c.recent = recent{from: at.seq}
 	c.points, c.spans = map[store.Collection]map[string]point{}, map[store.Collection][]*span{}
 }
 
@@ -161,15 +163,6 @@ func (s *span) between(lo, hi string) []row {
 	return s.rows[i:max(i, j)]
 }
 
-// learn keeps what was read at a moment, if that is still the cache's. since is the commit that wrote it; for no record, the moment's.
-func (c *cache) learn(col store.Collection, key string, value []byte, since uint64, at moment, age uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if age == c.age && at == c.at && len(value) <= cacheValue {
-		c.put(col, key, point{value, since})
-	}
-}
-
 func (c *cache) put(col store.Collection, key string, p point) {
 	m := c.points[col]
 	if m == nil {
@@ -212,28 +205,6 @@ func (c *cache) evict() bool {
 	return false
 }
 
-// learnSpan keeps all rows of [lo, hi), read at a moment.
-func (c *cache) learnSpan(col store.Collection, s *span, at moment, age uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if age != c.age || at != c.at || s.lo >= s.hi {
-		return
-	}
-	c.within += s.size()
-	list := slices.DeleteFunc(c.spans[col], func(o *span) bool {
-		meets := o.lo < s.hi && s.lo < o.hi
-		if meets {
-			c.within -= o.size()
-		}
-		return meets
-	})
-	c.spans[col] = list
-	if c.within > cacheSpans || len(list) >= spansMost { // rare: begin anew
-		c.spans, c.within = map[store.Collection][]*span{}, s.size()
-	}
-	c.spans[col] = slices.Insert(c.spans[col], c.after(col, s.lo), s)
-}
-
 // change is one write of a commit.
 type change struct {
 	c     store.Collection
@@ -263,6 +234,7 @@ func (c *cache) move(w *write) {
 	}
 	c.at = w.to
 	for _, ch := range w.changes {
+		c.recent.add(w.to.seq, place{ch.c, ch.key})
 		if len(ch.value) > cacheValue {
 			c.drop(ch.c, ch.key)
 		} else {
@@ -351,6 +323,7 @@ func (c *cache) advance(asked moment, n *news) uint64 {
 // follow moves the cache over another process's commit: what is known of what it changed takes the place of what was kept, and the rest is forgotten.
 func (c *cache) follow(b commit, changed map[place]*[]byte) {
 	if b.keys == nil {
+		c.recent = recent{from: b.seq}
 		for _, col := range b.cols {
 			for key := range c.points[store.Collection(col)] {
 				c.drop(store.Collection(col), key)
@@ -364,6 +337,7 @@ func (c *cache) follow(b commit, changed map[place]*[]byte) {
 	}
 	for i, col := range b.cols {
 		at := place{store.Collection(col), string(b.keys[i])}
+		c.recent.add(b.seq, at)
 		now, known := changed[at]
 		_, kept := c.points[at.c][at.key]
 		if !known {
