@@ -256,15 +256,22 @@ func (e *Engine) turnedDown(ctx context.Context, err error) error {
 		}
 	}
 	why, _ := f.Details["why"].(string)
-	w, done, merr := e.shower(ctx)
-	if merr != nil || why == "" {
-		return told
+	if why = e.Masked(ctx, why); why != "" {
+		told.Message += ": " + why
+	}
+	return told
+}
+
+// Masked is a person's text as a model may read it: secrets masked, without the names of other resources, and control characters made harmless. "" where that cannot be done.
+func (e *Engine) Masked(ctx context.Context, text string) string {
+	w, done, err := e.shower(ctx)
+	if err != nil || text == "" {
+		return ""
 	}
 	defer done()
-	text := []byte(why)
+	b := []byte(text)
 	if w.m != nil {
-		text, _ = w.m.MaskKnown(text, func(string) bool { return false })
+		b, _ = w.m.MaskKnown(b, func(string) bool { return false })
 	}
-	told.Message += ": " + string(redact.Clean(text))
-	return told
+	return string(redact.Clean(b))
 }

@@ -57,6 +57,7 @@ func requestSecret(d Deps) mcp.Tool {
 			if err != nil {
 				return mcp.Result{}, err
 			}
+			i.Why = d.Runner.Masked(ctx, i.Why) // a person wrote it, for a model: what of it is a secret stays here
 			return requested(d, i), nil
 		},
 	}

@@ -34,11 +34,12 @@ func TestAnAgentRequestsASecret(t *testing.T) {
 	if r = c.ok("request_secret", args); r.str("state") != "given" || r.str("gave") != "STRIPE_SECRET" || r.str("person_types")+r.str("link") != "" || strings.Contains(string(r.Data)+r.Text, value) {
 		t.Errorf("%s %s", r.Text, r.Data)
 	}
+	h.changed()
 	key := `{"kind":"api_key","project":"shop","handle":"openai_main","reason":"to ask the model"}`
 	r = c.ok("request_secret", key)
-	_, err = h.DenyIntake(ctx, operator, r.str("request_id"), "use the test key")
+	_, err = h.DenyIntake(ctx, operator, r.str("request_id"), "use the test key, not "+value) // a person's slip
 	must(t, err)
-	if r = c.ok("request_secret", key); r.str("state") != "denied" || r.str("why") != "use the test key" || !strings.Contains(r.Text, "Do not ask again") {
+	if r = c.ok("request_secret", key); r.str("state") != "denied" || !strings.HasPrefix(r.str("why"), "use the test key, not [redacted") || strings.Contains(string(r.Data)+r.Text, value) || !strings.Contains(r.Text, "Do not ask again") {
 		t.Errorf("%s %s", r.Text, r.Data)
 	}
 	for code, args := range map[fault.Code]string{

@@ -42,6 +42,7 @@ type Runner interface {
 	Request(context.Context, run.HTTPRequest) (run.HTTPResult, error)
 	Get(ctx context.Context, actor vault.Actor, runID string, offset int64) (run.Result, error)
 	Stop(ctx context.Context, actor vault.Actor, runID string) (run.Result, error)
+	Masked(ctx context.Context, text string) string
 }
 
 // Deps are what the tools work with.

@@ -252,7 +252,7 @@ func (v *Vault) chooseOf(tx store.Tx, a Agent, q AllocateRequest, near []string)
 	case len(all) == 0 && refused != nil:
 		return placement{}, refused
 	case len(all) == 0:
-		return placement{}, fault.New(fault.NoneAvailable, "there is no "+q.Kind+" that you may use", "ask the operator to add one: `zavhoz resource add "+q.Kind+" HANDLE …`")
+		return placement{}, fault.New(fault.NoneAvailable, "there is no "+q.Kind+" that you may use", "call request_secret: a person gives one; or ask the operator to type `zavhoz resource add "+q.Kind+" HANDLE …`")
 	}
 	return v.place(tx, all, q.Demand, false)
 }

@@ -172,8 +172,9 @@ func (v *Vault) forgetWords(tx store.Tx, head, tail string) error {
 	return err
 }
 
-// WithdrawApprovals takes back the words that no run has used yet: who locks the vault wants to be asked again.
-func (v *Vault) WithdrawApprovals(ctx context.Context) error {
+// WithdrawApprovals takes back the words that no run has used yet. Who locks the vault (why is WithdrawnLocked) wants to be asked again; in a vault that was restored (WithdrawnRestored) a word may
+// stand that was used since the backup.
+func (v *Vault) WithdrawApprovals(ctx context.Context, why string) error {
 	unused := func(a Approval) bool { return a.State == ApprovalApproved }
 	any := false
 	err := v.view(ctx, func(tx store.Tx) error {
@@ -184,5 +185,11 @@ func (v *Vault) WithdrawApprovals(ctx context.Context) error {
 	if err != nil || !any {
 		return err
 	}
-	return v.update(ctx, func(tx store.Tx) error { return v.endApprovals(tx, "", unused, "vault_locked") })
+	return v.update(ctx, func(tx store.Tx) error { return v.endApprovals(tx, "", unused, why) })
 }
+
+// Why words are taken back, on record.
+const (
+	WithdrawnLocked   = "vault_locked"
+	WithdrawnRestored = "vault_restored"
+)

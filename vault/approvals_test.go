@@ -201,7 +201,7 @@ func TestAWordEndsWithWhatItIsFor(t *testing.T) {
 			must(t, err)
 		},
 		"time": func(h *house, _ vault.Actor, _ vault.Lease) { h.pass(vault.ApprovalLife) },
-		"lock": func(h *house, _ vault.Actor, _ vault.Lease) { must(t, h.WithdrawApprovals(ctx)) },
+		"lock": func(h *house, _ vault.Actor, _ vault.Lease) { must(t, h.WithdrawApprovals(ctx, vault.WithdrawnLocked)) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			h, who := asker(t)

@@ -13,7 +13,7 @@ import (
 
 func newApprovals(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use: "approvals", Short: "List what waits for your word, and what to type for each", Args: cobra.NoArgs, Example: "  zavhoz approvals\n  zavhoz approvals show apr_…",
+		Use: "approvals", Short: "List what waits for your word, and what to type for each", Args: cobra.NoArgs, Example: "  zavhoz approvals",
 		Long: `List what waits for a person's word: calls of agents with resources whose every run a person approves, secrets that projects lack, environments of a changed definition, servers whose host key nobody agreed to, what runs wrote beside
 folders, changes and losses in files of secrets, rotations that do not get on. What runs wrote is told by the daemon of the machine where they ran.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

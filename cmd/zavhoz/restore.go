@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/audit"
@@ -218,10 +219,22 @@ func (a *app) makeRestored(ctx context.Context, out restored, dir home.Dir, b *b
 			Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.word) },
 		})
 		out.Counts = rep.Counts
+		if err == nil {
+			err = withdrawn(ctx, st, ring)
+		}
 		return written(err, nothingMade)
 	}})
 	if err == nil {
 		out.Home = dir.Path()
 	}
 	return out, err
+}
+
+// withdrawn takes back approvals that no run had used when the backup was taken: one may have used them since.
+func withdrawn(ctx context.Context, st store.Store, ring *keyring.Keyring) error {
+	v, err := vault.Open(ctx, vault.Options{Store: st, Keyring: ring, Opener: open.New(ring)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(v.WithdrawApprovals(ctx, vault.WithdrawnRestored), v.Close(ctx))
 }

@@ -244,3 +244,27 @@ func GoldenJournal() (mem, named []byte) {
 
 // DecodeChanges reads bytes as a frame's payload.
 func DecodeChanges(b []byte) { _, _ = decodeChanges(b) }
+
+// DueWhileAwaited plays one moment of the goroutine that ends checkpoints: it has chosen to begin one by the clock, while a writer, with the turn that this needs, begins one as well and
+// waits for its end. false: they still wait after some time.
+func DueWhileAwaited(s *Store, within time.Duration) bool {
+	f := &s.filing
+	f.end() // its own goroutine could choose otherwise
+	f.work, f.fresh = make(chan struct{}, 1), make(chan struct{}, 1)
+	s.writes.commit.take()
+	begun, filed := make(chan struct{}), make(chan struct{})
+	go func() { s.beginFiling(nil); close(begun) }()
+	f.mu.Lock()
+	s.flip()
+	f.mu.Unlock()
+	go func() { f.await(); close(filed) }()
+	select {
+	case <-filed:
+	case <-time.After(within):
+		return false
+	}
+	s.writes.commit.give()
+	<-begun
+	f.start(s)
+	return true
+}

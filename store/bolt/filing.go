@@ -193,13 +193,18 @@ func (s *Store) fileAll(stop, ended chan struct{}) {
 }
 
 // beginFiling begins a checkpoint of what has been pending for long enough. again tells that the disk has no room for it.
+//
+// Whoever has the turn may wait for a checkpoint that they began themselves: it is ended here as well, or both would wait for ever.
 func (s *Store) beginFiling(stop chan struct{}) (again bool) {
+	f := &s.filing
 	select {
 	case s.writes.commit <- struct{}{}:
+	case <-f.work:
+		s.file()
+		return f.isStuck()
 	case <-stop:
 		return false
 	}
-	f := &s.filing
 	f.mu.Lock()
 	retry := f.stuck && s.lay.Load().old != nil
 	switch {

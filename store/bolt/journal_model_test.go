@@ -126,6 +126,21 @@ func compare(tx store.Tx, model map[string]string, r *rand.Rand, key func() stri
 	return nil
 }
 
+// TestACheckpointIsDueWhileAWriterWaitsForOne: the clock wants the turn to begin a checkpoint, and who has the turn has begun one and waits for its end. Neither waits for the other for ever.
+func TestACheckpointIsDueWhileAWriterWaitsForOne(t *testing.T) {
+	s := journalled(t, bolt.Journal{Within: time.Hour}, bolt.Options{})
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put("things", "a", []byte("1")) }); err != nil {
+		t.Fatal(err)
+	}
+	if !bolt.DueWhileAwaited(s, 20*time.Second) {
+		t.Fatal("they wait for each other")
+	}
+	again := open(t, closed(t, s))
+	if err := again.View(t.Context(), func(tx store.Tx) error { _, err := tx.Get("things", "a"); return err }); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestReadersBesideCheckpoints: money moves between accounts in single transactions, while checkpoints run without end; every reader counts the same sum, sees both rows of a move or none, and never
 // steps back. Who reads long sees the moment that it began with.
 func TestReadersBesideCheckpoints(t *testing.T) {
