@@ -53,7 +53,7 @@ func requestSecret(d Deps) mcp.Tool {
 				return mcp.Result{}, err
 			}
 			q := vault.SecretRequest{Project: in.Project, Key: in.Key, Kind: in.Kind, Handle: in.Handle, Reason: in.Reason}
-			i, _, err := d.Vault.RequestSecret(ctx, actor(c, in.Context), q)
+			i, err := d.Vault.RequestSecret(ctx, actor(c, in.Context), q)
 			if err != nil {
 				return mcp.Result{}, err
 			}

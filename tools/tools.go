@@ -33,7 +33,7 @@ type Vault interface {
 	Note(context.Context, audit.Event) error
 	ResolveEnvironment(context.Context, vault.Actor, vault.EnvironmentRequest) (vault.ResolvedEnvironment, error)
 	ProjectSecrets(ctx context.Context, actor vault.Actor, ref string) (vault.Project, []vault.ProjectSecret, error)
-	RequestSecret(ctx context.Context, actor vault.Actor, q vault.SecretRequest) (i vault.Intake, fresh bool, err error)
+	RequestSecret(ctx context.Context, actor vault.Actor, q vault.SecretRequest) (vault.Intake, error)
 }
 
 // Runner executes (run.Engine).

@@ -104,10 +104,10 @@ func plainWords(text string) error {
 }
 
 // RequestSecret asks a person for a secret, and tells how the same request stands where it was made before: whoever asks again learns its state. What is there already is
-// given, and nobody is asked. fresh says that it is new. Errors: invalid_argument, unknown_kind, unknown_project, not_permitted, rate_limited.
-func (v *Vault) RequestSecret(ctx context.Context, actor Actor, q SecretRequest) (i Intake, fresh bool, err error) {
+// given, and nobody is asked. Errors: invalid_argument, unknown_kind, unknown_project, not_permitted, rate_limited.
+func (v *Vault) RequestSecret(ctx context.Context, actor Actor, q SecretRequest) (i Intake, err error) {
 	if err := q.check(); err != nil {
-		return i, false, err
+		return i, err
 	}
 	known := false
 	err = v.view(ctx, func(tx store.Tx) (err error) {
@@ -126,9 +126,9 @@ func (v *Vault) RequestSecret(ctx context.Context, actor Actor, q SecretRequest)
 		})
 	}
 	if err != nil {
-		return Intake{}, false, v.refusedIntake(ctx, actor, audit.IntakeRequest, "", err)
+		return Intake{}, v.refusedIntake(ctx, actor, audit.IntakeRequest, "", err)
 	}
-	return i, !known, nil
+	return i, nil
 }
 
 // refusedIntake records that an actor may not.

@@ -26,7 +26,7 @@ func one(s string) vault.Given { return vault.Given{Value: secret.FromString(s)}
 
 func (h *house) asks(who vault.Actor, q vault.SecretRequest) vault.Intake {
 	h.t.Helper()
-	i, _, err := h.RequestSecret(ctx, who, q)
+	i, err := h.RequestSecret(ctx, who, q)
 	must(h.t, err)
 	return i
 }
@@ -43,11 +43,7 @@ func intakeHouse(t *testing.T) (h *house, bob, eve vault.Actor) {
 // TestIntakeOfAProjectsSecret: one request however often it is made, one value, and the agent learns that it is there.
 func TestIntakeOfAProjectsSecret(t *testing.T) {
 	h, bob, eve := intakeHouse(t)
-	i, fresh, err := h.RequestSecret(ctx, bob, keyOf)
-	must(t, err)
-	if _, again, err := h.RequestSecret(ctx, bob, keyOf); err != nil || again || !fresh {
-		t.Errorf("fresh is %v, and then %v: %v", fresh, again, err)
-	}
+	i := h.asks(bob, keyOf)
 	if !id.Is(i.ID, id.Intake) || i.State != vault.IntakeWaiting || i.Project != "bot" || i.By != "bob" || i.Agent != bob.ID || !i.ExpiresAt.Equal(h.clock().Add(vault.IntakeTTL)) {
 		t.Fatalf("%+v", i)
 	}
@@ -60,7 +56,7 @@ func TestIntakeOfAProjectsSecret(t *testing.T) {
 	if hers := h.asks(eve, keyOf); hers.ID == i.ID || hers.By != "eve" {
 		t.Errorf("another agent's: %+v", hers)
 	}
-	_, err = h.GiveIntake(ctx, operator, i.ID, vault.Given{})
+	_, err := h.GiveIntake(ctx, operator, i.ID, vault.Given{})
 	wantCode(t, err, fault.SecretInvalid)
 	_, err = h.GiveIntake(ctx, operator, i.ID, vault.Given{Value: secret.FromString("sk-the-value-1"), Attrs: map[string]string{"a": "b"}})
 	wantCode(t, err, fault.UnknownField)
@@ -97,7 +93,7 @@ func TestIntakeAskedAtOnce(t *testing.T) {
 	ids := make([]string, 16)
 	for n := range ids {
 		wg.Go(func() {
-			i, _, err := h.RequestSecret(ctx, bob, keyOf)
+			i, err := h.RequestSecret(ctx, bob, keyOf)
 			if ids[n] = i.ID; err != nil {
 				t.Error(err)
 			}
@@ -208,18 +204,18 @@ func TestAttack63_IntakesHaveOwners(t *testing.T) {
 		{bob, vault.SecretRequest{Kind: "generic", Reason: "x"}, fault.InvalidArgument},
 		{bob, vault.SecretRequest{Kind: "generic", Handle: "x", Reason: "two\nlines"}, fault.InvalidArgument},
 	} {
-		_, _, err := h.RequestSecret(ctx, x.who, x.q)
+		_, err := h.RequestSecret(ctx, x.who, x.q)
 		if fault.CodeOf(err) != x.code {
 			t.Errorf("%s %+v: %v, want %s", x.who.Name, x.q, err, x.code)
 		}
 	}
 	kinds, _ := h.addAgent(vault.NewAgent{Name: "kinds", Grants: vault.Grants{Projects: []string{"*"}, Kinds: []string{"server"}}})
-	_, _, err = h.RequestSecret(ctx, kinds, botOf)
+	_, err = h.RequestSecret(ctx, kinds, botOf)
 	wantCode(t, err, fault.NotPermitted)
 	for n := range vault.MaxWaiting - 1 {
 		h.asks(bob, vault.SecretRequest{Project: "bot", Key: fmt.Sprint("K", n), Reason: "x"})
 	}
-	_, _, err = h.RequestSecret(ctx, bob, vault.SecretRequest{Project: "bot", Key: "ONE_MORE", Reason: "x"})
+	_, err = h.RequestSecret(ctx, bob, vault.SecretRequest{Project: "bot", Key: "ONE_MORE", Reason: "x"})
 	wantCode(t, err, fault.RateLimited)
 	h.asks(eve, vault.SecretRequest{Project: "bot", Key: "ONE_MORE", Reason: "x"})
 	h.asks(operator, vault.SecretRequest{Project: "bot", Key: "ONE_MORE", Reason: "x"})

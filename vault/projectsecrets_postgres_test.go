@@ -15,36 +15,43 @@ import (
 	"github.com/zavhoz/zavhoz/vault/open"
 )
 
-// Three replicas on one PostgreSQL: merges at once lose nothing, and of all that insert a password one alone is told that its is the one.
-func TestParallelMergesOnReplicas(t *testing.T) {
-	server := postgrestest.Start(t)
+// replicaHouses are three replicas' vaults over one PostgreSQL, with a project bot. o says what differs from the usual.
+func replicaHouses(t *testing.T, o vault.Options) (server *postgrestest.Server, replicas []*house) {
+	t.Helper()
+	server = postgrestest.Start(t)
 	ident, err := age.GenerateX25519Identity()
 	must(t, err)
 	k, header, err := keyring.Create([]age.Recipient{ident.Recipient()})
 	must(t, err)
-	defer k.Close()
-	var replicas []*house
+	t.Cleanup(func() { k.Close() })
 	for i := range 3 {
-		o := postgres.Options{URL: server.URL("sslmode=disable"), Schema: "merges"}
-		st, err := postgres.Open(ctx, o)
+		at := postgres.Options{URL: server.URL("sslmode=disable"), Schema: "replicas"}
+		st, err := postgres.Open(ctx, at)
 		if i == 0 {
-			st, err = postgres.Create(ctx, o)
+			st, err = postgres.Create(ctx, at)
 		}
 		must(t, err)
-		defer func() { must(t, st.Close()) }()
+		t.Cleanup(func() { must(t, st.Close()) })
 		if i == 0 {
 			must(t, vault.PutHeader(ctx, st, header))
 		}
 		h := &house{t: t, store: st, k: k, opener: open.New(k)}
-		h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: h.opener, Writer: fmt.Sprint("replica", i)})
+		o.Store, o.Keyring, o.Opener, o.Writer = st, k, h.opener, fmt.Sprint("replica", i)
+		h.Vault, err = vault.Open(ctx, o)
 		must(t, err)
-		defer func() { must(t, h.Vault.Close(ctx)) }()
+		t.Cleanup(func() { must(t, h.Vault.Close(ctx)) })
 		if i == 0 {
 			must(t, h.Setup(ctx))
 			h.project("bot")
 		}
 		replicas = append(replicas, h)
 	}
+	return server, replicas
+}
+
+// Three replicas on one PostgreSQL: merges at once lose nothing, and of all that insert a password one alone is told that its is the one.
+func TestParallelMergesOnReplicas(t *testing.T) {
+	_, replicas := replicaHouses(t, vault.Options{})
 	const n = 60
 	var wg sync.WaitGroup
 	errs, inserted := make([]error, 2*n), make([]bool, n)

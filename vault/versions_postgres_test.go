@@ -7,48 +7,15 @@ import (
 	"sync"
 	"testing"
 
-	"filippo.io/age"
-
-	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
-	"github.com/zavhoz/zavhoz/store/postgres"
 	"github.com/zavhoz/zavhoz/vault"
-	"github.com/zavhoz/zavhoz/vault/keyring"
-	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // Three replicas edit the same resources and merge into the same project while their sessions are ended: each change that was acknowledged is a version of its own, as many of
 // them are kept as are to be, and the chain, the counts and the sums hold at every replica. A version is kept without a look whether it is there: this is what that rests on.
 func TestVersionsOfReplicasWhoseSessionsEnd(t *testing.T) {
-	server := postgrestest.Start(t)
-	ident, err := age.GenerateX25519Identity()
-	must(t, err)
-	k, header, err := keyring.Create([]age.Recipient{ident.Recipient()})
-	must(t, err)
-	defer k.Close()
 	const keeps = 3
-	var replicas []*house
-	for i := range 3 {
-		o := postgres.Options{URL: server.URL("sslmode=disable"), Schema: "versions"}
-		st, err := postgres.Open(ctx, o)
-		if i == 0 {
-			st, err = postgres.Create(ctx, o)
-		}
-		must(t, err)
-		defer func() { must(t, st.Close()) }()
-		if i == 0 {
-			must(t, vault.PutHeader(ctx, st, header))
-		}
-		h := &house{t: t, store: st, k: k, opener: open.New(k)}
-		h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: h.opener, KeepVersions: keeps})
-		must(t, err)
-		defer func() { must(t, h.Vault.Close(ctx)) }()
-		if i == 0 {
-			must(t, h.Setup(ctx))
-			h.project("bot")
-		}
-		replicas = append(replicas, h)
-	}
+	server, replicas := replicaHouses(t, vault.Options{KeepVersions: keeps})
 	handles := []string{"a", "b"}
 	for _, handle := range handles {
 		addGeneric(t, replicas[0].Vault, handle)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/hex"
 	"mime"
 	"net/http"
 	"strings"
@@ -81,12 +82,12 @@ func percentDecoded(in []byte) (out []byte, ok bool) {
 		case c != '%':
 			out = append(out, c)
 		case i+2 < len(in):
-			hi, lo := unhex(in[i+1]), unhex(in[i+2])
-			if hi < 0 || lo < 0 {
+			var b [1]byte
+			if _, err := hex.Decode(b[:], in[i+1:i+3]); err != nil {
 				clear(out)
 				return nil, false
 			}
-			out = append(out, byte(hi<<4|lo))
+			out = append(out, b[0])
 			i += 2
 		default:
 			clear(out)
@@ -98,16 +99,4 @@ func percentDecoded(in []byte) (out []byte, ok bool) {
 		return nil, false
 	}
 	return out, true
-}
-
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

@@ -11,7 +11,7 @@ import (
 
 // Intakes is what the API and the pages need of the vault for requests that a person give a secret (vault.Vault).
 type Intakes interface {
-	RequestSecret(ctx context.Context, actor vault.Actor, q vault.SecretRequest) (i vault.Intake, fresh bool, err error)
+	RequestSecret(ctx context.Context, actor vault.Actor, q vault.SecretRequest) (vault.Intake, error)
 	Intakes(ctx context.Context, actor vault.Actor, within func(slug string) bool) ([]vault.Intake, error)
 	Intake(ctx context.Context, actor vault.Actor, ref string) (vault.Intake, error)
 	IntakeCode(ctx context.Context, actor vault.Actor, ref string) (vault.Intake, string, error)
@@ -71,7 +71,7 @@ func (s *Server) newIntake(r *http.Request) (any, error) {
 	if err := read(r, &in); err != nil {
 		return nil, err
 	}
-	i, _, err := s.o.Vault.RequestSecret(r.Context(), operator(r), vault.SecretRequest{Project: in.Project, Key: in.Key, Kind: in.Kind, Handle: in.Handle, Reason: in.Reason})
+	i, err := s.o.Vault.RequestSecret(r.Context(), operator(r), vault.SecretRequest{Project: in.Project, Key: in.Key, Kind: in.Kind, Handle: in.Handle, Reason: in.Reason})
 	return s.shownIntake(i, err)
 }
 

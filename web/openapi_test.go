@@ -210,7 +210,7 @@ func TestRepliesAreAsDescribed(t *testing.T) {
 	must(t, err)
 	intakes := map[string]string{} // by what is done to it
 	for _, act := range []string{"give", "deny", "read"} {
-		i, _, err := h.RequestSecret(ctx, operator, vault.SecretRequest{Project: "other", Key: "FOR_" + act, Reason: "a test"})
+		i, err := h.RequestSecret(ctx, operator, vault.SecretRequest{Project: "other", Key: "FOR_" + act, Reason: "a test"})
 		must(t, err)
 		intakes[act] = i.ID
 	}

@@ -64,7 +64,7 @@ func (v *visitor) post(path string, form url.Values, status int, holds string, n
 func (s *street) asked(q vault.SecretRequest) (path, code string, i vault.Intake) {
 	s.t.Helper()
 	who := vault.Actor{Type: "agent", ID: s.agentID("asker"), Name: "asker", Door: "stdio"}
-	i, _, err := s.RequestSecret(ctx, who, q)
+	i, err := s.RequestSecret(ctx, who, q)
 	must(s.t, err)
 	_, code, err = s.IntakeCode(ctx, vault.OperatorActor(), i.ID)
 	must(s.t, err)

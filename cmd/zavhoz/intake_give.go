@@ -56,11 +56,7 @@ input) or --value @FILE, and the fields of a resource as for ` + "`zavhoz resour
 	}
 	c.Flags().StringVar(&from, "value", "", "the value of a project's secret, from - (standard input) or @FILE; never the value itself")
 	c.Flags().StringVar(&handle, "handle", "", "another handle for the resource than was asked for")
-	c.Flags().StringArrayVar(&f.set, "set", nil, "a public attribute of the resource, name=value (a model may read it)")
-	c.Flags().StringArrayVar(&f.secrets, "secret", nil, "a secret field of the resource, name=- (standard input) or name=@FILE; never the value itself")
-	c.Flags().StringVar(&f.secretsFrom, "secrets", "", "secret fields as one JSON object from - (standard input) or @FILE")
-	c.Flags().StringArrayVar(&f.labels, "label", nil, "a label, key=value")
-	c.Flags().StringVar(&f.why, "why", "", "the reason, for the history")
+	f.registerFields(c)
 	return c
 }
 

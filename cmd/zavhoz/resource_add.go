@@ -22,13 +22,18 @@ type fieldFlags struct {
 }
 
 func (f *fieldFlags) register(a *app, c *cobra.Command) {
+	f.registerFields(c)
+	c.Flags().StringVar(&f.project, "project", "", "the project it belongs to")
+	completeFlag(c, "project", a.projectSlugs)
+}
+
+// registerFields is register, where the project is given already.
+func (f *fieldFlags) registerFields(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.set, "set", nil, "a public attribute, name=value (a model may read it)")
 	c.Flags().StringArrayVar(&f.secrets, "secret", nil, "a secret field, name=- (standard input) or name=@FILE; never the value itself")
 	c.Flags().StringVar(&f.secretsFrom, "secrets", "", "secret fields as one JSON object from - (standard input) or @FILE")
 	c.Flags().StringArrayVar(&f.labels, "label", nil, "a label, key=value")
-	c.Flags().StringVar(&f.project, "project", "", "the project it belongs to")
 	c.Flags().StringVar(&f.why, "why", "", "the reason, for the history")
-	completeFlag(c, "project", a.projectSlugs)
 }
 
 func newResourceAdd(a *app) *cobra.Command {

@@ -19,7 +19,7 @@ func TestAttack63_ACodeWritesOneResource(t *testing.T) {
 	h.o.AddTo = "secrets.yaml"
 	h.restart()
 	q := vault.SecretRequest{Kind: "api_key", Handle: "openai_main", Reason: "to ask the model"}
-	i, _, err := h.v.RequestSecret(ctx, operator, q)
+	i, err := h.v.RequestSecret(ctx, operator, q)
 	must(t, err)
 	_, code, err := h.v.IntakeCode(ctx, operator, i.ID)
 	must(t, err)
@@ -46,7 +46,7 @@ func TestAttack63_ACodeWritesOneResource(t *testing.T) {
 	}
 	must(t, h.v.Verify(ctx))
 
-	i, _, err = h.v.RequestSecret(ctx, operator, vault.SecretRequest{Kind: "api_key", Handle: "second", Reason: "another"})
+	i, err = h.v.RequestSecret(ctx, operator, vault.SecretRequest{Kind: "api_key", Handle: "second", Reason: "another"})
 	must(t, err)
 	_, err = h.GiveIntake(ctx, operator, i.ID, vault.Given{Attrs: map[string]string{"service": "openai"}, Secrets: one("key", keyA)})
 	must(t, err)
