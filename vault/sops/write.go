@@ -180,7 +180,9 @@ func replace(target string, h *held, before content, after []byte, at step) (err
 			_ = os.Remove(temp)
 		}
 	}()
-	err = fill(f, target, before, after, at)
+	if err = h.claim(f); err == nil {
+		err = fill(f, target, before, after, at)
+	}
 	if end := f.Close(); err == nil {
 		err = end
 	}

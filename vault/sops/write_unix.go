@@ -16,10 +16,25 @@ const (
 	noFollow  = syscall.O_NOFOLLOW
 )
 
-// held is a file that is locked. The lock is of the file, not of its name, and ends with it.
-type held struct{ file *os.File }
+// held is a file that is locked, and the one that is to take its name. The lock is of the file, not of its name, and ends with it.
+type held struct{ file, next *os.File }
 
-func (h *held) release() { _ = h.file.Close() }
+func (h *held) release() {
+	_ = h.file.Close()
+	if h.next != nil {
+		_ = h.next.Close()
+	}
+}
+
+// claim locks the file that is to take the name, before it has it: whoever opens it there waits until its writer has looked at what it took away. The lock outlives f.
+func (h *held) claim(f *os.File) error {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	h.next = os.NewFile(uintptr(fd), f.Name())
+	return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+}
 
 // letGo: nothing here minds that a file is open when another takes its name.
 func (h *held) letGo() {}
@@ -35,7 +50,7 @@ func lock(path string) (*held, error) {
 		mine, err1 := f.Stat()
 		named, err2 := os.Lstat(path)
 		if err1 == nil && err2 == nil && os.SameFile(mine, named) {
-			return &held{f}, nil
+			return &held{file: f}, nil
 		}
 	}
 	_ = f.Close()

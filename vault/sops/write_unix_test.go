@@ -198,6 +198,39 @@ func TestWritersTakeTurns(t *testing.T) {
 	}
 }
 
+// The file that takes the name is locked before it has it, and until its writer is done: the next writer would sweep away what this one has still to look at.
+func TestNextWriterWaitsForTheLast(t *testing.T) {
+	path := oldFile(t)
+	var asked []string
+	err := rewrite(context.Background(), path, toNew, func(at string) error {
+		name := path
+		switch at {
+		case stepTake:
+			left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".*"+tempMark+"*"))
+			if err != nil || len(left) != 1 {
+				t.Fatalf("beside it are %v, %v", left, err)
+			}
+			name = left[0]
+		case stepFolder:
+		default:
+			return nil
+		}
+		asked = append(asked, at)
+		if h, err := lock(name); h != nil || err != nil {
+			t.Errorf("%s: another writer got %v, %v", at, h, err)
+		}
+		return nil
+	})
+	if got, rest := state(t, path); err != nil || got != newText || len(rest) > 0 || len(asked) != 2 {
+		t.Errorf("%v %q %v, asked at %v", err, got, rest, asked)
+	}
+	if h, err := lock(path); h == nil || err != nil {
+		t.Errorf("after it %v, %v", h, err)
+	} else {
+		h.release()
+	}
+}
+
 // A link that another could have put there leads no write elsewhere.
 func TestLinkOfOthersIsNotFollowed(t *testing.T) {
 	path := oldFile(t)

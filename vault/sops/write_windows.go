@@ -26,6 +26,9 @@ func (h *held) release() { _ = errors.Join(h.file.Close(), h.lock.Close()) }
 
 func (h *held) letGo() { _ = h.file.Close() }
 
+// claim: the lock is of no file that takes a name.
+func (h *held) claim(*os.File) error { return nil }
+
 // lock locks and opens the file of a name; nil if another holds it.
 func lock(path string) (*held, error) {
 	beside, err := os.OpenFile(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+tempMark+"lock"), os.O_RDWR|os.O_CREATE, 0o600)
