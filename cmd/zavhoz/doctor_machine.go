@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -27,12 +28,13 @@ func (f *findings) warn(name, fine, lost, next string) {
 // folders that hold it.
 func (f *findings) examineReaders(dir home.Dir) {
 	var lost []string
-	for _, name := range []string{dir.Path(), dir.Vault(), dir.Store(), dir.Identity(), dir.Config(), dir.Log()} {
+	journal := bolt.JournalPath(dir.Vault())
+	for _, name := range []string{dir.Path(), dir.Vault(), journal, dir.Store(), dir.Identity(), dir.Config(), dir.Log()} {
 		if hasACL(name) {
 			lost = append(lost, filepath.Base(name)+" has a list of access beside its mode")
 		}
 	}
-	for _, name := range []string{dir.Vault(), dir.Store(), dir.Log(), dir.Config()} {
+	for _, name := range []string{dir.Vault(), journal, dir.Store(), dir.Log(), dir.Config()} {
 		if st, err := os.Lstat(name); err == nil && wider(st) {
 			lost = append(lost, filepath.Base(name)+" can be read by others than you")
 		}

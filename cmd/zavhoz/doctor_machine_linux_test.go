@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/zavhoz/zavhoz/store/bolt"
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/web/api"
 )
@@ -91,6 +93,12 @@ func TestDoctorTellsWhoElseReads(t *testing.T) {
 	}
 	if c := look(); !c.Warning || !strings.Contains(c.Note, "vault.db") {
 		t.Errorf("a vault for all: %+v", c)
+	}
+	if err := errors.Join(os.Chmod(dir.Vault(), 0o600), os.WriteFile(bolt.JournalPath(dir.Vault()), nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if c := look(); !c.Warning || !strings.Contains(c.Note, "vault.db.journal can be read") {
+		t.Errorf("a journal for all: %+v", c)
 	}
 }
 

@@ -171,9 +171,6 @@ func (k Journal) Create(ctx context.Context, o Options) (*Store, error) { return
 // Open is Open.
 func (k Journal) Open(ctx context.Context, o Options) (*Store, error) { return Open(ctx, k.of(o)) }
 
-// JournalOf gives the path of a file's journal.
-func JournalOf(path string) string { return journalPath(path) }
-
 // Journals tells whether s journals what it acknowledges.
 func Journals(s *Store) bool {
 	s.writes.commit.take()

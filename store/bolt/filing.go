@@ -235,7 +235,7 @@ func (s *Store) reopen(b binding) error {
 	if !b.bound {
 		return nil
 	}
-	path := journalPath(s.opts.Path)
+	path := JournalPath(s.opts.Path)
 	mem, err := readJournalFile(path)
 	var r *replayed
 	if err == nil {

@@ -43,8 +43,8 @@ type journal struct {
 
 var errOccupied = errors.New("bolt: something else has the journal's name")
 
-// journalPath is beside the file itself, wherever the name leads.
-func journalPath(path string) string {
+// JournalPath is where the journal of a store lies while the store is open, and after a crash: beside the file itself, wherever the name leads.
+func JournalPath(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
 	}

@@ -107,7 +107,7 @@ func (c *crashes) crash(what string, file, journal []byte) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "vault.db")
-	if err := errors.Join(os.WriteFile(path, file, 0o600), os.WriteFile(bolt.JournalOf(path), journal, 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(path, file, 0o600), os.WriteFile(bolt.JournalPath(path), journal, 0o600)); err != nil {
 		c.t.Error(err)
 		return
 	}

@@ -122,7 +122,7 @@ func TestDamagedPair(t *testing.T) {
 	update(func(tx store.Tx) error { return tx.Delete("agents", "a") })
 	path := pair(t, s)
 	file, err := os.ReadFile(path)
-	journal, jerr := os.ReadFile(bolt.JournalOf(path))
+	journal, jerr := os.ReadFile(bolt.JournalPath(path))
 	if err != nil || jerr != nil {
 		t.Fatal(err, jerr)
 	}
@@ -138,7 +138,7 @@ func TestDamagedPair(t *testing.T) {
 			bad := slices.Clone(journal)
 			bad[at] ^= 0x10
 			p := filepath.Join(dir, "vault.db")
-			if err := errors.Join(os.WriteFile(p, file, 0o600), os.WriteFile(bolt.JournalOf(p), bad, 0o600)); err != nil {
+			if err := errors.Join(os.WriteFile(p, file, 0o600), os.WriteFile(bolt.JournalPath(p), bad, 0o600)); err != nil {
 				t.Fatal(err)
 			}
 			d, err := outcome(t, p, "flip")

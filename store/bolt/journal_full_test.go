@@ -33,7 +33,7 @@ func TestJournalThatCannotBeSynced(t *testing.T) {
 			t.Errorf("%s: a View sees %s", name, v)
 		}
 		path := closed(t, s)
-		if _, err := os.Stat(bolt.JournalOf(path)); err != nil {
+		if _, err := os.Stat(bolt.JournalPath(path)); err != nil {
 			t.Errorf("%s: what was acknowledged is gone with its journal: %v", name, err)
 		}
 		if v := value(t, open(t, path), "a"); string(v) != "1" {
@@ -90,13 +90,13 @@ func TestAcknowledgedAndNoRoomToFileIt(t *testing.T) {
 	check(open(t, pair(t, s)), "after a crash")
 	full()
 	path := closed(t, s)
-	if _, err := os.Stat(bolt.JournalOf(path)); err != nil {
+	if _, err := os.Stat(bolt.JournalPath(path)); err != nil {
 		t.Errorf("closed while full: %v", err)
 	}
 	again := open(t, path)
 	check(again, "opened again")
 	closed(t, again)
-	absent(t, bolt.JournalOf(path))
+	absent(t, bolt.JournalPath(path))
 
 	s = journalled(t, bolt.Journal{}, bolt.Options{})
 	put(t, s, "a", "1")
@@ -110,7 +110,7 @@ func TestAcknowledgedAndNoRoomToFileIt(t *testing.T) {
 	bolt.Checkpoint(s)
 	check(s, "when there is room")
 	filed := pair(t, s) // the removal is filed with what was to be filed before it: it may be what makes room
-	if err := os.Remove(bolt.JournalOf(filed)); err != nil {
+	if err := os.Remove(bolt.JournalPath(filed)); err != nil {
 		t.Fatal(err)
 	}
 	alone, err := bolt.Open(t.Context(), bolt.Options{Path: filed, AcceptOlderMeta: true})

@@ -74,7 +74,7 @@ func pair(t testing.TB, s *bolt.Store) string {
 	from := bolt.File(s).Name()
 	path := filepath.Join(t.TempDir(), "vault.db")
 	copyFile(t, from, path)
-	copyFile(t, bolt.JournalOf(from), bolt.JournalOf(path))
+	copyFile(t, bolt.JournalPath(from), bolt.JournalPath(path))
 	return path
 }
 
@@ -101,14 +101,14 @@ func TestACleanEndLeavesOneFile(t *testing.T) {
 	s := journalled(t, bolt.Journal{}, bolt.Options{})
 	put(t, s, "a", "1")
 	crashed := pair(t, s)
-	if st, err := os.Stat(bolt.JournalOf(crashed)); err != nil || st.Size() != 128<<10 {
+	if st, err := os.Stat(bolt.JournalPath(crashed)); err != nil || st.Size() != 128<<10 {
 		t.Errorf("the journal: %v", err)
 	}
 	if bolt.Pending(s) != 1 {
 		t.Errorf("%d writes are pending", bolt.Pending(s))
 	}
 	path := closed(t, s)
-	absent(t, bolt.JournalOf(path))
+	absent(t, bolt.JournalPath(path))
 	mem, err := os.ReadFile(path)
 	if err != nil || !bytes.Contains(mem, []byte("format1journal")) {
 		t.Errorf("the file does not say that it is whole by itself: %v", err)
@@ -119,7 +119,7 @@ func TestACleanEndLeavesOneFile(t *testing.T) {
 			t.Errorf("%s", v)
 		}
 		closed(t, again)
-		absent(t, bolt.JournalOf(p))
+		absent(t, bolt.JournalPath(p))
 	}
 }
 
@@ -147,7 +147,7 @@ func TestReadOnlyReplaysInMemory(t *testing.T) {
 func contents(t *testing.T, path string) string {
 	t.Helper()
 	a, err := os.ReadFile(path)
-	b, berr := os.ReadFile(bolt.JournalOf(path))
+	b, berr := os.ReadFile(bolt.JournalPath(path))
 	if err != nil || berr != nil {
 		t.Fatal(err, berr)
 	}
@@ -180,7 +180,7 @@ func TestForeignJournal(t *testing.T) {
 		for j, beside := range []string{first, second, third, fourth, fifth} {
 			path := filepath.Join(t.TempDir(), "vault.db")
 			copyFile(t, file, path)
-			copyFile(t, bolt.JournalOf(beside), bolt.JournalOf(path))
+			copyFile(t, bolt.JournalPath(beside), bolt.JournalPath(path))
 			again, err := bolt.Open(t.Context(), bolt.Options{Path: path})
 			if err != nil {
 				if !errors.Is(err, store.ErrCorrupt) || i == j {
@@ -211,7 +211,7 @@ func TestJournalBesideAWholeFile(t *testing.T) {
 		journal func(path string) error
 		stays   bool
 	}{
-		"its own, taken up":         {whole, func(p string) error { return os.Rename(bolt.JournalOf(crashed), p) }, false},
+		"its own, taken up":         {whole, func(p string) error { return os.Rename(bolt.JournalPath(crashed), p) }, false},
 		"another's, with frames":    {fresh, func(p string) error { mem, _ := bolt.GoldenJournal(); return os.WriteFile(p, mem, 0o600) }, true},
 		"one that was cut short":    {fresh, func(p string) error { return os.WriteFile(p, make([]byte, 5000), 0o600) }, false},
 		"an empty one":              {fresh, func(p string) error { return os.WriteFile(p, nil, 0o600) }, false},
@@ -222,7 +222,7 @@ func TestJournalBesideAWholeFile(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "vault.db")
 		copyFile(t, c.file, path)
-		if err := c.journal(bolt.JournalOf(path)); err != nil {
+		if err := c.journal(bolt.JournalPath(path)); err != nil {
 			t.Fatal(name, err)
 		}
 		again, err := bolt.Journal{}.Open(t.Context(), bolt.Options{Path: path})
@@ -235,7 +235,7 @@ func TestJournalBesideAWholeFile(t *testing.T) {
 			t.Errorf("%s: journals: %v", name, bolt.Journals(again))
 		}
 		closed(t, again)
-		if _, err := os.Lstat(bolt.JournalOf(path)); (err == nil) != c.stays {
+		if _, err := os.Lstat(bolt.JournalPath(path)); (err == nil) != c.stays {
 			t.Errorf("%s: afterwards: %v", name, err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestMissingJournal(t *testing.T) {
 	bolt.Checkpoint(s)
 	put(t, s, "a", "2")
 	path := pair(t, s)
-	if err := os.Remove(bolt.JournalOf(path)); err != nil {
+	if err := os.Remove(bolt.JournalPath(path)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := bolt.Open(t.Context(), bolt.Options{Path: path}); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "journal") {
@@ -288,7 +288,7 @@ func TestJournalOfAReplacedFile(t *testing.T) {
 	other := journalled(t, bolt.Journal{}, bolt.Options{})
 	put(t, other, "a", "other")
 	crashed := pair(t, other)
-	if err := errors.Join(os.Rename(crashed, path), os.Rename(bolt.JournalOf(crashed), bolt.JournalOf(path))); err != nil {
+	if err := errors.Join(os.Rename(crashed, path), os.Rename(bolt.JournalPath(crashed), bolt.JournalPath(path))); err != nil {
 		t.Fatal(err)
 	}
 	closed(t, s)
@@ -350,7 +350,7 @@ func TestAlone(t *testing.T) {
 	closing(t, s)
 	put(t, s, "a", "1")
 	put(t, s, "a", "2")
-	absent(t, bolt.JournalOf(bolt.File(s).Name()))
+	absent(t, bolt.JournalPath(bolt.File(s).Name()))
 }
 
 // TestGoldenJournal: format 1 of the journal is frozen, and stays readable.

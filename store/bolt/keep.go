@@ -110,7 +110,7 @@ func (s *Store) direct(changes []change, size int) error {
 func (s *Store) beginJournal() (binding, error) {
 	f := &s.filing
 	if f.j == nil {
-		j, err := createJournal(journalPath(s.opts.Path), f.slot, f.past)
+		j, err := createJournal(JournalPath(s.opts.Path), f.slot, f.past)
 		if err != nil {
 			return binding{}, err
 		}
