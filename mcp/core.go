@@ -56,6 +56,9 @@ func (c *core) addTool(t *Tool, input, output json.RawMessage) {
 		if rq != nil {
 			out = c.srv.call(ctx, rq.request, t, req.Params.RawArguments)
 		}
+		if out.ask != nil {
+			return out.ask.library(), nil
+		}
 		content := []mcpgo.Content{mcpgo.NewTextContent(out.text)}
 		if out.mirrored() {
 			content = append(content, mcpgo.NewTextContent(string(out.structured)))
@@ -90,6 +93,10 @@ func (c *core) direct(m *wire.Message) bool {
 func (c *core) callReply(rq *request, out outcome) []byte {
 	b := make([]byte, 0, len(out.structured)+len(out.text)+len(c.self)+256)
 	b = append(append(append(b, `{"jsonrpc":"2.0","id":`...), rq.msg.ID...), `,"result":{`...)
+	if out.ask != nil {
+		b = append(append(append(b, `"_meta":`...), c.self...), `,"resultType":"input_required","inputRequests":`...)
+		return append(append(b, out.ask.inputRequired(newAskID())...), `}}`...)
+	}
 	if rq.msg.Modern() {
 		b = append(append(append(b, `"_meta":`...), c.self...), `,"resultType":"complete",`...)
 	}
@@ -114,6 +121,16 @@ func appendText(b []byte, s string) []byte {
 		text = []byte(`""`)
 	}
 	return append(append(append(b, `{"type":"text","text":`...), text...), '}')
+}
+
+// library is inputRequired as mcp-go says it.
+func (a *Ask) library() *mcpgo.CallToolResult {
+	p := a.params(newAskID())
+	x := mcpgo.ElicitationParams{Mode: p.Mode, Message: p.Message, URL: p.URL, ElicitationID: p.ID}
+	if p.Schema != nil {
+		x.RequestedSchema = p.Schema
+	}
+	return server.NewInputRequestBuilder("").Elicit(askKey, x).ToolResult()
 }
 
 func (c *core) headersAgree(header func(string) string, version string, m *wire.Message) bool {

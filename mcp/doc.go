@@ -2,7 +2,8 @@
 //
 // Promise: whoever calls a tool is an agent whose token this package has checked, by one of three doors: the unix socket that the stdio
 // relay speaks to (ServeConn), streamable HTTP, and HTTP+SSE for old clients (HTTPHandler). What a client receives is a tool's result,
-// a *fault.Error or a fixed sentence of ours; never the text of a foreign error or a panic, never an argument repeated.
+// a *fault.Error, an Ask or a fixed sentence of ours; never the text of a foreign error or a panic, never an argument repeated. What a person
+// answers to an Ask comes by their client, the model's side: it decides nothing.
 //
 // Attacks stopped (docs/threat-model.md): a web page that calls tools over loopback (Origin, Host, content type, bearer token); one
 // client that cancels or reads what belongs to another (own bookkeeping of calls per connection, sessions bound to their agent);

@@ -102,7 +102,8 @@ type exchange struct {
 	msg   wire.Message
 	raw   []byte
 
-	opened *session // by this initialize
+	opened  *session // by this initialize
+	session *session // of a call of the era with sessions
 }
 
 // modern serves protocol version 2026-07-28 and later: no sessions; what a message says of itself, its headers say too.
@@ -153,15 +154,18 @@ func (x *exchange) legacy(version string) {
 	case m.Method == "notifications/cancelled":
 		ses.flights.stop(m.Cancels)
 		x.w.WriteHeader(http.StatusAccepted)
+	case m.Response():
+		x.answer(ses)
 	case !m.Request():
 		x.w.WriteHeader(http.StatusAccepted)
 	default:
+		x.session = ses
 		x.call(&ses.flights, ses.id)
 	}
 }
 
 func (x *exchange) initialize() {
-	ses, e := x.srv.sessions.open(x.agent.ID, nil)
+	ses, e := x.srv.sessions.open(x.agent.ID, canAskOf(&x.msg), nil)
 	if e != nil {
 		x.refuse(e)
 		return
@@ -184,6 +188,9 @@ func (x *exchange) call(fl *flights, name string) {
 	rq := &request{srv: s, msg: x.msg, caller: Caller{AgentID: x.agent.ID, Agent: x.agent.Name, Attended: x.agent.Attended, Door: DoorHTTP, Session: name}}
 	if strings.Contains(x.r.Header.Get("Accept"), "text/event-stream") {
 		rq.notify = ev.send
+		if ses := x.session; ses != nil {
+			rq.asking = asking{can: ses.can, slot: &ses.ask, send: ev.send, id: func() string { return s.sessions.askID(ses) }}
+		}
 	}
 	f := fl.start(x.r.Context(), x.msg.ID)
 	reply, code := s.serve(f.ctx, rq, x.raw)

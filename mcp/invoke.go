@@ -18,15 +18,33 @@ type outcome struct {
 	text       string
 	structured json.RawMessage // a JSON object, or nil
 	failed     bool
+	ask        *Ask // of a modern call: the client asks its person and calls again; nothing else goes out
 }
 
-// call runs a tool for a request and gives what its client is to see.
+// call runs a tool for a request and gives what its client is to see. Where the tool has something for the person, they are asked, and it runs once more.
 func (s *Server) call(ctx context.Context, rq *request, t *Tool, arguments json.RawMessage) outcome {
+	out, ask := s.round(ctx, rq, t, arguments, rq.answered())
+	if ctx.Err() == nil && rq.mayAsk(ask) && s.agents.asks(rq.caller.AgentID) {
+		if rq.msg.Modern() {
+			out = outcome{ask: ask}
+		} else if answer := rq.put(ctx, ask); answer != "" {
+			out, _ = s.round(ctx, rq, t, arguments, answer)
+		}
+	}
+	rq.finish()
+	return out
+}
+
+// round runs a tool once.
+func (s *Server) round(ctx context.Context, rq *request, t *Tool, arguments json.RawMessage, answer Answer) (outcome, *Ask) {
 	ctx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	started := s.clock()
-	res, err := s.known(ctx, t, &Call{Caller: rq.caller, Arguments: arguments, Progress: rq.progress})
-	rq.finish()
+	res, err := s.known(ctx, t, &Call{Caller: rq.caller, Arguments: arguments, Progress: rq.progress, Answer: answer})
+	ask := res.Ask
+	if ask == nil {
+		rq.finish()
+	}
 	var out outcome
 	if err == nil {
 		out, err = s.render(res)
@@ -36,7 +54,7 @@ func (s *Server) call(ctx context.Context, rq *request, t *Tool, arguments json.
 		out = failure(fault.Of(err))
 	}
 	s.logCall(rq, t.Name, err, s.clock().Sub(started))
-	return out
+	return out, ask
 }
 
 // known refuses a caller of whom nobody can tell who it is: the vault is locked. What such a one may ask answers for itself (Tool.Locked).

@@ -22,10 +22,28 @@ type agentLimit struct {
 	rate      *rate.Limiter
 	perMinute int
 	running   int
+	asks      *rate.Limiter // of Limits.AsksPerHour
 }
 
 func newAgentLimits(l Limits, clock func() time.Time) *agentLimits {
 	return &agentLimits{limits: l, clock: clock, by: map[string]*agentLimit{}}
+}
+
+// of gives an agent's counts. The caller holds a.mu.
+func (a *agentLimits) of(agent string) *agentLimit {
+	l := a.by[agent]
+	if l == nil {
+		l = &agentLimit{asks: rate.NewLimiter(rate.Limit(float64(a.limits.AsksPerHour)/3600), a.limits.AsksPerHour)}
+		a.by[agent] = l
+	}
+	return l
+}
+
+// asks counts a question to an agent's person; false: they were asked enough. A model that makes request after request must not wear them out until they agree to whatever comes.
+func (a *agentLimits) asks(agent string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.of(agent).asks.AllowN(a.clock(), 1)
 }
 
 // enter takes one request of an agent in, or gives a fault with retry_after_s. Call leave once for each success.
@@ -39,11 +57,7 @@ func (a *agentLimits) enter(ag Agent) (leave func(), e *fault.Error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := a.by[ag.ID]
-	if l == nil {
-		l = &agentLimit{}
-		a.by[ag.ID] = l
-	}
+	l := a.of(ag.ID)
 	if l.perMinute != perMinute { // new, or the operator changed it
 		l.perMinute, l.rate = perMinute, rate.NewLimiter(rate.Limit(float64(perMinute)/60), perMinute)
 	}

@@ -45,6 +45,7 @@ type Limits struct {
 	ResultBytes      int           // of one structured result; 1 MiB: a net, tools cap theirs far lower
 	PerMinute        int           // requests of one agent over all its doors; 600
 	Concurrent       int           // requests of one agent at once over all its doors; 256
+	AsksPerHour      int           // questions put to the person who attends one agent, over all its doors; 20
 	Workers          int           // requests at once on one connection; 64 (mcp-go's five stall when five calls block)
 	QueuePerConn     int           // requests waiting on one connection, and replies waiting to be written; 256
 	MaxSessions      int           // sessions over HTTP, all agents; 1000
@@ -54,6 +55,7 @@ type Limits struct {
 	StrangersPerAddr int           // of those from one address that is neither loopback nor a trusted proxy; 32
 	SessionIdle      time.Duration // after which a session over HTTP is forgotten; 30 min
 	CallTimeout      time.Duration // of a tool that names none; 2 min
+	AskTimeout       time.Duration // for a person to answer what is put to them during a call; 50 s: many clients give up a call after 60
 	WriteTimeout     time.Duration // for a client to take one reply; 30 s
 	HelloTimeout     time.Duration // for a connection to say who it is, and for a request's body to arrive; 10 s
 }
@@ -95,6 +97,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.ResultBytes, 1<<20)
 	def(&l.PerMinute, 600)
 	def(&l.Concurrent, 256)
+	def(&l.AsksPerHour, 20)
 	def(&l.Workers, 64)
 	def(&l.QueuePerConn, 256)
 	def(&l.MaxSessions, 1000)
@@ -104,6 +107,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.StrangersPerAddr, 32)
 	defD(&l.SessionIdle, 30*time.Minute)
 	defD(&l.CallTimeout, 2*time.Minute)
+	defD(&l.AskTimeout, 50*time.Second)
 	defD(&l.WriteTimeout, 30*time.Second)
 	defD(&l.HelloTimeout, 10*time.Second)
 	return l

@@ -18,10 +18,12 @@ type peer struct {
 	cancel  context.CancelFunc
 	out     chan []byte
 	flights flights
+	ask     askSlot
 
 	mu      sync.Mutex
 	running int
 	queue   []job
+	can     canAsk // what its initialize declared
 	workers sync.WaitGroup
 }
 
@@ -49,8 +51,10 @@ func (p *peer) accept(ag Agent, raw []byte) {
 		p.flights.stop(m.Cancels)
 	case m.Request():
 		p.request(ag, m, raw)
+	case m.Response():
+		p.ask.take(&m)
 	}
-	// What is left asks for nothing: other notifications, and replies to requests that this server never sends.
+	// What is left asks for nothing: other notifications.
 }
 
 func (p *peer) request(ag Agent, m wire.Message, raw []byte) {
@@ -61,7 +65,7 @@ func (p *peer) request(ag Agent, m wire.Message, raw []byte) {
 	}
 	caller := p.caller
 	caller.AgentID, caller.Agent, caller.Attended = ag.ID, ag.Name, ag.Attended
-	rq := &request{srv: p.srv, caller: caller, msg: m, notify: p.offer}
+	rq := &request{srv: p.srv, caller: caller, msg: m, notify: p.offer, asking: p.asking(&m)}
 	j := job{rq: rq, raw: raw, flight: p.flights.start(p.ctx, m.ID), leave: leave}
 	if m.Method == "initialize" { // a client that does not wait for it still has its reply first
 		p.run(j)
@@ -83,6 +87,16 @@ func (p *peer) request(ag Agent, m wire.Message, raw []byte) {
 		leave()
 		p.send(wire.Refuse(&m, fault.New(fault.Busy, "this connection has too many calls waiting", "wait for one to end, then call again")))
 	}
+}
+
+// asking is how a call of this client reaches its person.
+func (p *peer) asking(m *wire.Message) asking {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.Method == "initialize" {
+		p.can = canAskOf(m)
+	}
+	return asking{can: p.can, slot: &p.ask, send: p.send, id: newAskID}
 }
 
 func (p *peer) work(j job) {

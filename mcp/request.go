@@ -13,6 +13,7 @@ type request struct {
 	caller Caller
 	msg    wire.Message
 	notify func(line []byte) // sends a notification before the reply; nil where the door or the client cannot take one
+	asking asking
 
 	mu    sync.Mutex
 	over  bool

@@ -24,6 +24,8 @@ type session struct {
 	id      string
 	agent   string // agt_…
 	flights flights
+	ask     askSlot
+	can     canAsk    // what its initialize declared
 	stream  *peer     // of the SSE door; nil otherwise
 	used    time.Time // guarded by sessions.mu
 }
@@ -34,11 +36,11 @@ func newSessions(l Limits, clock func() time.Time) *sessions {
 
 // open makes a session. An agent at its share loses its own oldest idle one (clients often never say goodbye, and open a new one when theirs
 // is gone); others' are never touched.
-func (s *sessions) open(agent string, stream *peer) (*session, *fault.Error) {
-	return s.enlist(s.newID(agent, stream), agent, stream)
+func (s *sessions) open(agent string, can canAsk, stream *peer) (*session, *fault.Error) {
+	return s.enlist(s.newID(agent, can, stream), agent, can, stream)
 }
 
-func (s *sessions) enlist(id, agent string, stream *peer) (*session, *fault.Error) {
+func (s *sessions) enlist(id, agent string, can canAsk, stream *peer) (*session, *fault.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if x := s.by[id]; x != nil { // two requests of one client at once
@@ -63,7 +65,7 @@ func (s *sessions) enlist(id, agent string, stream *peer) (*session, *fault.Erro
 		}
 		delete(s.by, oldest.id)
 	}
-	x := &session{id: id, agent: agent, stream: stream, used: now}
+	x := &session{id: id, agent: agent, can: can, stream: stream, used: now}
 	s.by[x.id] = x
 	return x, nil
 }

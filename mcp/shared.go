@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zavhoz/zavhoz/mcp/internal/wire"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 // Replicas is what several servers behind one address share, so that a client may come to another with each request. A session holds nothing but the calls in flight, so its id
-// alone makes it: the id says which server opened it and when, under a mark that only the vault's keys make, bound to the agent. An event stream is one server's: what comes for it elsewhere is handed over.
+// alone makes it: the id says which server opened it, when, and what its client can put to its person, under a mark that only the vault's keys make, bound to the agent. An event stream is one server's: what comes for it elsewhere is handed over.
 type Replicas interface {
 	// Self is this server's id.
 	Self() string
@@ -39,16 +40,16 @@ const maxHanded = 700 << 10
 
 // The kinds of session, as ids name them.
 const (
-	ofHTTP = "h"
+	ofHTTP = "h" // and what its client can put to its person: canAsk.kind
 	ofSSE  = "s"
 )
 
 // newID names a session. Alone it is random; among others it is random.kind.time.server.mark.
-func (s *sessions) newID(agent string, stream *peer) string {
+func (s *sessions) newID(agent string, can canAsk, stream *peer) string {
 	if s.shared == nil {
 		return rand.Text()
 	}
-	kind := ofHTTP
+	kind := can.kind()
 	if stream != nil {
 		kind = ofSSE
 	}
@@ -85,10 +86,11 @@ func (s *sessions) foreign(id, agent string) (kind, server string, ok bool) {
 // adopt goes on with a session that another server opened over streamable HTTP.
 func (s *sessions) adopt(id, agent string) *session {
 	kind, server, ok := s.foreign(id, agent)
-	if !ok || kind != ofHTTP || server == s.shared.Self() { // its own that is gone has ended
+	can, streamable := canAskOfKind(kind)
+	if !ok || !streamable || server == s.shared.Self() { // its own that is gone has ended
 		return nil
 	}
-	x, f := s.enlist(id, agent, nil)
+	x, f := s.enlist(id, agent, can, nil)
 	if f != nil {
 		return nil
 	}
@@ -110,11 +112,17 @@ func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) 
 	return nil
 }
 
-// Take takes a message that came for one of this server's event streams at another.
+// Take takes a message that came for one of this server's event streams at another, or the answer to what one of its calls over streamable HTTP asks.
 func (s *Server) Take(m Handed) error {
 	ses := s.sessions.here(m.Session, m.Agent.ID)
-	if ses == nil || ses.stream == nil {
+	if ses == nil {
 		return errNoSession
+	}
+	if ses.stream == nil {
+		if msg, bad := wire.Parse(m.Message); bad != nil || !msg.Response() || !ses.ask.take(&msg) {
+			return errNoSession
+		}
+		return nil
 	}
 	if len(ses.stream.out) == cap(ses.stream.out) { // nobody reads them: who waited for that would hold up others
 		return fault.New(fault.Busy, "replies pile up unread", "read the event stream")

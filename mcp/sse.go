@@ -15,7 +15,7 @@ const keepAlive = 25 * time.Second
 func (s *Server) sse(w http.ResponseWriter, r *http.Request, ag Agent) {
 	p := s.newPeer(r.Context(), Caller{AgentID: ag.ID, Agent: ag.Name, Attended: ag.Attended, Door: DoorSSE})
 	defer p.close()
-	ses, e := s.sessions.open(ag.ID, p)
+	ses, e := s.sessions.open(ag.ID, canAsk{}, p) // its stream's peer knows what its client can
 	if e != nil {
 		s.writeJSON(w, e.Code.Of().HTTP, e, wire.Fault(nil, e))
 		return

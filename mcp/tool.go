@@ -29,12 +29,17 @@ type Call struct {
 	// Progress tells the client how far the call is; it is never nil and does nothing when the client did not ask for it.
 	// total 0 means unknown. Safe for concurrent use; ignored after Handle has returned.
 	Progress func(done, total float64, message string)
+	// Answer is what the person did with the Ask of this call's first round; "" in the first, and where nobody answered. Nothing may rest on it.
+	Answer Answer
 }
 
 // Result is what a tool answers.
 type Result struct {
 	Text       string // one line for the model
 	Structured any    // compact; encodes to a JSON object
+	// Ask, if set, is put to the person first, where the client can do that; then Handle is called once more, with their Answer, and its result goes out. Where
+	// the client cannot, or nobody answers in time, this result goes out, or the error that came with it.
+	Ask *Ask
 }
 
 // Annotations are the four hints of the specification; all are always sent.

@@ -80,6 +80,9 @@ func (d *daemon) dial(context.Context) (net.Conn, error) {
 			<-ctx.Done()
 			return mcp.Result{}, ctx.Err()
 		}},
+		{Name: "asks", Input: []byte(`{"type":"object"}`), Handle: func(_ context.Context, c *mcp.Call) (mcp.Result, error) {
+			return mcp.Result{Text: "said " + string(c.Answer), Ask: &mcp.Ask{Message: "A page.", URL: "https://vault.example/x"}}, nil
+		}},
 		{Name: "steps", Input: []byte(`{"type":"object"}`), Handle: func(_ context.Context, c *mcp.Call) (mcp.Result, error) {
 			for i := range 5 {
 				c.Progress(float64(i+1), 5, "")

@@ -41,7 +41,10 @@ type Message struct {
 	Name     string // params.name of a tools/call or prompts/get
 	Args     []byte // params.arguments, raw
 	Plain    bool   // the params hold nothing of tasks and multi round-trip requests
-	Caps     []byte // params._meta's client capabilities, raw
+	Answers  []byte // params.inputResponses, raw
+	Caps     []byte // params._meta's client capabilities, raw; of an initialize those of the params
+	Offered  string // of an initialize: the protocol version that the client offers
+	Result   []byte // of a response: its result, raw; nil where it is an error
 	Cancels  []byte // params.requestId of notifications/cancelled, raw
 	Progress []byte // params._meta.progressToken, raw; nil when there is none
 	Version  string // params._meta's protocol version; see Modern
@@ -49,6 +52,9 @@ type Message struct {
 
 // Request tells whether the message wants an answer.
 func (m *Message) Request() bool { return m.ID != nil && m.Method != "" }
+
+// Response tells whether the message answers one of ours.
+func (m *Message) Response() bool { return m.ID != nil && m.Method == "" }
 
 // Modern tells whether the message is of the era without handshake and sessions.
 func (m *Message) Modern() bool { return Modern(m.Version) }
@@ -122,6 +128,7 @@ func Parse(raw []byte) (Message, *Error) {
 	case string(env[0]) != `"2.0"`:
 		return m, errVer
 	case env[2] == nil:
+		m.Result = env[4]
 		return m, nil // a response
 	case env[2][0] != '"':
 		return m, errForm
@@ -149,7 +156,10 @@ func (m *Message) params(raw []byte) *Error {
 		m.Name = string(Text(p[0]))
 	}
 	m.Args, m.Cancels = p[1], p[3]
-	m.Plain = p[4] == nil && p[5] == nil && p[6] == nil
+	m.Plain, m.Answers = p[4] == nil && p[5] == nil && p[6] == nil, p[5]
+	if m.Method == "initialize" {
+		m.Offered, m.Caps = string(Text(p[9])), p[10]
+	}
 	if p[2] == nil || string(p[2]) == "null" {
 		return nil
 	}
@@ -163,7 +173,9 @@ func (m *Message) params(raw []byte) *Error {
 	if validID(meta[0]) {
 		m.Progress = meta[0]
 	}
-	m.Caps = meta[2]
+	if m.Method != "initialize" {
+		m.Caps = meta[2]
+	}
 	if meta[1] != nil && meta[1][0] == '"' {
 		m.Version = string(Text(meta[1]))
 	}
