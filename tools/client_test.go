@@ -20,6 +20,7 @@ type client struct {
 	conn   net.Conn
 	r      *bufio.Reader
 	modern bool
+	caps   string // what it declares, JSON
 	next   int
 }
 
@@ -32,9 +33,15 @@ type reply struct {
 	raw  string
 }
 
-const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+const meta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":`
 
 func (h *house) connect(token string, modern bool) *client {
+	h.t.Helper()
+	return h.connectAs(token, modern, `{}`)
+}
+
+// connectAs connects a client that declares capabilities.
+func (h *house) connectAs(token string, modern bool, caps string) *client {
 	h.t.Helper()
 	a, b := net.Pipe()
 	done := make(chan error, 1)
@@ -43,13 +50,13 @@ func (h *house) connect(token string, modern bool) *client {
 		a.Close()
 		<-done
 	})
-	c := &client{h: h, conn: a, r: bufio.NewReader(a), modern: modern}
+	c := &client{h: h, conn: a, r: bufio.NewReader(a), modern: modern, caps: caps}
 	c.send(`{"zavhoz":1,"token":"` + token + `"}`)
 	if got := c.line(); !strings.Contains(got, `"ok":true`) {
 		h.t.Fatalf("greeted with %s", got)
 	}
 	if !modern {
-		c.request("initialize", `"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}`)
+		c.request("initialize", `"protocolVersion":"2025-11-25","capabilities":`+caps+`,"clientInfo":{"name":"t","version":"1"}`)
 		c.send(`{"jsonrpc":"2.0","method":"notifications/initialized"}`)
 	}
 	return c
@@ -81,7 +88,7 @@ func (c *client) line() string {
 func (c *client) request(method, params string) json.RawMessage {
 	c.h.t.Helper()
 	if c.modern {
-		params = strings.TrimPrefix(params+","+meta, ",")
+		params = strings.TrimPrefix(params+","+meta+c.caps+"}", ",")
 	}
 	c.next++
 	c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":%q,"params":{%s}}`, c.next, method, params))

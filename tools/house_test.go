@@ -58,6 +58,7 @@ type house struct {
 	now       time.Time
 	sync      api.SyncInfo
 	isolation api.Isolation
+	pages     string // where pages are served
 }
 
 func (h *house) clock() time.Time {
@@ -84,12 +85,12 @@ type identity struct{ v *vault.Vault }
 
 func (i identity) Authenticate(ctx context.Context, token string) (mcp.Agent, error) {
 	a, err := i.v.Authenticate(ctx, token)
-	return mcp.Agent{ID: a.ID, Name: a.Name, PerMinute: 1 << 30}, err
+	return mcp.Agent{ID: a.ID, Name: a.Name, Attended: a.Attended, PerMinute: 1 << 30}, err
 }
 
 func (i identity) Local(ctx context.Context) (mcp.Agent, error) {
 	a, err := i.v.Local(ctx)
-	return mcp.Agent{ID: a.ID, Name: a.Name, PerMinute: 1 << 30}, err
+	return mcp.Agent{ID: a.ID, Name: a.Name, Attended: a.Attended, PerMinute: 1 << 30}, err
 }
 
 func newHouse(t *testing.T) *house {
@@ -113,7 +114,7 @@ func build(t *testing.T, dir string) *house {
 	must(t, err)
 	st, err := bolt.Create(ctx, bolt.Options{Path: filepath.Join(dir, "vault.db")})
 	must(t, err)
-	h := &house{t: t, store: st, keys: k, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), sync: api.SyncInfo{Configured: true}, isolation: api.Isolation{Level: "open"}, tools: map[string]mcp.Tool{}}
+	h := &house{t: t, store: st, keys: k, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), sync: api.SyncInfo{Configured: true}, isolation: api.Isolation{Level: "open"}, pages: "https://vault.example", tools: map[string]mcp.Tool{}}
 	opener := open.New(k)
 	h.Vault, err = vault.Open(ctx, vault.Options{Store: st, Keyring: k, Opener: opener, Clock: h.clock})
 	must(t, err)
@@ -128,7 +129,7 @@ func build(t *testing.T, dir string) *house {
 		})
 	}})
 	all := tools.All(tools.Deps{
-		Vault: h.Vault, Runner: h.engine, Presence: h.HasPresence, Clock: h.clock, PageURL: func() string { return "https://vault.example" }, Isolation: func(context.Context) api.Isolation { return h.isolation },
+		Vault: h.Vault, Runner: h.engine, Presence: h.HasPresence, Clock: h.clock, PageURL: func() string { return h.pages }, Isolation: func(context.Context) api.Isolation { return h.isolation },
 		Sync: func(context.Context) (api.SyncInfo, error) { return h.sync, nil },
 	})
 	for _, x := range all {

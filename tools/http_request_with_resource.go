@@ -88,7 +88,7 @@ func httpRequestWithResource(d Deps) mcp.Tool {
 			if slices.Contains([]fault.Code{fault.HostNotAllowed, fault.HTTPSRequired}, fault.CodeOf(err)) {
 				return mcp.Result{}, noteRefused(ctx, d, who, in.Handle, err)
 			}
-			return mcp.Result{}, refused(ctx, d, who, []string{in.Handle}, err)
+			return askedFor(c, err), refused(ctx, d, who, []string{in.Handle}, err)
 		},
 	}
 }

@@ -202,7 +202,7 @@ func TestInventory(t *testing.T) {
 		t.Error(one)
 	}
 	c.next++
-	c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/read","params":{"uri":"zavhoz://resources/theirs",%s}}`, c.next, meta))
+	c.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/read","params":{"uri":"zavhoz://resources/theirs",%s}}`, c.next, meta+"{}}"))
 	if got := c.line(); !strings.Contains(got, string(fault.UnknownResource)) {
 		t.Error(got)
 	}

@@ -58,12 +58,12 @@ func requestSecret(d Deps) mcp.Tool {
 				return mcp.Result{}, err
 			}
 			i.Why = d.Runner.Masked(ctx, i.Why) // a person wrote it, for a model: what of it is a secret stays here
-			return requested(d, i), nil
+			return requested(d, i, c.Answer), nil
 		},
 	}
 }
 
-func requested(d Deps, i vault.Intake) mcp.Result {
+func requested(d Deps, i vault.Intake, answer mcp.Answer) mcp.Result {
 	out := requestSecretOut{State: string(i.State), RequestID: i.ID, Gave: i.Gave, Why: i.Why}
 	switch i.State {
 	case vault.IntakeGiven:
@@ -79,5 +79,26 @@ func requested(d Deps, i vault.Intake) mcp.Result {
 	if out.Link != "" {
 		text += ", or the link, for which they have a code from `zavhoz intake code`"
 	}
-	return mcp.Result{Text: text + ". Never ask for the secret or the code here.", Structured: out}
+	switch answer {
+	case mcp.AnswerAccept:
+		text = "A person was shown the page, and would open it; they type a code there, from `zavhoz intake code`. Or show them what to type (person_types). Go on with what needs no secret, and call again later"
+	case mcp.AnswerDecline, mcp.AnswerCancel:
+		text = "A person was shown the page, and did not open it now. Do not press them: it waits, and there is what to type (person_types)"
+	}
+	res := mcp.Result{Text: text + ". Never ask for the secret or the code here.", Structured: out}
+	if i.Fresh && out.Link != "" { // once: a model that asks again and again does not ask the person again and again
+		res.Ask = &mcp.Ask{URL: out.Link, Message: pageMessage(i)}
+	}
+	return res
+}
+
+// pageMessage is what a person reads before their client opens the page. It holds names of ours and of the request, whose letters are bounded; the reason is the agent's own words,
+// and stands on the page, behind the code.
+func pageMessage(i vault.Intake) string {
+	what := i.Key + " of the project " + i.Project
+	if i.Key == "" {
+		what = "the " + i.Kind + " " + i.Handle
+	}
+	return "An agent lacks a secret: " + what + ". Zavhoz has a page where you give it, past this program. The page asks for a code, which `zavhoz intake code " + i.ID +
+		"` makes on your terminal; or give it there: `" + api.IntakeCommand(i.ID) + "`. Type neither secret nor code here."
 }

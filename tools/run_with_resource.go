@@ -140,7 +140,7 @@ func runWithResource(d Deps) mcp.Tool {
 				},
 			})
 			if err != nil {
-				return mcp.Result{}, refused(ctx, d, who, in.Resources, oneWord(err, in.Command))
+				return askedFor(c, err), refused(ctx, d, who, in.Resources, oneWord(err, in.Command))
 			}
 			return runView(ends(res), true), nil
 		},

@@ -34,7 +34,7 @@ type Agent struct {
 	Grants    Grants    `json:"grants"`
 	Rate      Rate      `json:"rate"`
 	Scopes    []Scope   `json:"scopes,omitempty"` // of an operator's token
-	Attended  bool      `json:"attended"`         // a person sits at it: it may carry an approval by elicitation
+	Attended  bool      `json:"attended"`         // a person sits at it: its client may tell them of calls that wait for their word
 	CreatedAt time.Time `json:"created_at"`
 }
 

@@ -122,7 +122,18 @@ func (v *Vault) ask(tx store.Tx, a Approval) (refused, err error) {
 	}
 	a.ID = id.New(id.Approval)
 	err = errors.Join(v.approvals.Put(tx, a.ID, a), v.asked.Put(tx, askedKey(a), link{a.ID}), v.audit.Append(tx, a.event(a.Actor, audit.ApprovalAsk, audit.Allowed)))
-	return waits(a), err
+	return waits(a).Because(errJustAsked), err
+}
+
+// errJustAsked is in the refusal of a call that made a request, and not in those of the same call while it waits.
+var errJustAsked = errors.New("vault: a person has just been asked to approve this")
+
+// JustAsked gives the request that the refused call made; "" where it made none. Whoever tells a person of it does so once.
+func JustAsked(err error) (ref string) {
+	if errors.Is(err, errJustAsked) {
+		ref, _ = fault.Of(err).Details["approval_id"].(string)
+	}
+	return ref
 }
 
 // event is a request's record; of what was asked it has the resources alone.
@@ -215,7 +226,7 @@ func (v *Vault) asks(tx store.Tx, a Agent, r Resource) (string, error) {
 }
 
 // waits is the refusal of a call that a person has not decided on. It says nothing of what they are shown: that a part of it is masked would tell a guess right.
-func waits(a Approval) error {
+func waits(a Approval) *fault.Error {
 	return fault.New(fault.ApprovalRequired, "a person approves this call first: it waits as "+a.ID,
 		"ask the operator to look at it and type `zavhoz approve "+a.ID+"`; then make exactly the same call again (get_status tells its state)").
 		With("approval_id", a.ID).With("state", string(ApprovalWaiting)).With("expires_at", a.ExpiresAt.Format(timeForm))

@@ -30,7 +30,7 @@ const (
 // Bounds of intakes.
 const (
 	IntakeTTL  = 24 * time.Hour // how long one waits, and how long a denial answers the same request
-	MaxWaiting = 20             // that one agent may have waiting
+	MaxWaiting = 20             // that one agent, or one operator's token, may have waiting
 )
 
 // Intake is a request that a person give a secret: the value of a project's secret (Key), or a resource (Kind and Handle). It holds no value, and who gives one is never
@@ -55,6 +55,7 @@ type Intake struct {
 	EndedBy   string      `json:"ended_by,omitempty"`
 	Why       string      `json:"why,omitempty"`
 	Gave      string      `json:"gave,omitempty"` // the handle that came of it, or the name of the secret
+	Fresh     bool        `json:"-"`              // made by this very call of RequestSecret; never stored
 }
 
 // SecretRequest is what RequestSecret takes: either Project and Key, or Kind and Handle.
@@ -128,6 +129,7 @@ func (v *Vault) RequestSecret(ctx context.Context, actor Actor, q SecretRequest)
 	if err != nil {
 		return Intake{}, v.refusedIntake(ctx, actor, audit.IntakeRequest, "", err)
 	}
+	i.Fresh = !known
 	return i, nil
 }
 
@@ -160,7 +162,7 @@ func (v *Vault) sameIntake(tx store.Tx, actor Actor, q SecretRequest) (i Intake,
 	err = v.intakes.Scan(tx, "", "", func(_ string, x Intake) (bool, error) {
 		x.State = x.stateAt(now)
 		mine := x.Agent == a.ID
-		if mine && x.State == IntakeWaiting {
+		if mine && x.State == IntakeWaiting && (a.ID != "" || x.By == actor.Name) {
 			waiting++
 		}
 		if mine && x.asks(i) && (x.State == IntakeWaiting || x.State == IntakeDenied && now.Before(x.EndedAt.Add(IntakeTTL))) && x.CreatedAt.After(same.CreatedAt) {
@@ -183,7 +185,7 @@ func (v *Vault) sameIntake(tx store.Tx, actor Actor, q SecretRequest) (i Intake,
 		return i, false, err
 	case same.ID != "" && (same.State == IntakeWaiting || a.ID != ""): // a person who asks anew thought better of it
 		return same, true, nil
-	case a.ID != "" && waiting >= MaxWaiting:
+	case actor.ID != "" && waiting >= MaxWaiting: // an agent, or a program with a token; a person at their own socket is not counted
 		return i, false, fault.Newf(fault.RateLimited, "%d requests of yours wait for a person already", waiting).WithNext("wait until a person has answered some: `zavhoz intake list`")
 	}
 	return i, false, nil

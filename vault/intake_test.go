@@ -219,6 +219,17 @@ func TestAttack63_IntakesHaveOwners(t *testing.T) {
 	wantCode(t, err, fault.RateLimited)
 	h.asks(eve, vault.SecretRequest{Project: "bot", Key: "ONE_MORE", Reason: "x"})
 	h.asks(operator, vault.SecretRequest{Project: "bot", Key: "ONE_MORE", Reason: "x"})
+	token := h.token(vault.NewAgent{Name: "panel"}) // a program
+	for n := range vault.MaxWaiting {
+		h.asks(token, vault.SecretRequest{Project: "bot", Key: fmt.Sprint("P", n), Reason: "x"})
+	}
+	_, err = h.RequestSecret(ctx, token, vault.SecretRequest{Project: "bot", Key: "TOO_MANY", Reason: "x"})
+	wantCode(t, err, fault.RateLimited)
+	if again := h.asks(token, vault.SecretRequest{Project: "bot", Key: "P0", Reason: "x"}); again.State != vault.IntakeWaiting {
+		t.Errorf("one that waits is told no more: %+v", again)
+	}
+	h.asks(h.token(vault.NewAgent{Name: "another"}), vault.SecretRequest{Project: "bot", Key: "TOO_MANY", Reason: "x"})
+	h.asks(operator, vault.SecretRequest{Project: "bot", Key: "AT_THE_SOCKET", Reason: "x"})
 	_, err = h.RemoveAgent(ctx, operator, "bob")
 	must(t, err)
 	_, err = h.Intake(ctx, operator, i.ID)

@@ -46,7 +46,7 @@ With --role operator the token is for the API over HTTP (docs/rest.md): of all p
 	c.Flags().StringSliceVar(&in.Labels, "labels", nil, "only resources with one of these labels, key=value")
 	c.Flags().StringSliceVar(&in.Scopes, "scope", nil, "of an operator's token: read, write, admin (default: read and write)")
 	c.Flags().IntVar(&in.PerMinute, "per-minute", 0, "calls a minute (default 600)")
-	c.Flags().BoolVar(&in.Attended, "attended", false, "a person sits at it, so it may carry an approval")
+	c.Flags().BoolVar(&in.Attended, "attended", false, "a person sits at it: its client may tell them of calls that wait for their word")
 	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"agent", "operator"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("scope", cobra.FixedCompletions([]string{"read", "write", "admin"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
