@@ -226,7 +226,11 @@ func (w *shower) capture(s *capture.Spec) string {
 	for _, name := range slices.Sorted(maps.Keys(s.Fields)) {
 		text += " " + name + "=" + s.Fields[name].JSONPointer + s.Fields[name].Pattern
 	}
-	return w.exact(strings.TrimSpace(text))
+	text = w.exact(strings.TrimSpace(text))
+	if s.Purpose != "" { // it stays with the new resource; behind all that a machine takes to the letter, so that it ends the line
+		text += " purpose: " + w.words(s.Purpose)
+	}
+	return text
 }
 
 // reason gives what the agent said the resources are for.

@@ -74,6 +74,7 @@ func TestAttack70_WhatIsBoundIsTheWholeCall(t *testing.T) {
 		"time":              func(_ *plan, r *Request) { r.Timeout++ },
 		"capture":           func(_ *plan, r *Request) { r.Capture.Fields["value"] = capture.Field{JSONPointer: "/b"} },
 		"captured handle":   func(_ *plan, r *Request) { r.Capture.Handle = "other" },
+		"captured for what": func(_ *plan, r *Request) { r.Capture.Purpose = "another" },
 		"nothing captured":  func(_ *plan, r *Request) { r.Capture = nil },
 		"a capture by name": func(_ *plan, r *Request) { r.Capture.Fields["value"] = capture.Field{Pattern: "/a"} },
 	} {
@@ -119,6 +120,10 @@ func TestAttack70_WhatIsShownHidesNothing(t *testing.T) {
 	}
 	if c.Purpose != "deploy with [redacted:vault.kept]" || c.Context != `thread\u{202e} 7` || c.Stdin.Bytes == 0 || len(c.Stdin.SHA256) != 64 {
 		t.Errorf("%+v", c)
+	}
+	c = shown(func(_ *plan, r *Request) { r.Capture.Purpose = "\u0434\u043b\u044f \u202e\n" + kept + "\x1b[2K" })
+	if want := "generic made value=/a purpose: \u0434\u043b\u044f " + `\u{202e} [redacted:vault.kept]`; !strings.HasPrefix(c.Capture, want) || strings.ContainsAny(c.Capture, "\x1b\n\u202e") {
+		t.Errorf("captured for: %q", c.Capture)
 	}
 	long := func(tail string) vault.ApprovalCall {
 		return shown(func(_ *plan, r *Request) {

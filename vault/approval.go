@@ -68,7 +68,7 @@ type ApprovalCall struct {
 	URL        string            `json:"url,omitempty"`
 	Headers    map[string]string `json:"headers,omitempty"`
 	Body       *ApprovalText     `json:"body,omitempty"`
-	Capture    string            `json:"capture,omitempty"` // what becomes a new resource
+	Capture    string            `json:"capture,omitempty"` // what becomes a new resource, and what for in the agent's words
 	TimeoutS   int64             `json:"timeout_s"`
 	Background bool              `json:"background,omitempty"`
 	Purpose    string            `json:"purpose,omitempty"` // of the leases: the agent's words

@@ -36,7 +36,7 @@ type AskedCall struct {
 	URL        string            `json:"url,omitempty"`
 	Headers    map[string]string `json:"headers,omitempty"`
 	Body       *AskedText        `json:"body,omitempty"`
-	Capture    string            `json:"capture,omitempty"` // kind, handle and fields of the resource that it would make
+	Capture    string            `json:"capture,omitempty"` // kind, handle and fields of the resource that it would make; behind them "purpose: " and the agent's words
 	TimeoutS   int64             `json:"timeout_s"`
 	Background bool              `json:"background,omitempty"`
 	Purpose    string            `json:"purpose,omitempty"` // the agent's words, when it took the leases
