@@ -62,6 +62,17 @@ func TestAnAnswerComesByAnyServer(t *testing.T) {
 	if handed.Load() != 2 || rounds.Load() != 2 {
 		t.Errorf("%d handed over, %d rounds", handed.Load(), rounds.Load())
 	}
+	hear, _ = b.streamOf(tokenA, sid, call("10", "page", `{}`))
+	q = asked(t, hear())
+	delete(f.by, "b")
+	if got := post(c, tokenA, sid, q.id, `{"action":"accept"}`); got != 503 {
+		t.Errorf("the server that waits is not reached: %d", got)
+	}
+	f.by["b"] = b
+	if got := post(c, tokenA, sid, q.id, `{"action":"accept"}`); got != 202 {
+		t.Errorf("sent again: %d", got)
+	}
+	want(t, hear(), "said accept", `"id":10`)
 	r, query, _ := a.sseStream(tokenA)
 	c.post("/message"+query, tokenA, initializeAs("2025-11-25", bothModes))
 	event(t, r)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/zavhoz/zavhoz/mcp/internal/wire"
+	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 // askSlot is the one question of a connection or session that its person has not answered. Another's answer does not come here: it belongs to another session, and so does
@@ -96,8 +97,11 @@ func (x *exchange) answerAway(ses *session, server string) {
 	}
 	defer leave()
 	short := encode(map[string]any{"jsonrpc": "2.0", "id": string(wire.Text(x.msg.ID)), "result": map[string]string{"action": wire.Action(x.msg.Result)}})
-	if err := s.sessions.shared.Hand(x.r.Context(), server, Handed{x.agent, ses.id, short}); err != nil {
-		s.log.Debug("an answer has nobody who waits for it", "server", server)
+	err := s.sessions.shared.Hand(x.r.Context(), server, Handed{x.agent, ses.id, short})
+	if err != nil && fault.CodeOf(err) != errNoSession.Code { // that one: nobody waits for it any more
+		s.log.Warn("an answer was not handed over", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
+		s.deny(x.w, x.r, fault.New(fault.DaemonUnavailable, "the daemon that waits for this answer was not reached", "send the answer again").Because(err))
+		return
 	}
 	x.w.WriteHeader(http.StatusAccepted)
 }
