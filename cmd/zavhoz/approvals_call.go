@@ -24,6 +24,9 @@ func (a *app) looked(ctx context.Context, cl *client, ref string) error {
 		return nil
 	}
 	writeApproval(a.stderr, x)
+	if err := drain(a.stdin); err != nil { // an answer that was typed before the question is none: nobody had seen what it would be for
+		return fault.New(fault.Canceled, "nothing was changed: the terminal cannot be asked", "").Because(err)
+	}
 	if !a.askYes(ctx, "Let "+plain(x.Call.Agent)+" make this call once?") {
 		return fault.New(fault.Canceled, "nothing was changed", "")
 	}
