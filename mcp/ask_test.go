@@ -207,11 +207,11 @@ func TestWhoCannotBeAskedIsNot(t *testing.T) {
 		}
 	}
 	sid := w.session(tokenA)
-	if _, body := w.post("/mcp", tokenA, call("2", "page", `{}`), "Mcp-Session-Id", sid); !strings.Contains(body, `said "`) {
+	if _, body := w.post("/mcp", tokenA, call("2", "page", `{}`), "Mcp-Session-Id", sid); !strings.Contains(body, `said "`) || strings.Contains(body, "elicitation") {
 		t.Errorf("a session that declared nothing: %s", body)
 	}
 	res, _ := w.post("/mcp", tokenA, initializeAs("2025-11-25", bothModes))
-	if _, body := w.post("/mcp", tokenA, call("2", "page", `{}`), "Mcp-Session-Id", res.Header.Get("Mcp-Session-Id"), "Accept", "application/json"); !strings.Contains(body, `said "`) {
+	if _, body := w.post("/mcp", tokenA, call("2", "page", `{}`), "Mcp-Session-Id", res.Header.Get("Mcp-Session-Id"), "Accept", "application/json"); !strings.Contains(body, `said "`) || strings.Contains(body, "elicitation") {
 		t.Errorf("a client that takes no stream: %s", body)
 	}
 	for caps, can := range map[string]bool{`{}`: false, formsOnly: false, pagesOnly: true, bothModes: true} {
