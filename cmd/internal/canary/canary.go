@@ -12,6 +12,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -21,7 +23,16 @@ const Window = 8
 
 // Hunter knows the encoded windows of secrets.
 type Hunter struct {
-	byLen map[int]map[string]string // length → encoded window → what it is
+	byLen  map[int]map[string]string // length → encoded window → what it is
+	starts [1 << 20]bool             // of some form the first bytes are these, by start
+}
+
+// shortest is how long a form is at least.
+const shortest = 8
+
+// start is a number for the first four bytes: where none of the forms has it, none begins.
+func start(b string) uint32 {
+	return (uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24) * 2654435761 >> 12
 }
 
 // New makes a Hunter.
@@ -46,6 +57,10 @@ func (h *Hunter) Plant(name, random string) {
 }
 
 func (h *Hunter) add(form, what string) {
+	if len(form) < shortest {
+		panic("canary: a form too short to hunt")
+	}
+	h.starts[start(form)] = true
 	m := h.byLen[len(form)]
 	if m == nil {
 		m = map[string]string{}
@@ -96,29 +111,36 @@ func encodings(w string) map[string]string {
 // Find names what of the secrets is in text, each find once.
 func (h *Hunter) Find(text []byte) []string {
 	found := map[string]bool{}
-	for n, forms := range h.byLen {
-		for i := 0; i+n <= len(text); i++ {
-			if what, ok := forms[string(text[i:i+n])]; ok {
-				found[what] = true
+	for _, what := range h.each(text) {
+		found[what] = true
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// each gives the places where a form begins, and what it is.
+func (h *Hunter) each(text []byte) iter.Seq2[int, string] {
+	all := string(text)
+	return func(yield func(int, string) bool) {
+		for i := 0; i+shortest <= len(all); i++ {
+			if !h.starts[start(all[i:])] {
+				continue
+			}
+			for n, forms := range h.byLen {
+				if i+n > len(all) {
+					continue
+				}
+				if what, ok := forms[all[i:i+n]]; ok && !yield(i, what) {
+					return
+				}
 			}
 		}
 	}
-	out := make([]string, 0, len(found))
-	for what := range found {
-		out = append(out, what)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // Context gives a place of a find with its neighbours, for a test's message: the find itself is the planted canary of a test, no one's secret.
 func (h *Hunter) Context(text []byte) string {
-	for n, forms := range h.byLen {
-		for i := 0; i+n <= len(text); i++ {
-			if _, ok := forms[string(text[i:i+n])]; ok {
-				return string(bytes.ToValidUTF8(text[max(0, i-120):min(len(text), i+n+40)], []byte("?")))
-			}
-		}
+	for i := range h.each(text) {
+		return string(bytes.ToValidUTF8(text[max(0, i-120):min(len(text), i+80)], []byte("?")))
 	}
 	return ""
 }
