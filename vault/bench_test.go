@@ -62,6 +62,18 @@ func benchEdit(b *testing.B, v *vault.Vault, id string) {
 	check(b, err)
 }
 
+// How many projects secrets are merged into, and how many each has.
+const (
+	benchProjects = 20
+	benchNames    = 10
+)
+
+func benchMerge(b *testing.B, v *vault.Vault, project, name int) {
+	m := vault.SecretMerge{Secrets: map[string]vault.SecretChange{fmt.Sprintf("KEY_%d", name): {Value: value()["value"]}}}
+	_, err := v.MergeProjectSecrets(b.Context(), vault.OperatorActor(), fmt.Sprintf("project-%d", project), m)
+	check(b, err)
+}
+
 // writers runs op b.N times, from so many goroutines.
 func writers(b *testing.B, n int, op func(i int)) {
 	var at atomic.Int64
@@ -88,6 +100,17 @@ func BenchmarkWrite(b *testing.B) {
 		b.Run(fmt.Sprintf("edit/writers=%d", n), func(b *testing.B) {
 			v, _, ids := benchVault(b, 200)
 			writers(b, n, func(i int) { benchEdit(b, v, ids[i%len(ids)]) })
+		})
+		b.Run(fmt.Sprintf("merge/writers=%d", n), func(b *testing.B) {
+			v, _, _ := benchVault(b, 0)
+			for p := range benchProjects {
+				_, err := v.AddProject(b.Context(), vault.OperatorActor(), fmt.Sprintf("project-%d", p), "")
+				check(b, err)
+				for name := range benchNames {
+					benchMerge(b, v, p, name)
+				}
+			}
+			writers(b, n, func(i int) { benchMerge(b, v, i%benchProjects, i/benchProjects%benchNames) })
 		})
 	}
 }

@@ -2,8 +2,9 @@ package vault
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -23,7 +24,14 @@ const (
 	MaxKeepVersions = 1000
 )
 
-func versionKey(rid string, version uint64) string { return fmt.Sprintf("%s/%016x", rid, version) }
+func versionKey(rid string, version uint64) string { return rid + "/" + inOrder(version) }
+
+// inOrder gives the 16 digits by which a number stands in a key: keys are then in order of their numbers.
+func inOrder(n uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], n)
+	return hex.EncodeToString(b[:])
+}
 
 // EditResource changes a resource and keeps the version before. Fields that the edit does not name stay as they are, sealed.
 // Errors: as AddResource, and version_conflict; resource_busy for attributes and secrets while a rotation is under way.
@@ -179,7 +187,7 @@ func (v *Vault) keep(tx store.Tx, actor Actor, old Resource, next *Resource, why
 	if err := v.dropBeyond(tx, old); err != nil {
 		return err
 	}
-	if !reflect.DeepEqual(next.Policy, old.Policy) { // who gave it may hold on to it
+	if !samePolicy(&next.Policy, &old.Policy) { // who gave it may hold on to it
 		return v.resources.Put(tx, next.ID, *next)
 	}
 	next.Policy = old.Policy
@@ -201,10 +209,7 @@ func (v *Vault) dropBeyond(tx store.Tx, old Resource) error {
 		last = min(last, max(rotation.Base, 1)-1)
 	}
 	for n := last; n > 0; n-- {
-		if _, err := v.versions.Get(tx, versionKey(old.ID, n)); err != nil {
-			return ignoreNotFound(err)
-		}
-		if err := v.versions.Delete(tx, versionKey(old.ID, n)); err != nil {
+		if there, err := v.versions.Take(tx, versionKey(old.ID, n)); err != nil || !there {
 			return err
 		}
 	}
@@ -244,20 +249,25 @@ func changed(a, b Resource) []string {
 		}
 	}
 	add("labels", !maps.Equal(a.Labels, b.Labels))
-	add("policy", !reflect.DeepEqual(a.Policy, b.Policy))
+	add("policy", !samePolicy(&a.Policy, &b.Policy))
 	add("status", a.Status != b.Status)
 	add("project", a.Project != b.Project)
 	add("handle", a.Handle != b.Handle)
 	return names
 }
 
+// samePolicy compares by reflection, so that no rule is ever left out; most resources have none, and DeepEqual takes ten times as long to say so.
+func samePolicy(a, b *policy.Policy) bool {
+	return saysNothing(a) && saysNothing(b) || reflect.DeepEqual(a, b)
+}
+
+func saysNothing(p *policy.Policy) bool { return reflect.ValueOf(p).Elem().IsZero() }
+
 func keysOf[V any](a, b map[string]V) []string {
-	all := maps.Clone(a)
-	if all == nil {
-		all = map[string]V{}
-	}
-	maps.Copy(all, b)
-	return slices.Sorted(maps.Keys(all))
+	keys := slices.AppendSeq(make([]string, 0, len(a)+len(b)), maps.Keys(a))
+	keys = slices.AppendSeq(keys, maps.Keys(b))
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // merged overlays changes on base; an empty value removes.

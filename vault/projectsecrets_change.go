@@ -26,7 +26,7 @@ func (f FormerSecret) Ref() keyring.Ref { return projectRef(f.Project, f.Name, f
 func formerPrefix(project, name string) string { return project + "/" + name + "/" }
 
 func formerKey(project, name string, version uint64) string {
-	return fmt.Sprintf("%s%016x", formerPrefix(project, name), version)
+	return formerPrefix(project, name) + inOrder(version)
 }
 
 // keepFormer puts the present value of a name among the earlier ones, of which it keeps as many as of resources.

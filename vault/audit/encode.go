@@ -10,6 +10,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/zavhoz/zavhoz/vault/internal/spell"
 )
 
 // Limits of what a record keeps.
@@ -32,16 +34,44 @@ var genesis = strings.Repeat("0", hashHex)
 // domain and all bytes before `,"hash":`, so over every byte that says anything; prev is among them.
 func encode(r Record) (line []byte, hash string, err error) {
 	r.Hash = genesis
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(r); err != nil {
+	b, err := spellRecord(append(make([]byte, 0, 1024), chainDomain...), &r)
+	if err != nil {
 		return nil, "", err
 	}
-	line = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	hash = hashOf(line)
+	line = b[len(chainDomain):]
+	sum := sha256.Sum256(b[:len(b)-tailSize])
+	hash = hex.EncodeToString(sum[:])
 	copy(line[len(line)-len(`"}`)-hashHex:], hash)
 	return line, hash, nil
+}
+
+// spellRecord appends r as encoding/json writes it without escapes for HTML.
+func spellRecord(b []byte, r *Record) ([]byte, error) {
+	o := spell.BeginBare(b)
+	o.Int("format", r.Format)
+	o.Text("writer", r.Writer)
+	o.Uint("seq", r.Seq)
+	o.Time("time", r.Time)
+	o.Name("actor")
+	o.Open()
+	o.Text("type", string(r.Actor.Type))
+	o.SomeText("id", r.Actor.ID)
+	o.Text("name", r.Actor.Name)
+	o.SomeText("door", r.Actor.Door)
+	o.SomeText("context", r.Actor.Context)
+	o.Close()
+	o.Text("action", string(r.Action))
+	o.Text("outcome", string(r.Outcome))
+	o.SomeText("subject", r.Subject)
+	o.SomeText("handle", r.Handle)
+	o.SomeText("code", r.Code)
+	o.SomeTexts("detail", r.Detail)
+	if r.Count != 0 {
+		o.Uint("count", r.Count)
+	}
+	o.Text("prev", r.Prev)
+	o.Text("hash", r.Hash)
+	return o.End()
 }
 
 // hashOf hashes what a line says; "" where the line does not end as ours do.

@@ -2,8 +2,9 @@ package audit
 
 import (
 	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -104,7 +105,11 @@ func (l *Log) AppendCount(tx store.Tx, e Event, n uint64) error {
 	return nil
 }
 
-func recordKey(writer string, seq uint64) string { return fmt.Sprintf("%s/%016x", writer, seq) }
+func recordKey(writer string, seq uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], seq)
+	return writer + "/" + hex.EncodeToString(b[:])
+}
 
 // Head is the end of one chain at a moment.
 type Head struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -19,12 +20,21 @@ type Set[T any] struct {
 	label string
 	cache cache[T]
 	plain bool // T holds no reference: what was put may be kept as it is
+	spell func(b []byte, v *T) ([]byte, error)
 }
 
 // NewSet registers a collection with the book, so that Verify covers it.
 func NewSet[T any](b *Book, c store.Collection) *Set[T] {
+	return NewSpelled(b, c, func(b []byte, v *T) ([]byte, error) {
+		body, err := json.Marshal(*v)
+		return append(b, body...), err
+	})
+}
+
+// NewSpelled is NewSet of records that spell appends to b, as the bytes that json.Marshal gives of them (vault/internal/spell).
+func NewSpelled[T any](b *Book, c store.Collection, spell func(b []byte, v *T) ([]byte, error)) *Set[T] {
 	b.register(c)
-	return &Set[T]{b: b, c: c, label: macLabel + string(c), plain: plain(reflect.TypeFor[T]())}
+	return &Set[T]{b: b, c: c, label: macLabel + string(c), plain: plain(reflect.TypeFor[T]()), spell: spell}
 }
 
 // Get gives the record under key. What it refers to (maps, slices, pointers) is shared with other callers and is READ-ONLY: copy what you
@@ -160,10 +170,13 @@ func (s *Set[T]) Add(tx store.Tx, key string, v T) error {
 
 // encode gives the row of v, and keeps v for the next read where that is asked for.
 func (s *Set[T]) encode(key string, v T, keep bool) ([]byte, error) {
-	body, err := json.Marshal(v)
+	scratch := bodies.Get().(*[]byte)
+	defer bodies.Put(scratch)
+	body, err := s.spell((*scratch)[:0], &v)
 	if err != nil {
 		return nil, fault.Newf(fault.Internal, "a record of %s cannot be encoded", s.c).Because(err)
 	}
+	*scratch = body
 	raw, err := s.b.wrap(s.label, key, body)
 	if err == nil && keep {
 		s.cache.put(key, raw, v) // the head of the audit chain is read again by the next append
@@ -171,17 +184,26 @@ func (s *Set[T]) encode(key string, v T, keep bool) ([]byte, error) {
 	return raw, err
 }
 
+// bodies is memory in which records are spelled. Nothing in them is secret: what is, is sealed.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
 // Delete removes the record under key; removing none is no error.
 func (s *Set[T]) Delete(tx store.Tx, key string) error {
+	_, err := s.Take(tx, key)
+	return err
+}
+
+// Take is Delete that tells whether there was one.
+func (s *Set[T]) Take(tx store.Tx, key string) (there bool, err error) {
 	old, err := s.old(tx, key)
 	if err != nil || old == nil {
-		return err
+		return false, err
 	}
 	if err := tx.Delete(s.c, key); err != nil {
-		return err
+		return true, err
 	}
 	s.cache.drop(key)
-	return s.b.account(tx, s.c, key, old, nil)
+	return true, s.b.account(tx, s.c, key, old, nil)
 }
 
 // old gives the authentic row under key, nil where there is none.
