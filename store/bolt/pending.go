@@ -12,8 +12,9 @@ import (
 // gives another that shares what is the same, so whoever has one has a moment, and keeping it costs nothing. The zero value is empty.
 type pending struct {
 	trees  map[store.Collection]*node
-	writes int // to it, those that were written over as well
-	bytes  int // of their keys and values
+	writes int    // to it, those that were written over as well
+	bytes  int    // of their keys and values
+	number uint64 // one more than that of what it was made from: no node of that has it
 }
 
 // node is a tree of keys in order, and a heap of weights that nobody can foresee: so it is about balanced whatever the keys are.
@@ -21,6 +22,7 @@ type node struct {
 	key         string
 	e           entry
 	weight      uint64
+	made        uint64 // the number of the pending that it was made for, which alone may change it, while it is made
 	left, right *node
 }
 
@@ -38,15 +40,15 @@ func (p *pending) tree(c store.Collection) *node {
 
 // with gives p and changes after it.
 func (p *pending) with(changes []change) *pending {
-	q := &pending{writes: len(changes)}
+	q := &pending{writes: len(changes), number: 1}
 	if p != nil {
-		q.trees, q.bytes, q.writes = maps.Clone(p.trees), p.bytes, p.writes+len(changes)
+		q.trees, q.bytes, q.writes, q.number = maps.Clone(p.trees), p.bytes, p.writes+len(changes), p.number+1
 	}
 	if q.trees == nil {
 		q.trees = map[store.Collection]*node{}
 	}
 	for _, ch := range changes {
-		q.trees[ch.c] = q.trees[ch.c].put(&node{key: ch.key, e: entry{fate: ch.fate, value: ch.value}, weight: maphash.String(weights, ch.key)})
+		q.trees[ch.c] = q.trees[ch.c].put(&node{key: ch.key, e: entry{fate: ch.fate, value: ch.value}, weight: maphash.String(weights, ch.key), made: q.number})
 		q.bytes += len(ch.key) + len(ch.value)
 	}
 	return q
@@ -68,29 +70,34 @@ func (p *pending) changes() []change {
 	return out
 }
 
-// put gives the tree with n in it; the nodes on the way are copied.
+// put gives the tree with n in it; the nodes on the way are copied, those that were made for the same pending are changed.
 func (t *node) put(n *node) *node {
 	if t == nil {
 		return n
 	}
-	top := *t
+	top := t
+	if t.made != n.made {
+		own := *t
+		own.made = n.made
+		top = &own
+	}
 	switch strings.Compare(n.key, t.key) {
 	case 0:
 		top.e = n.e
 	case -1:
 		if top.left = t.left.put(n); top.left.weight > top.weight {
 			l := top.left // made by this call
-			top.left, l.right = l.right, &top
+			top.left, l.right = l.right, top
 			return l
 		}
 	default:
 		if top.right = t.right.put(n); top.right.weight > top.weight {
 			r := top.right
-			top.right, r.left = r.left, &top
+			top.right, r.left = r.left, top
 			return r
 		}
 	}
-	return &top
+	return top
 }
 
 // get gives what is pending under key.
