@@ -10,7 +10,7 @@ type Held interface {
 // durable together: the counts and sums of a vault, the head of its audit chain. A backend need not have it; callers then Put.
 type Holder interface {
 	Tx
-	// Hold is Put of what v encodes to, when that is read or written. v does not change afterwards.
+	// Hold is Put of what v encodes to, when that is read or written. v changes no more once it was asked for its bytes, or the transaction's function has returned.
 	Hold(c Collection, key string, v Held) error
 	// Held gives what was held last under key and is not durable yet; nil where the newest value was put, deleted, or is in the store.
 	Held(c Collection, key string) Held

@@ -159,7 +159,7 @@ func unset(v reflect.Value, at string) (names []string) {
 			break
 		}
 		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.Tag.Get("json") != "-" {
+			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("json") != "-" {
 				names = append(names, unset(v.Field(i), at+"."+f.Name)...)
 			}
 		}

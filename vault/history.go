@@ -40,6 +40,7 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 	if err := errors.Join(checkLabels(e.Labels), checkWhy(e.Why)); err != nil {
 		return r, err
 	}
+	ahead := v.foresee(ref, e)
 	err = v.update(ctx, func(tx store.Tx) error {
 		old, err := v.byHandle(tx, ref)
 		if err != nil {
@@ -53,7 +54,7 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 				return err
 			}
 		}
-		if r, err = v.edited(old, e); err != nil {
+		if r, err = v.editedAs(old, e, ahead); err != nil {
 			return err
 		}
 		if err := v.projectExists(tx, r.Project); err != nil {
@@ -83,14 +84,16 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 func usedUp(r Resource) bool { return r.Policy.MaxUses > 0 && r.Uses >= r.Policy.MaxUses }
 
 // edited applies e to a copy of old, validates the whole, and seals what is new under the next version.
-func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
+func (v *Vault) edited(old Resource, e Edit) (Resource, error) { return v.editedAs(old, e, nil) }
+
+// editedAs is edited with what was foreseen of it; nil: nothing was.
+func (v *Vault) editedAs(old Resource, e Edit, ahead *values) (Resource, error) {
 	k, err := kind.Get(old.Kind)
 	if err != nil {
 		return old, err
 	}
-	e.Attrs, e.Secrets = canonical(k, e.Attrs), canonical(k, e.Secrets)
 	r := old
-	r.Attrs, r.Labels, r.Sealed = merged(old.Attrs, e.Attrs), merged(old.Labels, e.Labels), maps.Clone(old.Sealed)
+	r.Labels = merged(old.Labels, e.Labels)
 	if e.Project != nil {
 		r.Project = *e.Project
 	}
@@ -110,42 +113,32 @@ func (v *Vault) edited(old Resource, e Edit) (Resource, error) {
 		return r, err
 	}
 	if len(e.Attrs) == 0 && len(e.Secrets) == 0 {
+		r.Attrs, r.Sealed = merged(old.Attrs, nil), maps.Clone(old.Sealed)
 		return r, nil
 	}
-	values, err := v.withKept(old, e.Secrets)
-	if err != nil {
-		return r, err
-	}
-	defer wipeAll(values)
-	ok, err := k.Validate(r.Attrs, values)
-	if err != nil {
-		return r, err
-	}
-	defer wipeAll(ok.Secrets)
-	r.Attrs, r.Remarks = ok.Attrs, append(ok.Warnings, ok.Notes...)
-	maps.DeleteFunc(r.Sealed, func(field string, _ Sealed) bool { return !wasGiven(ok.Secrets, field) })
-	fresh := map[string]secret.Secret{}
-	for field, s := range ok.Secrets {
-		if kept, had := values[field]; had && kept.Equal(s) && !wasGiven(e.Secrets, field) {
-			continue // unchanged: stays sealed as it was
+	if !ahead.of(v.k, old) {
+		if ahead, err = v.revalue(k, old, e); err != nil {
+			return r, err
 		}
-		fresh[field] = s
 	}
-	sealed, err := v.seal(r.ID, old.Version+1, fresh)
-	if err != nil {
-		return r, err
-	}
-	maps.Copy(r.Sealed, sealed)
+	r.Attrs, r.Sealed, r.Remarks = ahead.attrs, ahead.sealed, ahead.remarks
 	return r, nil
 }
 
 // canonical puts fields under their own names, where an edit calls them by an alias: what is kept is known by those. A field given under two names stays so, and
-// is refused for it.
+// is refused for it. What needs no change is given back as it is.
 func canonical[V any](k kind.Kind, given map[string]V) map[string]V {
-	out := maps.Clone(given)
+	out := given
+	own := false
 	for name, v := range given {
 		f, ok := k.Lookup(name)
-		if _, twice := out[f.Name]; ok && !twice {
+		if !ok || f.Name == name {
+			continue
+		}
+		if !own {
+			out, own = maps.Clone(given), true
+		}
+		if _, twice := out[f.Name]; !twice {
 			delete(out, name)
 			out[f.Name] = v
 		}
@@ -258,7 +251,7 @@ func changed(a, b Resource) []string {
 
 // samePolicy compares by reflection, so that no rule is ever left out; most resources have none, and DeepEqual takes ten times as long to say so.
 func samePolicy(a, b *policy.Policy) bool {
-	return saysNothing(a) && saysNothing(b) || reflect.DeepEqual(a, b)
+	return saysNothing(a) && saysNothing(b) || reflect.DeepEqual(*a, *b)
 }
 
 func saysNothing(p *policy.Policy) bool { return reflect.ValueOf(p).Elem().IsZero() }

@@ -38,6 +38,10 @@ type ProjectConfig struct {
 	Known     map[string]SecretMeta `json:"known"` // by name of a secret
 	UpdatedAt time.Time             `json:"updated_at"`
 	UpdatedBy string                `json:"updated_by"`
+
+	// former is the versions of the earlier values, newest first, of each name where they were looked for: in memory alone. It goes with the record as it was read, and
+	// whoever adds such a value writes the config too, so it lacks none; one that was purged since may still be in it.
+	former map[string][]uint64
 }
 
 // Settings is a config in the shape that the earlier system has: names and all else in clear, secrets by name as sealed texts.
@@ -110,7 +114,7 @@ func (v *Vault) configOf(tx store.Tx, p Project) (ProjectConfig, error) {
 func (c ProjectConfig) next(actor Actor, now time.Time) ProjectConfig {
 	c.Version, c.UpdatedAt, c.UpdatedBy = c.Version+1, now.Round(0), actor.Name
 	c.Config.Secrets, c.Config.EnvHints = cloned(c.Config.Secrets), cloned(c.Config.EnvHints)
-	c.Config.Other, c.Known = cloned(c.Config.Other), cloned(c.Known)
+	c.Config.Other, c.Known, c.former = cloned(c.Config.Other), cloned(c.Known), cloned(c.former)
 	return c
 }
 

@@ -278,9 +278,9 @@ func (x *merging) put(tx store.Tx, old ProjectConfig, c *ProjectConfig, name str
 	err := error(nil)
 	switch {
 	case x.m.Purge:
-		err = v.dropFormer(tx, c.Project, name, 0)
+		err = v.dropFormer(tx, c, name, 0)
 	case has:
-		err = v.keepFormer(tx, old, name)
+		err = v.keepFormer(tx, old, c, name)
 	}
 	if err != nil {
 		return err

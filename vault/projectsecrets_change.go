@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
@@ -29,29 +30,39 @@ func formerKey(project, name string, version uint64) string {
 	return formerPrefix(project, name) + inOrder(version)
 }
 
-// keepFormer puts the present value of a name among the earlier ones, of which it keeps as many as of resources.
-func (v *Vault) keepFormer(tx store.Tx, c ProjectConfig, name string) error {
-	f := FormerSecret{Format: 1, Project: c.Project, Name: name, Value: c.Config.Secrets[name], Known: c.Known[name]}
+// keepFormer puts the value that a name has in old, which c comes after, among the earlier ones, of which it keeps as many as of resources.
+func (v *Vault) keepFormer(tx store.Tx, old ProjectConfig, c *ProjectConfig, name string) error {
+	f := FormerSecret{Format: 1, Project: c.Project, Name: name, Value: old.Config.Secrets[name], Known: old.Known[name]}
 	if err := v.former.Add(tx, formerKey(c.Project, name, f.Known.Version), f); err != nil { // no version is used twice
 		return err
 	}
-	return v.dropFormer(tx, c.Project, name, v.keeps)
+	if there, known := c.former[name]; known {
+		c.former[name] = slices.Insert(slices.Clone(there), 0, f.Known.Version)
+	}
+	return v.dropFormer(tx, c, name, v.keeps)
 }
 
 // dropFormer leaves the newest earlier values of a name, as many as keeps says.
-func (v *Vault) dropFormer(tx store.Tx, project, name string, keeps uint64) error {
-	var gone []string
-	n := uint64(0)
-	err := v.former.ScanDown(tx, formerPrefix(project, name), "", func(key string, _ FormerSecret) (bool, error) {
-		if n++; n > keeps {
-			gone = append(gone, key)
+func (v *Vault) dropFormer(tx store.Tx, c *ProjectConfig, name string, keeps uint64) error {
+	there, known := c.former[name]
+	if !known || keeps == 0 { // who wants all of them gone has it looked at again what there is
+		there = nil
+		err := v.former.ScanDown(tx, formerPrefix(c.Project, name), "", func(_ string, f FormerSecret) (bool, error) {
+			there = append(there, f.Known.Version)
+			return true, nil
+		})
+		if err != nil {
+			return err
 		}
-		return true, nil
-	})
-	for _, key := range gone {
-		err = errors.Join(err, v.former.Delete(tx, key))
 	}
-	return err
+	stay := min(keeps, uint64(len(there)))
+	for _, version := range there[stay:] {
+		if err := v.former.Delete(tx, formerKey(c.Project, name, version)); err != nil {
+			return err
+		}
+	}
+	c.former[name] = there[:stay:stay]
+	return nil
 }
 
 // PurgeProjectSecret removes earlier values of a project's secret for good; the present one stays. It gives what is known of that and the versions that went. What a value
@@ -119,7 +130,7 @@ func (v *Vault) RemoveProjectSecret(ctx context.Context, actor Actor, ref, name 
 		delete(c.Config.Secrets, name)
 		delete(c.Config.EnvHints, name)
 		delete(c.Known, name)
-		if err := errors.Join(v.dropFormer(tx, p.ID, name, 0), v.putConfig(tx, c)); err != nil {
+		if err := errors.Join(v.dropFormer(tx, &c, name, 0), v.putConfig(tx, c)); err != nil {
 			return err
 		}
 		out = p.view(c)
@@ -153,7 +164,7 @@ func (v *Vault) RollbackProjectSecret(ctx context.Context, actor Actor, ref, nam
 			return err
 		}
 		defer value.Wipe()
-		if err := v.keepFormer(tx, old, name); err != nil {
+		if err := v.keepFormer(tx, old, &c, name); err != nil {
 			return err
 		}
 		if c.Config.Secrets[name], err = v.k.Seal(projectRef(p.ID, name, c.Version), value); err != nil {

@@ -83,7 +83,8 @@ func (v *Vault) rotationOf(tx store.Tx, rid string) (*Rotation, error) {
 	case x.Resource != rid:
 		return nil, fault.New(fault.RecordTampered, "a rotation is not of the resource that it is kept for", "run `zavhoz doctor`; restore from a backup")
 	}
-	return &x, nil
+	here := x // and not x itself, which would be memory taken for nothing wherever there is none
+	return &here, nil
 }
 
 // refuseCrossed refuses a change of what a rotation of r reads and writes.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -31,14 +32,16 @@ type account struct {
 	tally
 }
 
-// accounts are those of all collections at one moment, in order of names. They do not change: each write makes new ones from the last. A
-// transaction holds them, so what is encoded, masked and authenticated is the last of a whole group of transactions and not each.
+// accounts are those of all collections at one moment, in order of names. They do not change after the transaction that makes them from the last. It
+// holds them, so what is encoded, masked and authenticated is the last of a whole group of transactions and not each.
 type accounts struct {
 	b       *Book
 	list    []account
 	pending []pending // rows that are held too: the list has what they replace
 	former  []string  // rows of the former format that the first write takes away
 
+	tx   store.Tx    // that made them, and changes them as long as it runs and nobody asked for their bytes
+	read atomic.Bool // somebody did
 	once sync.Once
 	raw  []byte
 	err  error
@@ -61,6 +64,7 @@ var _ store.Held = (*accounts)(nil)
 
 // Encode settles what is pending and gives the row, once.
 func (a *accounts) Encode() ([]byte, error) {
+	a.read.Store(true)
 	a.once.Do(func() { a.raw, a.err = a.settle() })
 	return a.raw, a.err
 }
@@ -173,6 +177,9 @@ func (b *Book) change(tx store.Tx, fn func(*accounts) error) error {
 	if err != nil {
 		return err
 	}
+	if now.tx == tx && !now.read.Load() {
+		return fn(now)
+	}
 	next := now.next()
 	if err := fn(next); err != nil {
 		return err
@@ -183,6 +190,7 @@ func (b *Book) change(tx store.Tx, fn func(*accounts) error) error {
 		}
 	}
 	if h, ok := tx.(store.Holder); ok {
+		next.tx = tx
 		return h.Hold(Digests, accountsKey, next)
 	}
 	raw, err := next.Encode()

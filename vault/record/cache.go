@@ -40,8 +40,10 @@ func (c *cache[T]) get(key string, raw []byte) (v T, ok bool) {
 	return d.v, true
 }
 
-func (c *cache[T]) put(key string, raw []byte, v T) {
-	if len(raw) > cacheRow {
+func (c *cache[T]) put(key string, raw []byte, v T) { c.keep(key, &decoded[T]{raw, v}) }
+
+func (c *cache[T]) keep(key string, d *decoded[T]) {
+	if len(d.raw) > cacheRow {
 		return
 	}
 	c.mu.Lock()
@@ -51,13 +53,13 @@ func (c *cache[T]) put(key string, raw []byte, v T) {
 	}
 	c.remove(key)
 	for k := range c.rows { // whichever comes first: a scan of everything must not push out all that is hot
-		if len(c.rows) < cacheEntries && c.bytes+len(raw) <= cacheBytes {
+		if len(c.rows) < cacheEntries && c.bytes+len(d.raw) <= cacheBytes {
 			break
 		}
 		c.remove(k)
 	}
-	c.rows[key] = &decoded[T]{raw, v}
-	c.bytes += len(raw)
+	c.rows[key] = d
+	c.bytes += len(d.raw)
 }
 
 func (c *cache[T]) drop(key string) {

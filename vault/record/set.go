@@ -54,6 +54,15 @@ func (s *Set[T]) Get(tx store.Tx, key string) (T, error) {
 	return s.decode(key, raw)
 }
 
+// Recall gives the record as it was last read or written here, without a look at the store: authentic, and not always the present one. What it refers to is READ-ONLY.
+func (s *Set[T]) Recall(key string) (v T, ok bool) {
+	d := s.cache.peek(key)
+	if d == nil || s.b.ring.Closed() {
+		return v, false
+	}
+	return d.v, true
+}
+
 // known gives a record that needs no decoding, nil where there is none: one that is held, or one whose bytes in the store are those it was decoded
 // from, which is looked at where they lie.
 func (s *Set[T]) known(tx store.Tx, key string) (*T, error) {
@@ -172,16 +181,17 @@ func (s *Set[T]) Add(tx store.Tx, key string, v T) error {
 func (s *Set[T]) encode(key string, v T, keep bool) ([]byte, error) {
 	scratch := bodies.Get().(*[]byte)
 	defer bodies.Put(scratch)
-	body, err := s.spell((*scratch)[:0], &v)
+	d := &decoded[T]{v: v}
+	body, err := s.spell((*scratch)[:0], &d.v)
 	if err != nil {
 		return nil, fault.Newf(fault.Internal, "a record of %s cannot be encoded", s.c).Because(err)
 	}
 	*scratch = body
-	raw, err := s.b.wrap(s.label, key, body)
+	d.raw, err = s.b.wrap(s.label, key, body)
 	if err == nil && keep {
-		s.cache.put(key, raw, v) // the head of the audit chain is read again by the next append
+		s.cache.keep(key, d) // the head of the audit chain is read again by the next append
 	}
-	return raw, err
+	return d.raw, err
 }
 
 // bodies is memory in which records are spelled. Nothing in them is secret: what is, is sealed.

@@ -77,7 +77,7 @@ func fill(r *rand.Rand, v reflect.Value) {
 		v.SetUint(r.Uint64() >> r.IntN(64) * uint64(r.IntN(2)))
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("json") != "-" && r.IntN(4) > 0 {
+			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("json") != "-" && r.IntN(4) > 0 {
 				fill(r, v.Field(i))
 			}
 		}
