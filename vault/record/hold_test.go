@@ -2,6 +2,8 @@ package record_test
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -79,6 +81,39 @@ func TestHeldRecordsAreAccountedFor(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Calls that fail take nothing of the accounts of those that are made durable with them.
+func TestCallsThatFailLeaveTheAccountsOfTheirBatch(t *testing.T) {
+	w := newWorld(t)
+	refused := errors.New("refused after it wrote")
+	var all sync.WaitGroup
+	for n := range 16 {
+		all.Go(func() {
+			for i := range 40 {
+				fails := (n+i)%2 == 0
+				err := w.st.Update(t.Context(), func(tx store.Tx) error {
+					for _, key := range []string{fmt.Sprint("own ", n, " ", i%3), "shared"} {
+						if err := w.grants.Put(tx, key, grant{key, []string{fmt.Sprint(i)}}); err != nil {
+							return err
+						}
+					}
+					if fails {
+						return refused
+					}
+					return nil
+				})
+				if fails != errors.Is(err, refused) || !fails && err != nil {
+					t.Errorf("call %d of %d: %v", i, n, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	w.reopen()
+	if err := w.verify(); err != nil {
+		t.Error(err)
 	}
 }
 
