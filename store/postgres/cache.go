@@ -320,7 +320,8 @@ func (c *cache) advance(asked moment, n *news) uint64 {
 	return c.age
 }
 
-// follow moves the cache over another process's commit: what is known of what it changed takes the place of what was kept, and the rest is forgotten.
+// follow moves the cache over another process's commit: what is known of what it changed is kept as if it were this one's own, for whoever keeps an earlier version, or takes
+// one away, reads what another wrote; the rest is forgotten.
 func (c *cache) follow(b commit, changed map[place]*[]byte) {
 	if b.keys == nil {
 		c.recent = recent{from: b.seq}
@@ -339,7 +340,6 @@ func (c *cache) follow(b commit, changed map[place]*[]byte) {
 		at := place{store.Collection(col), string(b.keys[i])}
 		c.recent.add(b.seq, at)
 		now, known := changed[at]
-		_, kept := c.points[at.c][at.key]
 		if !known {
 			c.drop(at.c, at.key)
 			c.forgetSpan(at.c, at.key)
@@ -349,9 +349,7 @@ func (c *cache) follow(b commit, changed map[place]*[]byte) {
 		if now != nil {
 			ch.value = *now
 		}
-		if kept {
-			c.put(at.c, at.key, point{ch.value, b.seq})
-		}
+		c.put(at.c, at.key, point{ch.value, b.seq})
 		c.patch(ch, b.seq)
 	}
 }

@@ -18,6 +18,12 @@ func Outlasts(evictions int) bool {
 	return there
 }
 
+// Knows tells what a store has in memory of a key, and whether it knows that.
+func Knows(s *Store, c store.Collection, key string) (value []byte, known bool) {
+	at, age := s.cache.now()
+	return s.cache.get(c, key, at, age)
+}
+
 // FailNextCommit makes the next commit of s fail before anything of it is sent.
 func FailNextCommit(s *Store, err error) { s.inject.Store(&err) }
 

@@ -253,6 +253,26 @@ func TestAttack72_HistoryThatGoesBackIsRefused(t *testing.T) {
 	}
 }
 
+// A replica that does nothing hears what the others write, and has it in memory: who writes next need not read it under the lock that all writers wait for.
+func TestAReplicaFollowsInMemory(t *testing.T) {
+	o := fresh(server)
+	a := create(t, o)
+	put(t, a, "k", "old")
+	b := open(t, o)
+	put(t, a, "k", "new")
+	put(t, a, "fresh", "v")
+	for key, want := range map[string]string{"k": "new", "fresh": "v"} {
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if v, known := postgres.Knows(b, "things", key); known && string(v) == want {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s is not known", key)
+			}
+		}
+	}
+}
+
 func TestWatchTellsOfOthers(t *testing.T) {
 	o := fresh(server)
 	a := create(t, o)

@@ -162,23 +162,31 @@ func (s *Store) await(conn *pgxpool.Conn) error {
 	}
 }
 
-// catchUp tells the watchers what was committed since they were told last.
+// catchUp tells the watchers what was committed since they were told last, and moves the cache there: who writes next learns only what came after, and does so under the
+// lock of all writers.
 func (s *Store) catchUp() error {
 	s.teller.mu.Lock()
 	asked := s.teller.at
 	s.teller.mu.Unlock()
+	known, _ := s.cache.now()
 	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 	defer cancel()
 	b := &pgx.Batch{}
 	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY") // both answers of one moment
-	news := s.queueNews(b, asked, s.sql.moment)
+	since := asked
+	if known.seq < asked.seq {
+		since = known
+	}
+	news := s.queueNews(b, since, s.sql.moment)
+	news.queueChanged(b, s.sql.changed, known)
 	b.Queue("COMMIT")
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	if s.joins(asked, news) != nil {
+	if s.joins(asked, news) != nil || s.joins(known, news) != nil {
 		return nil // logged; whoever asks is refused
 	}
+	s.cache.advance(known, news)
 	s.teller.mu.Lock()
 	defer s.teller.mu.Unlock()
 	has := func(m moment) bool {
