@@ -291,8 +291,8 @@ type commit struct {
 }
 
 // advance moves the cache to a moment that was found by a question asked when the cache was at `asked`. Where the commits from then on do not join, history is another
-// one, or too long ago: all is forgotten. It gives the cache's age.
-func (c *cache) advance(asked moment, n *news) uint64 {
+// one, or too long ago: all is forgotten. It gives the cache's age, and whether there were commits of others that were not known here.
+func (c *cache) advance(asked moment, n *news) (age uint64, others bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	to := n.at
@@ -302,11 +302,14 @@ func (c *cache) advance(asked moment, n *news) uint64 {
 	if c.coming != nil && (to == c.coming.to || has(c.coming.to)) {
 		c.move(c.coming)
 	}
+	others = true
 	switch {
 	case to == c.at:
+		others = false
 	case !has(asked) || !has(to):
 		c.reset(to)
 	case to.seq <= c.at.seq: // an answer that came late: this process has committed meanwhile
+		others = false
 	case !has(c.at):
 		c.reset(to)
 	default:
@@ -317,7 +320,7 @@ func (c *cache) advance(asked moment, n *news) uint64 {
 		}
 		c.at = to
 	}
-	return c.age
+	return c.age, others
 }
 
 // follow moves the cache over another process's commit: what is known of what it changed is kept as if it were this one's own, for whoever keeps an earlier version, or takes

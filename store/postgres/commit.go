@@ -15,15 +15,29 @@ import (
 	"github.com/zavhoz/zavhoz/store"
 )
 
-// calmAfter is how long after another process's commit this one goes on taking the lock before it reads: on trust it would be overtaken again.
-const calmAfter = 250 * time.Millisecond
+// After another process's commit this one takes the lock before it reads, for so many batches, unless that was long ago: on trust it would be overtaken again. Who writes much
+// beside one that writes now and then is soon on trust again.
+const (
+	waryBatches = 16
+	waryFor     = 2 * time.Second
+)
 
-// calm tells whether this process writes alone.
-type calm struct{ until atomic.Int64 }
+// wary tells whether this process takes the lock before it reads.
+type wary struct {
+	batches, until atomic.Int64
+	took           atomic.Int64 // when a lock was had last
+}
 
-func (c *calm) disturb() { c.until.Store(time.Now().Add(calmAfter).UnixNano()) }
+func (w *wary) disturb() {
+	w.until.Store(time.Now().Add(waryFor).UnixNano())
+	w.batches.Store(waryBatches)
+}
 
-func (c *calm) broken() bool { return time.Now().UnixNano() < c.until.Load() }
+// locks counts the batch that asks.
+func (w *wary) locks() bool { return w.batches.Add(-1) >= 0 && time.Now().UnixNano() < w.until.Load() }
+
+// turns tells whether this process writes by turns with others.
+func (w *wary) turns() bool { return time.Now().UnixNano()-w.took.Load() < int64(waryFor) }
 
 // locked is a transaction that holds the row of the moment: nobody else commits.
 type locked struct {
@@ -55,10 +69,8 @@ func (s *Store) lockMoment(ctx context.Context) (l *locked, err error) {
 			(&locked{s: s, conn: conn}).drop()
 			return err
 		}
-		l = &locked{s: s, conn: conn, at: news.at, age: s.cache.advance(asked, news)}
-		if l.at != asked {
-			s.writes.calm.disturb()
-		}
+		s.writes.wary.took.Store(time.Now().UnixNano())
+		l = &locked{s: s, conn: conn, at: news.at, age: s.follows(asked, news)}
 		return nil
 	})
 	return l, err
@@ -93,7 +105,7 @@ func (b *batch) query(sql string, args []any, fresh func() func(pgx.Rows) error)
 	}
 	if errors.Is(err, errMoved) || b.lock != nil && may(err) { // with the lock lost, all may have changed; nothing was sent yet
 		b.moved = true
-		b.s.writes.calm.disturb()
+		b.s.writes.wary.disturb()
 		return errMoved
 	}
 	return err
@@ -200,7 +212,7 @@ func (s *Store) commit(b *batch, changes []change) error {
 		s.told(w.from, w.to, changes)
 		return nil
 	case err == nil, may(err):
-		s.writes.calm.disturb()
+		s.writes.wary.disturb()
 		if err != nil { // a lock that was not to be had, a server that restarts
 			err = s.pause(ctx)
 		}

@@ -195,3 +195,37 @@ func TestManySpansDoNotPushOutAll(t *testing.T) {
 		t.Errorf("%d of %d are left", n, most)
 	}
 }
+
+// Who hears of another's commit takes the lock for the next batches, and then goes on trust; a commit of its own, of which a question tells before its sender does, is
+// nobody else's.
+func TestWhoIsOvertakenTakesTheLockForAWhile(t *testing.T) {
+	var w wary
+	locks := func() (n int) {
+		for range 2 * waryBatches {
+			if w.locks() {
+				n++
+			}
+		}
+		return n
+	}
+	if n := locks(); n != 0 {
+		t.Errorf("alone, %d batches", n)
+	}
+	w.disturb()
+	if n := locks(); n != waryBatches {
+		t.Errorf("overtaken once, %d batches", n)
+	}
+	c := newCache(moment{})
+	own, theirs := after(moment{}), after(after(moment{}))
+	c.expect(&write{to: own})
+	history := []commit{{}, {moment: own}}
+	if _, others := c.advance(moment{}, &news{at: own, commits: history}); others {
+		t.Error("its own commit is taken for another's")
+	}
+	if _, others := c.advance(own, &news{at: theirs, commits: append(history, commit{moment: theirs})}); !others {
+		t.Error("another's commit is taken for its own")
+	}
+	if _, others := c.advance(theirs, &news{at: theirs, commits: []commit{{moment: theirs}}}); others {
+		t.Error("nothing new is taken for another's commit")
+	}
+}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +22,16 @@ type moments struct {
 	idle    chan struct{} // 1 slot: nobody reads from the current snapshot
 	closing sync.WaitGroup
 }
+
+// calmAfter is how long after another process's commit a View asks at once for what others changed, with the moment.
+const calmAfter = 250 * time.Millisecond
+
+// calm tells whether this process writes alone.
+type calm struct{ until atomic.Int64 }
+
+func (c *calm) disturb() { c.until.Store(time.Now().Add(calmAfter).UnixNano()) }
+
+func (c *calm) broken() bool { return time.Now().UnixNano() < c.until.Load() }
 
 // round is one question and who waits for its answer.
 type round struct {

@@ -97,7 +97,8 @@ func (s *Store) reach(ctx context.Context, snap *snapshot, asked moment, n *news
 		return 0, err
 	}
 	s.moments.others.disturb()
-	return s.cache.advance(asked, n), nil
+	age, _ = s.cache.advance(asked, n)
+	return age, nil
 }
 
 // takeIdle takes the connection of the current snapshot, whose transaction is still open, where nobody reads from it; nil where somebody does.

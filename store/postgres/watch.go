@@ -162,31 +162,36 @@ func (s *Store) await(conn *pgxpool.Conn) error {
 	}
 }
 
-// catchUp tells the watchers what was committed since they were told last, and moves the cache there: who writes next learns only what came after, and does so under the
-// lock of all writers.
+// catchUp tells the watchers what was committed since they were told last, and moves the cache there: who writes next has less to learn under the lock of all writers. Who
+// writes by turns with others learns all of it there, once.
 func (s *Store) catchUp() error {
 	s.teller.mu.Lock()
 	asked := s.teller.at
 	s.teller.mu.Unlock()
 	known, _ := s.cache.now()
+	follows := !s.writes.wary.turns()
 	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 	defer cancel()
 	b := &pgx.Batch{}
 	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY") // both answers of one moment
 	since := asked
-	if known.seq < asked.seq {
+	if follows && known.seq < asked.seq {
 		since = known
 	}
 	news := s.queueNews(b, since, s.sql.moment)
-	news.queueChanged(b, s.sql.changed, known)
+	if follows {
+		news.queueChanged(b, s.sql.changed, known)
+	}
 	b.Queue("COMMIT")
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
-	if s.joins(asked, news) != nil || s.joins(known, news) != nil {
+	if s.joins(asked, news) != nil {
 		return nil // logged; whoever asks is refused
 	}
-	s.cache.advance(known, news)
+	if follows && s.joins(known, news) == nil {
+		s.follows(known, news)
+	}
 	s.teller.mu.Lock()
 	defer s.teller.mu.Unlock()
 	has := func(m moment) bool {
@@ -206,6 +211,15 @@ func (s *Store) catchUp() error {
 	}
 	s.teller.at = news.at
 	return nil
+}
+
+// follows moves the cache, and has the next batches take the lock where others write.
+func (s *Store) follows(known moment, news *news) (age uint64) {
+	age, others := s.cache.advance(known, news)
+	if others {
+		s.writes.wary.disturb()
+	}
+	return age
 }
 
 func changesOf(commits []commit, after uint64) (out []store.Change) {

@@ -49,7 +49,7 @@ type writer struct {
 
 	open *batch                // under run
 	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
-	calm calm
+	wary wary
 	pace pace
 }
 
@@ -159,7 +159,7 @@ func (s *Store) still(ctx context.Context, m moment) (same bool, err error) {
 		return failure(ctx, err)
 	})
 	if err == nil && !same {
-		s.writes.calm.disturb()
+		s.writes.wary.disturb()
 	}
 	return same, err
 }
@@ -202,7 +202,7 @@ func (s *Store) begin(ctx context.Context) (b *batch, err error) {
 	b = &batch{s: s, ov: newOverlay(), done: make(chan struct{}), full: make(chan struct{})}
 	last := s.writes.last.Load()
 	switch {
-	case s.writes.calm.broken():
+	case s.writes.wary.locks():
 		if last != nil {
 			<-last.done
 		}
