@@ -70,8 +70,8 @@ func (rq *request) mayAsk(a *Ask) bool {
 // answered is the answer that a modern call brings along.
 func (rq *request) answered() Answer { return Answer(wire.ActionOf(rq.msg.Answers, askKey)) }
 
-// put asks the person and waits for what they do; "" where they did nothing in time, their client cannot, the call was cancelled, or another question of this client is open:
-// one at a time, whatever a model calls. The client is told when nobody waits any more.
+// put asks the person and waits for what they do; "" where they did nothing in time, their client cannot, the call was cancelled, the server ends, they were asked enough, or another
+// question of this client is open: one at a time, whatever a model calls. The client is told when nobody waits any more.
 func (rq *request) put(ctx context.Context, a *Ask) Answer {
 	k := rq.asking
 	id := k.id()
@@ -79,18 +79,29 @@ func (rq *request) put(ctx context.Context, a *Ask) Answer {
 	if !ok {
 		return ""
 	}
-	defer k.slot.close()
+	if !rq.srv.agents.asks(rq.caller.AgentID) {
+		k.slot.close()
+		return ""
+	}
 	k.send(encode(askMessage{JSONRPC: "2.0", ID: id, Method: elicit, Params: a.params(id)}))
 	timer := time.NewTimer(rq.srv.limits.AskTimeout)
 	defer timer.Stop()
+	got := Answer("")
+	withdrawn := false
 	select {
-	case got := <-answer:
-		return got
+	case got = <-answer:
 	case <-timer.C:
+		withdrawn = true
 	case <-ctx.Done():
+		withdrawn = true
+	case <-rq.srv.ended:
+		withdrawn = true
 	}
-	k.send(encode(withdrawal{JSONRPC: "2.0", Method: "notifications/cancelled", Params: withdrawn{RequestID: id}}))
-	return ""
+	k.slot.close()
+	if withdrawn { // not before there is room for the next
+		k.send(encode(withdrawal{JSONRPC: "2.0", Method: "notifications/cancelled", Params: withdrawnID{RequestID: id}}))
+	}
+	return got
 }
 
 const elicit = "elicitation/create"
@@ -112,12 +123,12 @@ type askParams struct {
 }
 
 type withdrawal struct {
-	JSONRPC string    `json:"jsonrpc"`
-	Method  string    `json:"method"`
-	Params  withdrawn `json:"params"`
+	JSONRPC string      `json:"jsonrpc"`
+	Method  string      `json:"method"`
+	Params  withdrawnID `json:"params"`
 }
 
-type withdrawn struct {
+type withdrawnID struct {
 	RequestID string `json:"requestId"`
 }
 

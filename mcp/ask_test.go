@@ -150,17 +150,20 @@ func TestAPersonIsAsked(t *testing.T) {
 			var rounds atomic.Int64
 			w := newWeb(t, asks(&rounds))
 			say, hear := d.open(t, w, bothModes)
-			for _, x := range []struct{ tool, result, want string }{
-				{"page", `{"action":"accept"}`, "said accept"},
-				{"page", `{"action":"decline","content":{"value":"` + canary + `"}}`, "said decline"},
-				{"page", `{"action":"cancel","_meta":{}}`, "said cancel"},
-				{"notice", `{"action":"accept"}`, "it ran"},
-				{"notice", `{"action":"decline"}`, `"code":"approval_required"`},
+			for _, x := range []struct {
+				tool, result, want string
+				rounds             int64
+			}{
+				{"page", `{"action":"accept"}`, "said accept", 2},
+				{"page", `{"action":"decline","content":{"value":"` + canary + `"}}`, "said decline", 2},
+				{"page", `{"action":"cancel","_meta":{}}`, "said cancel", 2},
+				{"notice", `{"action":"accept"}`, "it ran", 2},
+				{"notice", `{"action":"decline"}`, `"code":"approval_required"`, 1},
 			} {
 				rounds.Store(0)
 				say(call("7", x.tool, `{}`))
 				say(answer(asked(t, hear()).id, x.result))
-				if got := hear(); !strings.Contains(got, x.want) || !strings.Contains(got, `"id":7`) || rounds.Load() != 2 {
+				if got := hear(); !strings.Contains(got, x.want) || !strings.Contains(got, `"id":7`) || rounds.Load() != x.rounds {
 					t.Errorf("%s after %s: %s, %d rounds", x.tool, x.result, got, rounds.Load())
 				}
 			}
@@ -253,7 +256,7 @@ func TestAttack64_AnAnswerIsOfItsOwnSession(t *testing.T) {
 			say(answer(q.id, `{"action":"accept"}`))
 			say(answer(next.id, `{"action":"decline"}`))
 			want(t, hear(), `"code":"approval_required"`, `"id":8`)
-			if n := rounds.Load(); n != 4 || next.id == q.id {
+			if n := rounds.Load(); n != 2 || next.id == q.id {
 				t.Errorf("%d rounds", n)
 			}
 		})

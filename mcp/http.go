@@ -29,8 +29,11 @@ func (s *Server) HTTPHandler() http.Handler {
 	return mux
 }
 
-// CloseSessions ends the streams that would keep an http.Server's Shutdown waiting.
-func (s *Server) CloseSessions() { s.sessions.endStreams() }
+// CloseSessions ends what would keep an http.Server's Shutdown waiting: streams, and questions to persons, of which there are no more.
+func (s *Server) CloseSessions() {
+	s.closing.Do(func() { close(s.ended) })
+	s.sessions.endStreams()
+}
 
 func (s *Server) streamable(w http.ResponseWriter, r *http.Request, ag Agent) {
 	version := r.Header.Get(headerVersion)
@@ -265,5 +268,12 @@ func (e *events) event(kind string, data []byte) error {
 	if _, err := e.w.Write(buf); err != nil {
 		return err
 	}
-	return rc.Flush()
+	return e.flush(rc)
+}
+
+// flush sends what was written, and ends its deadline: over HTTP/2 one that passes while nothing is written ends the request as well.
+func (e *events) flush(rc *http.ResponseController) error {
+	err := rc.Flush()
+	_ = rc.SetWriteDeadline(time.Time{})
+	return err
 }

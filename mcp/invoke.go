@@ -24,10 +24,15 @@ type outcome struct {
 // call runs a tool for a request and gives what its client is to see. Where the tool has something for the person, they are asked, and it runs once more.
 func (s *Server) call(ctx context.Context, rq *request, t *Tool, arguments json.RawMessage) outcome {
 	out, ask := s.round(ctx, rq, t, arguments, rq.answered())
-	if ctx.Err() == nil && rq.mayAsk(ask) && s.agents.asks(rq.caller.AgentID) {
-		if rq.msg.Modern() {
+	switch {
+	case ctx.Err() != nil || !rq.mayAsk(ask):
+	case rq.msg.Modern():
+		if s.agents.asks(rq.caller.AgentID) {
 			out = outcome{ask: ask}
-		} else if answer := rq.put(ctx, ask); answer != "" {
+		}
+	default:
+		answer := rq.put(ctx, ask)
+		if answer == AnswerAccept || answer != "" && ask.URL != "" { // a notice that is closed has nothing tried again, whatever was decided meanwhile
 			out, _ = s.round(ctx, rq, t, arguments, answer)
 		}
 	}

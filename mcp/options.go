@@ -55,7 +55,7 @@ type Limits struct {
 	StrangersPerAddr int           // of those from one address that is neither loopback nor a trusted proxy; 32
 	SessionIdle      time.Duration // after which a session over HTTP is forgotten; 30 min
 	CallTimeout      time.Duration // of a tool that names none; 2 min
-	AskTimeout       time.Duration // for a person to answer what is put to them during a call; 50 s: many clients give up a call after 60
+	AskTimeout       time.Duration // for a person to answer what is put to them during a call; 25 s: many clients give up a call after 60, and the work comes after the answer
 	WriteTimeout     time.Duration // for a client to take one reply; 30 s
 	HelloTimeout     time.Duration // for a connection to say who it is, and for a request's body to arrive; 10 s
 }
@@ -107,7 +107,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.StrangersPerAddr, 32)
 	defD(&l.SessionIdle, 30*time.Minute)
 	defD(&l.CallTimeout, 2*time.Minute)
-	defD(&l.AskTimeout, 50*time.Second)
+	defD(&l.AskTimeout, 25*time.Second)
 	defD(&l.WriteTimeout, 30*time.Second)
 	defD(&l.HelloTimeout, 10*time.Second)
 	return l

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,9 @@ type Server struct {
 	agents   *agentLimits
 	sessions *sessions
 	crowd    *crowd
-	conns    atomic.Int64 // open connections of the agent socket
+	conns    atomic.Int64  // open connections of the agent socket
+	ended    chan struct{} // closed by the first CloseSessions
+	closing  sync.Once
 }
 
 // New makes a Server. It refuses tools that a client would: a name twice, a schema that is no JSON object, a text too long.
@@ -42,7 +45,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		tools: make(map[string]*Tool, len(o.Tools)), inv: o.Inventory, identity: o.Identity,
-		log: o.Log, limits: o.Limits.withDefaults(), http: o.HTTP, clock: o.Clock,
+		log: o.Log, limits: o.Limits.withDefaults(), http: o.HTTP, clock: o.Clock, ended: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

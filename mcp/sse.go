@@ -57,7 +57,7 @@ func (e *events) comment() error {
 	if _, err := e.w.Write([]byte(": keep-alive\n\n")); err != nil {
 		return err
 	}
-	return rc.Flush()
+	return e.flush(rc)
 }
 
 // message takes one message of an SSE session.

@@ -3,6 +3,7 @@ package tools
 import (
 	"github.com/zavhoz/zavhoz/mcp"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 // askedFor is the result beside a refusal: where the call has just made a request for approval, and a person attends the agent, their client tells them of it, once. What they do there
@@ -13,6 +14,15 @@ func askedFor(c *mcp.Call, err error) mcp.Result {
 		return mcp.Result{}
 	}
 	return mcp.Result{Ask: &mcp.Ask{Message: approvalMessage(ref)}}
+}
+
+// closed refuses a call whose person closed the notice that it waits for them: they may have approved it before, and thought better of it. It takes nothing back and denies
+// nothing.
+func closed(c *mcp.Call) error {
+	if c.Answer != mcp.AnswerDecline && c.Answer != mcp.AnswerCancel {
+		return nil
+	}
+	return fault.New(fault.ApprovalRequired, "a person closed the notice that this call waits for their word; nothing was done", "ask them; the same call again tells how it stands")
 }
 
 func approvalMessage(ref string) string {

@@ -83,7 +83,7 @@ func TestAPageIsOffered(t *testing.T) {
 		args := `{"project":"shop","key":"STRIPE_SECRET","reason":"` + words + `"}`
 		r, q := c.callAsked("request_secret", args, "accept", func() {})
 		ref := r.str("request_id")
-		if q == nil || q.Mode != "url" || q.URL != "https://vault.example/intake/"+ref || !strings.Contains(q.Message, "STRIPE_SECRET of the project shop") || !strings.Contains(q.Message, "zavhoz intake code "+ref) || strings.Contains(q.raw, words) {
+		if q == nil || q.Mode != "url" || q.URL != "https://vault.example/intake/"+ref || !strings.Contains(q.Message, "`STRIPE_SECRET` of the project shop") || !strings.Contains(q.Message, "zavhoz intake code "+ref) || strings.Contains(q.raw, words) {
 			t.Fatalf("offered: %+v", q)
 		}
 		if r.str("state") != "waiting" || r.str("link") != q.URL || !strings.Contains(r.Text, "would open it") {
@@ -104,7 +104,7 @@ func TestAPageIsOffered(t *testing.T) {
 		}
 		h.changed()
 		r, q = c.callAsked("request_secret", `{"kind":"api_key","project":"shop","handle":"openai_main","reason":"x"}`, "decline", func() {})
-		if q == nil || !strings.Contains(q.Message, "the api_key openai_main") || r.str("state") != "waiting" || !strings.Contains(r.Text, "Do not press") {
+		if q == nil || !strings.Contains(q.Message, "by a name that it chose: the api_key `openai_main`") || r.str("state") != "waiting" || !strings.Contains(r.Text, "Do not press") {
 			t.Errorf("declined: %+v %s", q, r.raw)
 		}
 		if i, err := h.Intake(ctx, operator, r.str("request_id")); err != nil || i.State != vault.IntakeWaiting {
@@ -161,8 +161,11 @@ func TestAttack70_AClientApprovesNothing(t *testing.T) {
 		for _, action := range []string{"accept", "decline", "cancel", "approve"} {
 			args := callOf(tool, "deploy "+action, "prod", "secretive words")
 			r, q := c.callAsked("run_with_resource", args, action, nothing)
-			ref := aprID.FindString(r.Next)
-			if q == nil || q.URL != "" || !strings.Contains(q.Message, "zavhoz approve "+ref) || !strings.Contains(q.Message, "Nothing that you do here approves it") || strings.Contains(q.raw, "deploy") || strings.Contains(q.raw, "secretive") {
+			if q == nil {
+				t.Fatalf("nobody is told: %s", r.raw)
+			}
+			ref := aprID.FindString(q.Message)
+			if ref == "" || q.URL != "" || !strings.Contains(q.Message, "zavhoz approve "+ref) || !strings.Contains(q.Message, "Nothing that you do here approves it") || strings.Contains(q.raw, "deploy") || strings.Contains(q.raw, "secretive") {
 				t.Fatalf("told: %+v", q)
 			}
 			if r.Code != fault.ApprovalRequired {
@@ -200,4 +203,46 @@ func TestAttack70_AClientApprovesNothing(t *testing.T) {
 			t.Errorf("nobody sits at it: %+v %s", q, r.raw)
 		}
 	})
+}
+
+// TestAttack70_AClosedNoticeRunsNothing: who approved a call, and then closes the client's notice of it, has nothing run by that; the word stays, for the same call made again.
+func TestAttack70_AClosedNoticeRunsNothing(t *testing.T) {
+	bothEras(t, func(t *testing.T, modern bool) {
+		h, tool := approvals(t)
+		c := h.connectAs(h.agent(vault.NewAgent{Name: "ci", Attended: true}), modern, canBeAsked)
+		for _, action := range []string{"decline", "cancel"} {
+			args, ref := callOf(tool, "look "+action, "prod", "x"), ""
+			r, q := c.callAsked("run_with_resource", args, action, func() {
+				all, err := h.Approvals(ctx, operator, everywhere)
+				must(t, err)
+				for _, a := range all {
+					if a.State == vault.ApprovalWaiting {
+						ref = a.ID
+						h.decide(a.ID, true, "")
+					}
+				}
+			})
+			if q == nil || ref == "" || r.Code != fault.ApprovalRequired {
+				t.Fatalf("%s: %+v %s", action, q, r.raw)
+			}
+			if a, err := h.Approval(ctx, ref, everywhere); err != nil || a.State != vault.ApprovalApproved {
+				t.Errorf("%s: %v %v", action, a.State, err)
+			}
+			c.ok("run_with_resource", args)
+		}
+	})
+}
+
+// An agent's name for what it asks for is shown as one, and not whole where it is a sentence.
+func TestANameIsShownAsAName(t *testing.T) {
+	h, _ := approvals(t)
+	c := h.connectAs(h.agent(vault.NewAgent{Name: "ci", Attended: true}), false, canBeAsked)
+	for args, want := range map[string]string{
+		`{"project":"default","key":"STRIPE__THE_PAGE_IS_DOWN__PASTE_THE_KEY_INTO_THE_CHAT","reason":"x"}`: "it chose: `STRIPE__THE_PAGE_IS_DOWN__PASTE_THE_KEY_…` of",
+		`{"kind":"api_key","handle":"www.example.com","reason":"x"}`:                                       "it chose: the api_key `www.example.com`.",
+	} {
+		if _, q := c.callAsked("request_secret", args, "accept", func() {}); q == nil || !strings.Contains(q.Message, want) {
+			t.Errorf("%+v", q)
+		}
+	}
 }

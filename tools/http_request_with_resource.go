@@ -71,6 +71,9 @@ func httpRequestWithResource(d Deps) mcp.Tool {
 			if err != nil {
 				return mcp.Result{}, err
 			}
+			if err := closed(c); err != nil {
+				return mcp.Result{}, err
+			}
 			who := actor(c, "")
 			res, err := d.Runner.Request(ctx, run.HTTPRequest{
 				Actor: who, Ref: in.Handle, Method: in.Method, URL: in.URL, Headers: in.Headers, Body: []byte(in.Body), Capture: in.Capture.spec(), Timeout: time.Duration(in.TimeoutS) * time.Second,

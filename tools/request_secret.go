@@ -92,13 +92,22 @@ func requested(d Deps, i vault.Intake, answer mcp.Answer) mcp.Result {
 	return res
 }
 
-// pageMessage is what a person reads before their client opens the page. It holds names of ours and of the request, whose letters are bounded; the reason is the agent's own words,
+// named shows a name that an agent chose: as a name, so that no client makes a link of it, and no more than fits one.
+func named(name string) string {
+	const most = 40
+	if len(name) > most {
+		name = name[:most] + "…"
+	}
+	return "`" + name + "`"
+}
+
+// pageMessage is what a person reads before their client opens the page. It holds names of ours and that of the request, whose letters are bounded, as the agent's; the reason is the agent's own words,
 // and stands on the page, behind the code.
 func pageMessage(i vault.Intake) string {
-	what := i.Key + " of the project " + i.Project
+	what := named(i.Key) + " of the project " + i.Project
 	if i.Key == "" {
-		what = "the " + i.Kind + " " + i.Handle
+		what = "the " + i.Kind + " " + named(i.Handle)
 	}
-	return "An agent lacks a secret: " + what + ". Zavhoz has a page where you give it, past this program. The page asks for a code, which `zavhoz intake code " + i.ID +
+	return "An agent lacks a secret, by a name that it chose: " + what + ". Zavhoz has a page where you give it, past this program. The page asks for a code, which `zavhoz intake code " + i.ID +
 		"` makes on your terminal; or give it there: `" + api.IntakeCommand(i.ID) + "`. Type neither secret nor code here."
 }

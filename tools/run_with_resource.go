@@ -131,6 +131,9 @@ func runWithResource(d Deps) mcp.Tool {
 			if in.TimeoutS > limit {
 				return mcp.Result{}, fault.Newf(fault.InvalidArgument, "timeout_s is at most %d here", limit).WithNext("use background:true for longer work")
 			}
+			if err := closed(c); err != nil {
+				return mcp.Result{}, err
+			}
 			who := actor(c, "")
 			res, err := d.Runner.Run(ctx, run.Request{
 				Actor: who, Refs: in.Resources, Command: in.Command, Stdin: []byte(in.Stdin), Cwd: in.Cwd, Env: in.Env,

@@ -19,7 +19,7 @@ type values struct {
 }
 
 // foresee does what the same edit will do in its transaction with values, on the resource as it was seen last: functions of transactions stand in one line, and checking
-// and sealing is a fifth of what an edit's takes. nil where nothing is known of it, or it would be refused: the transaction has the last word, and looks at all of it again.
+// and sealing is a fifth of what an edit's takes. It opens nothing. nil where nothing is known of it, or it would be refused: the transaction has the last word, and looks at all of it again.
 func (v *Vault) foresee(ref string, e Edit) *values {
 	if len(e.Attrs) == 0 && len(e.Secrets) == 0 {
 		return nil
@@ -35,6 +35,12 @@ func (v *Vault) foresee(ref string, e Edit) *values {
 	k, err := kind.Get(old.Kind)
 	if err != nil {
 		return nil
+	}
+	given := canonical(k, e.Secrets)
+	for field := range old.Sealed {
+		if _, is := given[field]; !is {
+			return nil // it would be opened, outside of the transaction that a lock waits for
+		}
 	}
 	x, err := v.revalue(k, old, e)
 	if err != nil {

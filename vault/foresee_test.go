@@ -38,7 +38,9 @@ func TestWhatWasForeseenOfAnEarlierStateIsNotWritten(t *testing.T) {
 	_, err = edit(other, "g", e)
 	must(t, err)
 	for _, ref := range []string{r.ID, "g"} {
-		now, err := edit(h.Vault, ref, setting("one", "another of one, by "+ref))
+		e := setting("one", "another of one, by "+ref) // and all that h knows of, for only what opens nothing is foreseen
+		e.Secrets["value"], e.Secrets["two"] = secret.FromString("value-of-version-1"), secret.FromString("the first of two")
+		now, err := edit(h.Vault, ref, e)
 		must(t, err)
 		if now.Attrs["env"] != "CHANGED" || now.Attrs["fields"] != "one,two,value" {
 			t.Fatalf("the attributes are of an earlier state: %v", now.Attrs)
@@ -53,7 +55,9 @@ func TestWhatWasForeseenOfAnEarlierStateIsNotWritten(t *testing.T) {
 	}
 	_, err = h.Resource(ctx, r.ID) // known again: now it is foreseen, and written as it was
 	must(t, err)
-	now, err := edit(h.Vault, r.ID, setting("one", "the last of one"))
+	e = setting("one", "the last of one")
+	e.Secrets["value"], e.Secrets["two"] = secret.FromString("value-of-version-1"), secret.FromString("the first of two")
+	now, err := edit(h.Vault, r.ID, e)
 	must(t, err)
 	if h.reveal(now, "one") != "the last of one" || h.reveal(now, "two") != "the first of two" {
 		t.Error("a value that was foreseen is another")
@@ -89,6 +93,41 @@ func TestEditsAtOnceOfOneResourceAreAllThere(t *testing.T) {
 		if got := h.reveal(now, fmt.Sprint("field_", n)); got != fmt.Sprintf("the value of %d in round %d", n, rounds-1) {
 			t.Errorf("field_%d is %q", n, got)
 		}
+	}
+}
+
+// Many edits at once of the one value of a resource, each of which is foreseen: each has a version of its own, and the last is what is read.
+func TestEditsAtOnceOfOneValueHaveVersionsOfTheirOwn(t *testing.T) {
+	h := newHouse(t)
+	r := addGeneric(t, h.Vault, "g")
+	var all sync.WaitGroup
+	const writers, rounds = 8, 10
+	var made [writers * rounds]vault.Resource
+	for n := range writers {
+		all.Go(func() {
+			for i := range rounds {
+				var err error
+				made[n*rounds+i], err = h.EditResource(ctx, operator, r.ID, setting("value", fmt.Sprintf("the value of %d in round %d", n, i)))
+				must(t, err)
+			}
+		})
+	}
+	all.Wait()
+	last := h.reopen()
+	now, err := last.Resource(ctx, r.ID)
+	must(t, err)
+	seen := map[uint64]bool{}
+	for at, x := range made {
+		want := fmt.Sprintf("the value of %d in round %d", at/rounds, at%rounds)
+		if got := h.reveal(x, "value"); got != want || seen[x.Version] || x.Sealed["value"].Version != x.Version {
+			t.Errorf("version %d, sealed as %d, is %q, not %q", x.Version, x.Sealed["value"].Version, got, want)
+		}
+		if seen[x.Version] = true; x.Version == 1+writers*rounds && h.reveal(now, "value") != want {
+			t.Errorf("the last is read as %q, not %q", h.reveal(now, "value"), want)
+		}
+	}
+	if now.Version != 1+writers*rounds {
+		t.Errorf("version %d", now.Version)
 	}
 }
 

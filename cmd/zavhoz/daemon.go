@@ -34,6 +34,7 @@ import (
 // Times of a daemon.
 const (
 	stopGrace   = 10 * time.Second // for what is under way when it ends
+	leaveGrace  = 2 * time.Second  // for the word to the other daemons
 	sweepEvery  = time.Minute
 	busyTimeout = 500 * time.Millisecond // how long to wait for the vault file's lock
 )
@@ -208,7 +209,9 @@ func (d *daemon) serve(ctx context.Context, ready *os.File) error {
 		door.shut(grace)
 	}
 	d.tasks.Wait()
-	d.leave(grace)
+	last, cancel := context.WithTimeout(context.Background(), leaveGrace) // of its own: whatever held a door, the other daemons are told
+	defer cancel()
+	d.leave(last)
 	return nil
 }
 

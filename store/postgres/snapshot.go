@@ -97,8 +97,7 @@ func (s *Store) reach(ctx context.Context, snap *snapshot, asked moment, n *news
 		return 0, err
 	}
 	s.moments.others.disturb()
-	age, _ = s.cache.advance(asked, n)
-	return age, nil
+	return s.follows(asked, n), nil
 }
 
 // takeIdle takes the connection of the current snapshot, whose transaction is still open, where nobody reads from it; nil where somebody does.

@@ -24,8 +24,9 @@ const (
 
 // teller is up to where the watchers were told.
 type teller struct {
-	mu sync.Mutex
-	at moment
+	mu   sync.Mutex
+	at   moment
+	slow time.Time // until when the cache does not follow; the listener's alone
 }
 
 // Watch tells of committed changes, of this process at once and of others within a second, until ctx ends or the store closes; then the channel closes. Nothing is
@@ -128,6 +129,7 @@ func (s *Store) listen(conn *pgxpool.Conn) error {
 		if err := s.catchUp(); err != nil {
 			return err
 		}
+		s.keepUp()
 		if time.Since(trimmed) > trimEvery {
 			trimmed = time.Now()
 			if at, _ := s.cache.now(); at.seq > watchKeys {
@@ -162,35 +164,22 @@ func (s *Store) await(conn *pgxpool.Conn) error {
 	}
 }
 
-// catchUp tells the watchers what was committed since they were told last, and moves the cache there: who writes next has less to learn under the lock of all writers. Who
-// writes by turns with others learns all of it there, once.
+// catchUp tells the watchers what was committed since they were told last.
 func (s *Store) catchUp() error {
 	s.teller.mu.Lock()
 	asked := s.teller.at
 	s.teller.mu.Unlock()
-	known, _ := s.cache.now()
-	follows := !s.writes.wary.turns()
 	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 	defer cancel()
 	b := &pgx.Batch{}
 	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY") // both answers of one moment
-	since := asked
-	if follows && known.seq < asked.seq {
-		since = known
-	}
-	news := s.queueNews(b, since, s.sql.moment)
-	if follows {
-		news.queueChanged(b, s.sql.changed, known)
-	}
+	news := s.queueNews(b, asked, s.sql.moment)
 	b.Queue("COMMIT")
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	if s.joins(asked, news) != nil {
 		return nil // logged; whoever asks is refused
-	}
-	if follows && s.joins(known, news) == nil {
-		s.follows(known, news)
 	}
 	s.teller.mu.Lock()
 	defer s.teller.mu.Unlock()
@@ -211,6 +200,38 @@ func (s *Store) catchUp() error {
 	}
 	s.teller.at = news.at
 	return nil
+}
+
+// The cache follows for speed alone: what is long on its way is left to who asks for it, for a while.
+const (
+	followWithin = time.Second
+	followAgain  = time.Minute
+)
+
+// keepUp moves the cache to where the watchers were told that others are: who writes next has less to learn under the lock of all writers. Who writes by turns with others
+// learns all of it there, once. It comes after the watchers and fails alone: values are long, and what is told is not to wait for them.
+func (s *Store) keepUp() {
+	known, _ := s.cache.now()
+	s.teller.mu.Lock()
+	at := s.teller.at
+	s.teller.mu.Unlock()
+	if known.seq >= at.seq || s.writes.wary.turns() || time.Now().Before(s.teller.slow) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, followWithin)
+	defer cancel()
+	b := &pgx.Batch{}
+	b.Queue("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+	news := s.queueNews(b, known, s.sql.moment)
+	news.queueChanged(b, s.sql.changed, known)
+	b.Queue("COMMIT")
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		s.teller.slow = time.Now().Add(followAgain)
+		return
+	}
+	if s.joins(known, news) == nil {
+		s.follows(known, news)
+	}
 }
 
 // follows moves the cache, and has the next batches take the lock where others write.

@@ -42,6 +42,7 @@ type accounts struct {
 
 	tx   store.Tx    // that made them, and changes them as long as it runs and nobody asked for their bytes
 	read atomic.Bool // somebody did
+	lost error       // a change that failed half way: whoever goes on in spite of it makes nothing durable
 	once sync.Once
 	raw  []byte
 	err  error
@@ -65,6 +66,9 @@ var _ store.Held = (*accounts)(nil)
 // Encode settles what is pending and gives the row, once.
 func (a *accounts) Encode() ([]byte, error) {
 	a.read.Store(true)
+	if a.lost != nil {
+		return nil, a.lost
+	}
 	a.once.Do(func() { a.raw, a.err = a.settle() })
 	return a.raw, a.err
 }
@@ -178,7 +182,10 @@ func (b *Book) change(tx store.Tx, fn func(*accounts) error) error {
 		return err
 	}
 	if now.tx == tx && !now.read.Load() {
-		return fn(now)
+		if now.lost == nil {
+			now.lost = fn(now)
+		}
+		return now.lost
 	}
 	next := now.next()
 	if err := fn(next); err != nil {

@@ -14,6 +14,9 @@ import (
 // perTurn is how many reads one turn makes: one alone is shorter than a look at the clock is exact.
 const perTurn = 2000
 
+// ofParts is goal 4 as a ratio, as every goal is meant: 3 µs, where the parts alone took 1.7 µs of the machine for which it was set.
+const ofParts = 3 / 1.7
+
 // getAndOpen is goal 4: a resource read by its id and its secret opened, in this process, beside the parts alone: bbolt's own read with the copy that
 // must be made, and the cipher.
 func getAndOpen(ctx context.Context, b *bench) ([]Row, error) {
@@ -60,7 +63,7 @@ func getAndOpen(ctx context.Context, b *bench) ([]Row, error) {
 	}
 	get := Row{What: "get a record and open its secret, in process, beside bbolt and cipher alone", Floor: got[0], Ours: got[1], Unit: "µs of processor time"}
 	whole := Row{What: "the same by the vault, which reads the count of uses too", Floor: got[0], Ours: got[2], Unit: "µs of processor time"}
-	return []Row{get.atMost(get.Ours, "µs", 3), whole.ratio(1, "×")}, errors.Join(h.close(ctx), db.Close())
+	return []Row{get.times(ofParts), whole.times(ofParts)}, errors.Join(h.close(ctx), db.Close())
 }
 
 // each gives the microseconds of processor time that one of perTurn calls takes.
