@@ -87,15 +87,13 @@ func (rq *request) put(ctx context.Context, a *Ask) Answer {
 	timer := time.NewTimer(rq.srv.limits.AskTimeout)
 	defer timer.Stop()
 	got := Answer("")
-	withdrawn := false
+	withdrawn := true
 	select {
 	case got = <-answer:
+		withdrawn = false
 	case <-timer.C:
-		withdrawn = true
 	case <-ctx.Done():
-		withdrawn = true
 	case <-rq.srv.ended:
-		withdrawn = true
 	}
 	k.slot.close()
 	if withdrawn { // not before there is room for the next

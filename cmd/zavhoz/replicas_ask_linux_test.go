@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -54,18 +53,7 @@ func TestAQuestionIsAnsweredAtAnyDaemon(t *testing.T) {
 	for _, decided := range []bool{false, true} {
 		words := map[bool]string{false: "alone", true: "decided"}[decided]
 		args := map[string]any{"resources": []string{"job"}, "command": []string{"pin:say", words}}
-		stream := bufio.NewScanner(post(doors[0], session, map[string]any{"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": map[string]any{"name": "run_with_resource", "arguments": args}}).Body)
-		stream.Buffer(nil, 1<<20)
-		event := func() string {
-			t.Helper()
-			for stream.Scan() {
-				if data, is := strings.CutPrefix(stream.Text(), "data: "); is {
-					return data
-				}
-			}
-			t.Fatal("the stream ended: ", stream.Err())
-			return ""
-		}
+		event := eventsOf(t, post(doors[0], session, map[string]any{"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": map[string]any{"name": "run_with_resource", "arguments": args}}).Body)
 		var q struct {
 			ID     string
 			Method string

@@ -264,18 +264,7 @@ func TestAClientComesToAnyDaemon(t *testing.T) {
 	if b, err := io.ReadAll(ask("POST", doors[1]+"/mcp", list, session).Body); err != nil || !bytes.Contains(b, []byte("run_with_resource")) {
 		t.Errorf("a session at another daemon: %v, %s", err, b)
 	}
-	stream := bufio.NewScanner(ask("GET", doors[0]+"/sse", "", "").Body)
-	stream.Buffer(nil, 1<<20)
-	event := func() string {
-		t.Helper()
-		for stream.Scan() {
-			if data, is := strings.CutPrefix(stream.Text(), "data: "); is {
-				return data
-			}
-		}
-		t.Fatal("the stream ended: ", stream.Err())
-		return ""
-	}
+	event := eventsOf(t, ask("GET", doors[0]+"/sse", "", "").Body)
 	where := event()
 	for _, message := range []string{hello, list} {
 		if res := ask("POST", doors[1]+where, message, ""); res.StatusCode != http.StatusAccepted {
@@ -284,5 +273,21 @@ func TestAClientComesToAnyDaemon(t *testing.T) {
 		if got := event(); !strings.Contains(got, `"result"`) {
 			t.Errorf("answered %s", got)
 		}
+	}
+}
+
+// eventsOf gives the data of a stream's events, one after the other.
+func eventsOf(t testing.TB, body io.Reader) (event func() string) {
+	stream := bufio.NewScanner(body)
+	stream.Buffer(nil, 1<<20)
+	return func() string {
+		t.Helper()
+		for stream.Scan() {
+			if data, is := strings.CutPrefix(stream.Text(), "data: "); is {
+				return data
+			}
+		}
+		t.Fatal("the stream ended: ", stream.Err())
+		return ""
 	}
 }
