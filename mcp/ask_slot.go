@@ -1,6 +1,7 @@
 package mcp
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"net/http"
@@ -97,7 +98,9 @@ func (x *exchange) answerAway(ses *session, server string) {
 	}
 	defer leave()
 	short := encode(map[string]any{"jsonrpc": "2.0", "id": string(wire.Text(x.msg.ID)), "result": map[string]string{"action": wire.Action(x.msg.Result)}})
-	err := s.sessions.shared.Hand(x.r.Context(), server, Handed{x.agent, ses.id, short})
+	m := Handed{x.agent, ses.id, short}
+	// Twice to the same question is once: askSlot.take.
+	err := s.again(x.r.Context(), func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, m) })
 	if err != nil && fault.CodeOf(err) != errNoSession.Code { // that one: nobody waits for it any more
 		s.log.Warn("an answer was not handed over", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 		s.deny(x.w, x.r, fault.New(fault.DaemonUnavailable, "the daemon that waits for this answer was not reached", "send the answer again").Because(err))

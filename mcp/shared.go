@@ -97,7 +97,7 @@ func (s *sessions) adopt(id, agent string) *session {
 	return x
 }
 
-// handOver gives a message to the server whose event stream it is for.
+// handOver gives a message to the server whose event stream it is for. A request goes once: nobody knows whether one whose acknowledgement is lost was taken.
 func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) *fault.Error {
 	if len(raw) > maxHanded {
 		return fault.New(fault.TooLarge, "the message is too long to be handed to the daemon that has the event stream", "send less, or use streamable HTTP: /mcp")
@@ -106,7 +106,14 @@ func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) 
 	if !ok || server == s.sessions.shared.Self() {
 		return errNoSession
 	}
-	if err := s.sessions.shared.Hand(ctx, server, Handed{ag, id, raw}); err != nil {
+	hand := func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, Handed{ag, id, raw}) }
+	var err error
+	if m, bad := wire.Parse(raw); bad == nil && !m.Request() {
+		err = s.again(ctx, hand)
+	} else {
+		err = hand(ctx)
+	}
+	if err != nil {
 		return fault.Of(err)
 	}
 	return nil
