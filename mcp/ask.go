@@ -97,7 +97,7 @@ func (rq *request) put(ctx context.Context, a *Ask) Answer {
 	}
 	k.slot.close()
 	if withdrawn { // not before there is room for the next
-		k.send(encode(withdrawal{JSONRPC: "2.0", Method: "notifications/cancelled", Params: withdrawnID{RequestID: id}}))
+		k.send(wire.Cancelled(encode(id), ""))
 	}
 	return got
 }
@@ -118,16 +118,6 @@ type askParams struct {
 	URL     string          `json:"url,omitempty"`
 	ID      string          `json:"elicitationId,omitempty"`
 	Schema  json.RawMessage `json:"requestedSchema,omitempty"`
-}
-
-type withdrawal struct {
-	JSONRPC string      `json:"jsonrpc"`
-	Method  string      `json:"method"`
-	Params  withdrawnID `json:"params"`
-}
-
-type withdrawnID struct {
-	RequestID string `json:"requestId"`
 }
 
 func (a *Ask) params(id string) askParams {

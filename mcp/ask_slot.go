@@ -91,7 +91,7 @@ func (x *exchange) answer(ses *session) {
 
 func (x *exchange) answerAway(ses *session, server string) {
 	s := x.srv
-	leave, f := s.agents.enter(x.agent)
+	leave, f := s.agents.hand(x.agent)
 	if f != nil {
 		s.deny(x.w, x.r, f)
 		return
@@ -103,7 +103,7 @@ func (x *exchange) answerAway(ses *session, server string) {
 	err := s.again(x.r.Context(), func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, m) })
 	if err != nil && fault.CodeOf(err) != errNoSession.Code { // that one: nobody waits for it any more
 		s.log.Warn("an answer was not handed over", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
-		s.deny(x.w, x.r, fault.New(fault.DaemonUnavailable, "the daemon that waits for this answer was not reached", "send the answer again").Because(err))
+		s.deny(x.w, x.r, notReached("the daemon that waits for this answer was not reached", err))
 		return
 	}
 	x.w.WriteHeader(http.StatusAccepted)

@@ -41,13 +41,17 @@ func (f *flights) end(id []byte, fl *flight) (wanted bool) {
 	return !fl.stopped
 }
 
-func (f *flights) stop(id []byte) {
+// stop ends a flight that its client gave up; it is false where there is none of that id.
+func (f *flights) stop(id []byte) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fl := f.by[string(id)]; fl != nil {
-		fl.stopped = true
-		fl.cancel()
+	fl := f.by[string(id)]
+	if fl == nil {
+		return false
 	}
+	fl.stopped = true
+	fl.cancel()
+	return true
 }
 
 func (f *flights) count() int {

@@ -154,9 +154,8 @@ func (x *exchange) legacy(version string) {
 		x.reply(http.StatusBadRequest, wire.Fault(m.ID, errNoSession))
 	case ses == nil || ses.stream != nil:
 		x.reply(http.StatusNotFound, wire.Fault(m.ID, errNoSession))
-	case m.Method == "notifications/cancelled":
-		ses.flights.stop(m.Cancels)
-		x.w.WriteHeader(http.StatusAccepted)
+	case m.Cancel():
+		x.cancel(ses)
 	case m.Response():
 		x.answer(ses)
 	case !m.Request():

@@ -22,6 +22,7 @@ type agentLimit struct {
 	rate      *rate.Limiter
 	perMinute int
 	running   int
+	handing   int           // messages to other servers
 	asks      *rate.Limiter // of Limits.AsksPerHour
 }
 
@@ -48,31 +49,45 @@ func (a *agentLimits) asks(agent string) bool {
 
 // enter takes one request of an agent in, or gives a fault with retry_after_s. Call leave once for each success.
 func (a *agentLimits) enter(ag Agent) (leave func(), e *fault.Error) {
-	perMinute, concurrent := ag.PerMinute, ag.Concurrent
-	if perMinute == 0 {
-		perMinute = a.limits.PerMinute
-	}
+	concurrent := ag.Concurrent
 	if concurrent == 0 {
 		concurrent = a.limits.Concurrent
+	}
+	return a.take(ag, concurrent, func(l *agentLimit) *int { return &l.running })
+}
+
+// maxHanding is how many messages of one agent are on their way to other servers at once: those carry 32 at a time, for everybody.
+const maxHanding = 8
+
+// hand is enter for what goes on to another server. It has places of its own: calls that take all of an agent's must not keep out the word that ends one.
+func (a *agentLimits) hand(ag Agent) (leave func(), e *fault.Error) {
+	return a.take(ag, maxHanding, func(l *agentLimit) *int { return &l.handing })
+}
+
+func (a *agentLimits) take(ag Agent, places int, taken func(*agentLimit) *int) (leave func(), e *fault.Error) {
+	perMinute := ag.PerMinute
+	if perMinute == 0 {
+		perMinute = a.limits.PerMinute
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.of(ag.ID)
+	n := taken(l)
 	if l.perMinute != perMinute { // new, or the operator changed it
 		l.perMinute, l.rate = perMinute, rate.NewLimiter(rate.Limit(float64(perMinute)/60), perMinute)
 	}
 	now := a.clock()
-	if l.running >= concurrent {
+	if *n >= places {
 		return nil, fault.New(fault.Busy, "this agent has too many calls in flight", "wait for one to end, then call again").With("retry_after_s", 1)
 	}
 	if !l.rate.AllowN(now, 1) {
 		wait := max(1, int(math.Ceil((1-l.rate.TokensAt(now))/float64(l.rate.Limit()))))
 		return nil, fault.New(fault.RateLimited, "this agent calls too often", "wait, then call again").With("retry_after_s", wait)
 	}
-	l.running++
+	*n++
 	return func() {
 		a.mu.Lock()
-		l.running--
+		*n--
 		a.mu.Unlock()
 	}, nil
 }

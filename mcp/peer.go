@@ -47,7 +47,7 @@ func (p *peer) accept(ag Agent, raw []byte) {
 	switch {
 	case bad != nil:
 		p.send(wire.RPCError(m.ID, bad.Code, bad.Text, nil))
-	case m.Method == "notifications/cancelled" && m.ID == nil:
+	case m.Cancel():
 		p.flights.stop(m.Cancels)
 	case m.Request():
 		p.request(ag, m, raw)

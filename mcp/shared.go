@@ -21,11 +21,13 @@ type Replicas interface {
 	Self() string
 	// Mark authenticates a text.
 	Mark(text string) [32]byte
-	// Hand has another server take a message of one of its event streams. Errors: fault daemon_unavailable, invalid_argument where it does not know the session.
+	// Others gives the ids of the other servers that live.
+	Others(ctx context.Context) ([]string, error)
+	// Hand has another server Take a message. Errors: fault daemon_unavailable, invalid_argument where it has nothing that the message is for.
 	Hand(ctx context.Context, to string, m Handed) error
 }
 
-// Handed is a message for another server's event stream. The agent has shown its token to the server that hands it over.
+// Handed is a message for another server: for its event stream, or an answer or a cancel for a call of the session that it serves. The agent has shown its token to the server that hands it over, and the session is its own.
 type Handed struct {
 	Agent   Agent  `json:"agent"`
 	Session string `json:"session"`
@@ -119,17 +121,19 @@ func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) 
 	return nil
 }
 
-// Take takes a message that came for one of this server's event streams at another, or the answer to what one of its calls over streamable HTTP asks.
+// Take takes a message that came for one of this server's event streams at another, or the answer to what one of its calls over streamable HTTP asks, or the word that one is given up. Another session's call,
+// the same agent's too, is out of reach: each has its own question and its own table of calls (threat-model.md 64).
 func (s *Server) Take(m Handed) error {
 	ses := s.sessions.here(m.Session, m.Agent.ID)
 	if ses == nil {
 		return errNoSession
 	}
 	if ses.stream == nil {
-		if msg, bad := wire.Parse(m.Message); bad != nil || !msg.Response() || !ses.ask.take(&msg) {
-			return errNoSession
+		msg, bad := wire.Parse(m.Message)
+		if bad == nil && (msg.Response() && ses.ask.take(&msg) || msg.Cancel() && ses.flights.stop(msg.Cancels)) {
+			return nil
 		}
-		return nil
+		return errNoSession
 	}
 	if len(ses.stream.out) == cap(ses.stream.out) { // nobody reads them: who waited for that would hold up others
 		return fault.New(fault.Busy, "replies pile up unread", "read the event stream")

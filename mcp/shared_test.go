@@ -30,6 +30,15 @@ func (m member) Mark(text string) (sum [32]byte) {
 	return [32]byte(h.Sum(nil))
 }
 
+func (m member) Others(context.Context) (all []string, err error) {
+	for n := range m.by {
+		if n != m.self {
+			all = append(all, n)
+		}
+	}
+	return all, nil
+}
+
 func (m member) Hand(_ context.Context, to string, msg mcp.Handed) error {
 	w := m.by[to]
 	if w == nil {

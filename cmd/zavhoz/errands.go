@@ -139,7 +139,18 @@ func (s servers) Self() string { return s.d.vault.Self().ID }
 // Mark authenticates the id of a session.
 func (s servers) Mark(text string) [32]byte { return s.d.ring.MAC("mcp session", []byte(text)) }
 
-// Hand gives a message to the daemon whose event stream it is for.
+// Others gives the daemons that are listed, but for this one.
+func (s servers) Others(ctx context.Context) (ids []string, err error) {
+	all, err := s.d.vault.Replicas(ctx)
+	for _, r := range all {
+		if r.ID != s.Self() {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids, err
+}
+
+// Hand gives a message to the daemon that it is for.
 func (s servers) Hand(ctx context.Context, to string, m mcp.Handed) error {
 	if err := elsewhere(s).lives(ctx, to); err != nil {
 		return err

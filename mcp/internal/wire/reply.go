@@ -32,6 +32,18 @@ func RPCError(id []byte, code int, message string, data any) []byte {
 	return raw
 }
 
+const cancelled = "notifications/cancelled"
+
+// Cancelled takes back the request of an id, byte for byte as it came; the reason is for people, and may be empty.
+func Cancelled(id []byte, reason string) []byte {
+	b := append([]byte(`{"jsonrpc":"2.0","method":"`+cancelled+`","params":{"requestId":`), id...)
+	if reason != "" {
+		text, _ := json.Marshal(reason) // a string: it cannot fail
+		b = append(append(b, `,"reason":`...), text...)
+	}
+	return append(b, `}}`...)
+}
+
 // Fault is a fault as a JSON-RPC error.
 func Fault(id []byte, e *fault.Error) []byte {
 	code := CodeServer

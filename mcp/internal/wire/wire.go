@@ -45,7 +45,7 @@ type Message struct {
 	Caps     []byte // params._meta's client capabilities, raw; of an initialize those of the params
 	Offered  string // of an initialize: the protocol version that the client offers
 	Result   []byte // of a response: its result, raw; nil where it is an error
-	Cancels  []byte // params.requestId of notifications/cancelled, raw
+	Cancels  []byte // params.requestId of notifications/cancelled, raw; nil where it can be no request's
 	Progress []byte // params._meta.progressToken, raw; nil when there is none
 	Version  string // params._meta's protocol version; see Modern
 }
@@ -55,6 +55,9 @@ func (m *Message) Request() bool { return m.ID != nil && m.Method != "" }
 
 // Response tells whether the message answers one of ours.
 func (m *Message) Response() bool { return m.ID != nil && m.Method == "" }
+
+// Cancel tells whether the message takes a request back.
+func (m *Message) Cancel() bool { return m.ID == nil && m.Method == cancelled }
 
 // Modern tells whether the message is of the era without handshake and sessions.
 func (m *Message) Modern() bool { return Modern(m.Version) }
@@ -155,7 +158,10 @@ func (m *Message) params(raw []byte) *Error {
 	if p[0] != nil && p[0][0] == '"' {
 		m.Name = string(Text(p[0]))
 	}
-	m.Args, m.Cancels = p[1], p[3]
+	m.Args = p[1]
+	if validID(p[3]) {
+		m.Cancels = p[3]
+	}
 	m.Plain, m.Answers = p[4] == nil && p[5] == nil && p[6] == nil, p[5]
 	if m.Method == "initialize" {
 		m.Offered, m.Caps = string(Text(p[9])), p[10]
