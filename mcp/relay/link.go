@@ -23,8 +23,9 @@ const writeTimeout = 60 * time.Second
 
 // link is one connection to a daemon.
 type link struct {
-	conn net.Conn
-	out  *bufio.Writer
+	conn  net.Conn
+	out   *bufio.Writer
+	asked questions
 	// swallow is the id of a repeated initialize, whose reply the client has had long ago. Guarded by calls.mu.
 	swallow string
 }
@@ -141,7 +142,9 @@ func (r *relay) pump(l *link, lines *wire.Reader) {
 			r.Log.Debug("link to the daemon ended")
 			return
 		}
-		if m, _ := wire.Peek(line); m.ID == nil || m.Method != "" || r.calls.answered(l, m.ID) {
+		m, _ := wire.Peek(line)
+		l.asked.heard(&m, line)
+		if m.ID == nil || m.Method != "" || r.calls.answered(l, m.ID) {
 			r.out.line(line)
 		}
 		if !lines.Buffered() {

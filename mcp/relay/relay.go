@@ -1,7 +1,7 @@
 // Package relay is the stdio door: it carries messages between an MCP client's pipes and the daemon's agent socket.
 //
-// Promise: nothing but MCP ever goes to the client; every request gets exactly one reply, whatever becomes of the daemon. When the daemon ends,
-// each call that was in flight is answered with what is known (it may have happened), the next message starts or finds another daemon, and the
+// Promise: nothing but MCP ever goes to the client; every request that its client does not give up gets exactly one reply, whatever becomes of the daemon. When the daemon ends,
+// each call that was in flight is answered with what is known (it may have happened), a question that it had put to the client is withdrawn, the next message starts or finds another daemon, and the
 // client notices nothing else: the handshake it made is made again for it. The relay holds no secret but the token it was given, and keys never.
 //
 // Attacks stopped: a child that inherits the MCP stream (threat-model.md 61): runs are the daemon's children, not the relay's; an endless line that
@@ -124,6 +124,11 @@ func (r *relay) forward(line []byte) {
 	case "notifications/initialized":
 		r.handshake[1] = bytes.Clone(line)
 	}
+	if m.Cancel() { // the daemon does not answer what its client gave up: nobody waits for that
+		if whole, bad := wire.Parse(line); bad == nil {
+			r.calls.take(whole.Cancels)
+		}
+	}
 	if r.link == nil {
 		if m.ID == nil && m.Method != "" || m.Method == "" && m.ID != nil {
 			return // a notification or a reply to a daemon that is gone concerns nobody
@@ -135,6 +140,9 @@ func (r *relay) forward(line []byte) {
 			r.answer(&m, unavailable(err))
 			return
 		}
+	}
+	if m.Response() {
+		r.link.asked.ended(m.ID)
 	}
 	r.calls.sent(m.ID, r.link)
 	r.link.line(line)
@@ -155,9 +163,10 @@ func unavailable(err error) *fault.Error {
 	return fault.New(fault.DaemonUnavailable, "the zavhoz daemon cannot be reached", "call again; if it stays so, a person runs `zavhoz serve` or `zavhoz doctor`").Because(err)
 }
 
-// lost answers what was in flight on a link that broke. What changes nothing is asked again of a new daemon; of the rest nobody can say whether it
+// lost takes back what was asked on a link that broke, and answers what was in flight. What changes nothing is asked again of a new daemon; of the rest nobody can say whether it
 // happened, and only the model can decide what to do.
 func (r *relay) lost(l *link) {
+	r.withdraw(l)
 	r.mu.Lock()
 	if r.link == l {
 		r.link = nil
