@@ -82,19 +82,20 @@ func (x *exchange) answer(ses *session) {
 	if !ses.ask.take(&x.msg) {
 		id := string(wire.Text(x.msg.ID))
 		if server, ok := x.srv.sessions.asker(id, ses); ok && server != x.srv.sessions.shared.Self() {
-			x.answerAway(ses, server)
-			return
+			if f := x.answerAway(ses, server); f != nil {
+				x.srv.denyMessage(x.w, x.r, x.raw, f.Code.Of().HTTP, f)
+				return
+			}
 		}
 	}
 	x.w.WriteHeader(http.StatusAccepted)
 }
 
-func (x *exchange) answerAway(ses *session, server string) {
+func (x *exchange) answerAway(ses *session, server string) *fault.Error {
 	s := x.srv
 	leave, f := s.agents.hand(x.agent)
 	if f != nil {
-		s.deny(x.w, x.r, f)
-		return
+		return f
 	}
 	defer leave()
 	short := encode(map[string]any{"jsonrpc": "2.0", "id": string(wire.Text(x.msg.ID)), "result": map[string]string{"action": wire.Action(x.msg.Result)}})
@@ -103,10 +104,9 @@ func (x *exchange) answerAway(ses *session, server string) {
 	err := s.again(x.r.Context(), func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, m) })
 	if err != nil && fault.CodeOf(err) != errNoSession.Code { // that one: nobody waits for it any more
 		s.log.Warn("an answer was not handed over", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
-		s.deny(x.w, x.r, notReached("the daemon that waits for this answer was not reached", err))
-		return
+		return notReached("the daemon that waits for this answer was not reached", err)
 	}
-	x.w.WriteHeader(http.StatusAccepted)
+	return nil
 }
 
 // kinds of a session over streamable HTTP say what its client can put to its person: another server that goes on with it has not seen its initialize.

@@ -136,6 +136,10 @@ func (s *Server) readLines(p *peer, who *identified, lines *wire.Reader) error {
 		line, err := lines.Line()
 		switch {
 		case errors.Is(err, wire.ErrLong):
+			if wire.Responds(line) {
+				p.drop("it is too long")
+				continue
+			}
 			m, _ := wire.Peek(line)
 			text := fmt.Sprintf("the message is longer than %d bytes", s.limits.MessageBytes)
 			p.send(wire.Fault(m.ID, fault.New(fault.TooLarge, text, "send less")))

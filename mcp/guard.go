@@ -157,12 +157,28 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, e *fault.Error) {
 
 // denyStatus refuses with a JSON-RPC error without an id: nothing of the body has been looked at.
 func (s *Server) denyStatus(w http.ResponseWriter, r *http.Request, status int, e *fault.Error) {
+	s.refuse(w, r, status, e, wire.Fault(nil, e))
+}
+
+// denyMessage refuses a message. A response, also a malformed one or the beginning of one, has the status alone: no response is answered by a message, of an error either.
+func (s *Server) denyMessage(w http.ResponseWriter, r *http.Request, raw []byte, status int, e *fault.Error) {
+	if wire.Responds(raw) {
+		s.refuse(w, r, status, e, nil)
+		return
+	}
+	s.denyStatus(w, r, status, e)
+}
+
+// errResponse is what the log says of a response that cannot be read.
+var errResponse = fault.New(fault.InvalidArgument, "the response cannot be read", "")
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, e *fault.Error, body json.RawMessage) {
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="zavhoz"`)
 	}
 	client, _ := s.http.via(r)
 	s.log.Info("refused", "code", string(e.Code), "status", status, "client", client.String(), "request", w.Header().Get("X-Request-Id"))
-	s.writeJSON(w, status, e, wire.Fault(nil, e))
+	s.writeJSON(w, status, e, body)
 }
 
 func (s *Server) writeJSON(w http.ResponseWriter, status int, e *fault.Error, raw json.RawMessage) {
@@ -171,7 +187,9 @@ func (s *Server) writeJSON(w http.ResponseWriter, status int, e *fault.Error, ra
 			w.Header().Set("Retry-After", strconv.Itoa(wait))
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
+	if raw != nil {
+		w.Header().Set("Content-Type", "application/json")
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(raw)))
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(s.limits.WriteTimeout))

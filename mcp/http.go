@@ -46,7 +46,11 @@ func (s *Server) streamable(w http.ResponseWriter, r *http.Request, ag Agent) {
 		return
 	}
 	m, bad := wire.Parse(raw)
-	if bad != nil {
+	switch {
+	case bad != nil && wire.Responds(raw):
+		s.denyMessage(w, r, raw, http.StatusBadRequest, errResponse)
+		return
+	case bad != nil:
 		s.writeJSON(w, http.StatusBadRequest, nil, wire.RPCError(m.ID, bad.Code, bad.Text, nil))
 		return
 	}
@@ -73,7 +77,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		s.deny(w, r, fault.New(fault.TooLarge, "the message is too long", "send less"))
+		s.denyMessage(w, r, buf.Bytes(), http.StatusRequestEntityTooLarge, fault.New(fault.TooLarge, "the message is too long", "send less"))
 	case err != nil:
 		s.denyStatus(w, r, http.StatusRequestTimeout, fault.New(fault.TimedOut, "the body did not arrive", ""))
 	}
@@ -220,7 +224,12 @@ func (x *exchange) refuse(e *fault.Error) {
 	x.srv.writeJSON(x.w, e.Code.Of().HTTP, e, wire.Refuse(&x.msg, e))
 }
 
-func (x *exchange) reply(status int, raw []byte) { x.srv.writeJSON(x.w, status, nil, raw) }
+func (x *exchange) reply(status int, raw []byte) {
+	if x.msg.Response() { // of ours it is none: as denyMessage
+		raw = nil
+	}
+	x.srv.writeJSON(x.w, status, nil, raw)
+}
 
 // httpStatus: since 2026-07-28 an error's code shows in the status, so that what lies between can see it.
 func httpStatus(modern bool, code int) int {

@@ -45,6 +45,8 @@ func (p *peer) accept(ag Agent, raw []byte) {
 	raw = bytes.Clone(raw)
 	m, bad := wire.Parse(raw)
 	switch {
+	case bad != nil && wire.Responds(raw):
+		p.drop(bad.Text)
 	case bad != nil:
 		p.send(wire.RPCError(m.ID, bad.Code, bad.Text, nil))
 	case m.Cancel():
@@ -55,6 +57,11 @@ func (p *peer) accept(ag Agent, raw []byte) {
 		p.ask.take(&m)
 	}
 	// What is left asks for nothing: other notifications.
+}
+
+// drop leaves a response lie that cannot be read: nobody answers one, not even by an error. why is a sentence of ours.
+func (p *peer) drop(why string) {
+	p.srv.log.Debug("a response was dropped", "agent", p.caller.Agent, "door", p.caller.Door, "why", why)
 }
 
 func (p *peer) request(ag Agent, m wire.Message, raw []byte) {

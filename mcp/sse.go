@@ -68,7 +68,7 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, ag Agent) {
 		s.messageAway(w, r, ag, id)
 		return
 	}
-	raw, ok := s.body(w, r)
+	raw, ok := s.streamed(w, r)
 	if !ok {
 		return
 	}
@@ -76,6 +76,18 @@ func (s *Server) message(w http.ResponseWriter, r *http.Request, ag Agent) {
 	if rc := http.NewResponseController(w); rc.Flush() == nil {
 		ses.stream.accept(ag, raw)
 	}
+}
+
+// streamed reads a message for an event stream. A response that cannot be read is refused here, where its sender sees it.
+func (s *Server) streamed(w http.ResponseWriter, r *http.Request) (raw []byte, ok bool) {
+	if raw, ok = s.body(w, r); !ok || !wire.Responds(raw) {
+		return raw, ok
+	}
+	if _, bad := wire.Parse(raw); bad != nil {
+		s.denyMessage(w, r, raw, http.StatusBadRequest, errResponse)
+		return nil, false
+	}
+	return raw, true
 }
 
 // messageAway takes one message for an event stream that is not here.
@@ -90,7 +102,7 @@ func (s *Server) messageAway(w http.ResponseWriter, r *http.Request, ag Agent, i
 		return
 	}
 	defer leave()
-	raw, ok := s.body(w, r)
+	raw, ok := s.streamed(w, r)
 	if !ok {
 		return
 	}
@@ -98,8 +110,8 @@ func (s *Server) messageAway(w http.ResponseWriter, r *http.Request, ag Agent, i
 	case f == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case f.Code == errNoSession.Code:
-		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+		s.denyMessage(w, r, raw, http.StatusNotFound, errNoSession)
 	default:
-		s.deny(w, r, f)
+		s.denyMessage(w, r, raw, f.Code.Of().HTTP, f)
 	}
 }

@@ -84,6 +84,10 @@ func (r *relay) read() error {
 		line, err := lines.Line()
 		switch {
 		case errors.Is(err, wire.ErrLong):
+			if wire.Responds(line) {
+				r.Log.Debug("a response was dropped: it is too long")
+				break
+			}
 			m, _ := wire.Peek(line)
 			text := fmt.Sprintf("the message is longer than %d bytes", r.MessageBytes)
 			r.out.line(wire.Fault(m.ID, fault.New(fault.TooLarge, text, "send less")))
@@ -130,7 +134,7 @@ func (r *relay) forward(line []byte) {
 		}
 	}
 	if r.link == nil {
-		if m.ID == nil && m.Method != "" || m.Method == "" && m.ID != nil {
+		if m.ID == nil && m.Method != "" || wire.Responds(line) {
 			return // a notification or a reply to a daemon that is gone concerns nobody
 		}
 		if err := r.connect(); err != nil {

@@ -318,6 +318,33 @@ func TestLongLineIsRefusedAndSkipped(t *testing.T) {
 	x.recv(`"id":5`, "you are local")
 }
 
+// No response is answered by a message, by the relay either: neither one that is too long, nor one to a daemon that cannot be reached.
+func TestNoResponseIsAnswered(t *testing.T) {
+	d := newDaemon(t)
+	x := open(t, d, "", func(o *relay.Options) { o.MessageBytes = 1000 })
+	d.set(errors.New("refused"), false)
+	for _, line := range []string{
+		`{"jsonrpc":"2.0","id":1,"result":{"text":"` + strings.Repeat("x", 100_000) + `"}}`,
+		`{"jsonrpc":"2.0","id":2,"result":{}}`,
+		`{"jsonrpc":"2.0","id":3,"result":{},"result":{}}`,
+		`{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}`,
+		`{"jsonrpc":"2.0","id":4,"result":{"cut`,
+	} {
+		x.send(line)
+	}
+	if n := d.count(); n != 0 {
+		t.Errorf("%d dials for responses", n)
+	}
+	x.send(call("5", "who"))
+	x.recv(`"id":5`, `daemon_unavailable`)
+	d.set(nil, false)
+	x.send(call("6", "who"))
+	x.recv(`"id":6`, "you are local")
+	x.send(`{"jsonrpc":"2.0","id":7,"result":{},"result":{}}`)
+	x.send(call("8", "who"))
+	x.recv(`"id":8`, "you are local")
+}
+
 func TestHangingDaemonIsLeftAtTheEnd(t *testing.T) {
 	d := newDaemon(t)
 	d.set(nil, true)

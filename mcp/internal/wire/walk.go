@@ -5,6 +5,11 @@ import "bytes"
 // Members calls fn for each member of the object that b begins with, until fn returns false. The result is false when b is no object, or
 // is cut or malformed before fn was done; it never panics, whatever b is. Values are not checked beyond their extent.
 func Members(b []byte, fn func(key, value []byte) bool) bool {
+	return members(b, func([]byte) {}, fn)
+}
+
+// members is Members that tells each key before it looks at the value, which may be cut.
+func members(b []byte, named func(key []byte), fn func(key, value []byte) bool) bool {
 	if len(b) == 0 || b[0] != '{' {
 		return false
 	}
@@ -22,6 +27,7 @@ func Members(b []byte, fn func(key, value []byte) bool) bool {
 		if i >= len(b) || b[i] != ':' {
 			return false
 		}
+		named(key)
 		i = space(b, i+1)
 		end = value(b, i)
 		if end < 0 {

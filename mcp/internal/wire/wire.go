@@ -10,6 +10,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -83,6 +84,7 @@ var (
 	errKeys  = &Error{CodeInvalidRequest, "the message has a key twice, or an unknown one"}
 	errID    = &Error{CodeInvalidRequest, "id must be a string or a number, and short"}
 	errVer   = &Error{CodeInvalidRequest, "jsonrpc must be \"2.0\""}
+	errReply = &Error{CodeInvalidRequest, "a message has a method, or the result of a request, or an error"}
 	errForm  = &Error{CodeInvalidRequest, "method must be a string, params and _meta objects"}
 )
 
@@ -122,6 +124,9 @@ func Parse(raw []byte) (Message, *Error) {
 		return m, errKeys
 	}
 	m.ID = env[1]
+	if env[2] == nil && env[5] != nil && string(m.ID) == "null" { // an error about a message of ours whose id they could not read
+		m.ID = nil
+	}
 	switch {
 	case m.ID != nil && !validID(m.ID):
 		m.ID = nil
@@ -131,8 +136,7 @@ func Parse(raw []byte) (Message, *Error) {
 	case string(env[0]) != `"2.0"`:
 		return m, errVer
 	case env[2] == nil:
-		m.Result = env[4]
-		return m, nil // a response
+		return m, m.response(env[4], env[5])
 	case env[2][0] != '"':
 		return m, errForm
 	}
@@ -141,6 +145,38 @@ func Parse(raw []byte) (Message, *Error) {
 		return m, errForm
 	}
 	return m, m.params(env[3])
+}
+
+// response reads what answers something of ours: it has the result of a request, or an error, and not both.
+func (m *Message) response(result, failure []byte) *Error {
+	said := func(raw []byte) bool { return raw != nil && string(raw) != "null" }
+	switch failed := said(failure); {
+	case failed && (failure[0] != '{' || said(result)):
+		return errReply
+	case failed: // an error may be about what could not be read: it needs no id
+	case result == nil || m.ID == nil:
+		return errReply
+	default:
+		m.Result = result
+	}
+	return nil
+}
+
+// Responds tells whether a message that was refused, or of which there is the beginning alone, was meant as a response: it names a result or an error, or is whole and has an id, and names nothing that asks.
+// Nobody answers a response, however malformed: not even by an error, for which its sender would look for a request of its own.
+func Responds(raw []byte) bool {
+	asks, answers, named := false, false, false
+	whole := members(bytes.TrimLeft(raw, " \t\r\n"), func(key []byte) {
+		switch strings.ToLower(string(Text(key))) {
+		case "method", "params":
+			asks = true
+		case "result", "error":
+			answers = true
+		case "id":
+			named = true
+		}
+	}, func(_, _ []byte) bool { return !asks })
+	return !asks && (answers || named && whole)
 }
 
 func (m *Message) params(raw []byte) *Error {

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -50,6 +51,13 @@ func TestParseRefuses(t *testing.T) {
 		{"version", `{"jsonrpc":"1.0","id":1,"method":"ping"}`, wire.CodeInvalidRequest, "1"},
 		{"method type", `{"jsonrpc":"2.0","id":1,"method":5}`, wire.CodeInvalidRequest, "1"},
 		{"params list", call(`[1]`), wire.CodeInvalidRequest, "1"},
+		{"neither", `{"jsonrpc":"2.0","id":1}`, wire.CodeInvalidRequest, "1"},
+		{"nothing", `{"jsonrpc":"2.0"}`, wire.CodeInvalidRequest, ""},
+		{"both", `{"jsonrpc":"2.0","id":1,"result":{},"error":{}}`, wire.CodeInvalidRequest, "1"},
+		{"a result of nothing", `{"jsonrpc":"2.0","result":{}}`, wire.CodeInvalidRequest, ""},
+		{"a result of null", `{"jsonrpc":"2.0","id":null,"result":{}}`, wire.CodeInvalidRequest, ""},
+		{"no error", `{"jsonrpc":"2.0","id":1,"error":null}`, wire.CodeInvalidRequest, "1"},
+		{"a text for an error", `{"jsonrpc":"2.0","id":1,"error":"x"}`, wire.CodeInvalidRequest, "1"},
 		{"deep", call(`{"arguments":` + strings.Repeat(`{"a":`, 60) + `1` + strings.Repeat(`}`, 60) + `}`), wire.CodeInvalidRequest, "1"},
 		{"very deep", strings.Repeat("[", 20000), wire.CodeParse, ""},
 	}
@@ -61,6 +69,52 @@ func TestParseRefuses(t *testing.T) {
 		}
 		if bad.Code != tt.code || string(m.ID) != tt.id {
 			t.Errorf("%s: code %d id %q (%s)", tt.name, bad.Code, m.ID, bad.Text)
+		}
+	}
+}
+
+func TestParseResponses(t *testing.T) {
+	for raw, want := range map[string]struct{ id, result string }{
+		`{"jsonrpc":"2.0","id":1,"result":{"a":1}}`:              {"1", `{"a":1}`},
+		`{"jsonrpc":"2.0","id":1,"result":null}`:                 {"1", `null`},
+		`{"jsonrpc":"2.0","id":1,"result":{},"error":null}`:      {"1", `{}`},
+		`{"jsonrpc":"2.0","id":1,"result":null,"error":{"x":1}}`: {"1", ""},
+		`{"jsonrpc":"2.0","id":"a","error":{}}`:                  {`"a"`, ""},
+		`{"jsonrpc":"2.0","id":null,"error":{}}`:                 {"", ""},
+		`{"jsonrpc":"2.0","error":{}}`:                           {"", ""},
+	} {
+		m, bad := wire.Parse([]byte(raw))
+		if bad != nil || m.Request() || m.Response() != (want.id != "") || string(m.ID) != want.id || string(m.Result) != want.result {
+			t.Errorf("%s: %+v %v", raw, m, bad)
+		}
+		if !wire.Responds([]byte(raw)) {
+			t.Errorf("%s: not known for a response", raw)
+		}
+	}
+}
+
+// What is no message at all, or the beginning of one, is known for a response where it can be nothing else.
+func TestResponds(t *testing.T) {
+	for raw, is := range map[string]bool{
+		` {"jsonrpc":"2.0","id":1,"result":{"text":"xxxx`: true,
+		`{"id":1,"result":`:                                  true,
+		`{"id":1,"error":{"message":"\xff`:                   true,
+		`{"result":{nonsense},"id":1}`:                       true,
+		`{"id":1,"re\u0073ult":{}}`:                          true,
+		`{"jsonrpc":"2.0","id":1}`:                           true,
+		`{"Result":{},"id":1}`:                               true,
+		`{"id":1,"result":{},"extra":1}`:                     true,
+		`{"id":1,"result":{"method":"x","params":{}}}`:       true,
+		`{"id":1,"result":{},"method":"x"}`:                  false,
+		`{"id":1,"result":{},"Method":"x"}`:                  false,
+		`{"id":1,"result":{},"m\u0065thod":`:                 false,
+		`{"id":1,"params":{"result":"xxxx`:                   false,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","par`: false,
+		`{"jsonrpc":"2.0"}`:                                  false,
+		`{}`:                                                 false, ``: false, `{`: false, `[{"result":1}]`: false, `"result"`: false, `result`: false, `{nonsense`: false, `{"jsonrpc":"2.0","id":1`: false, `{"id":1,"resu`: false,
+	} {
+		if got := wire.Responds([]byte(raw)); got != is {
+			t.Errorf("%s: %t", raw, got)
 		}
 	}
 }
@@ -108,8 +162,12 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		wire.Peek(raw)
 		m, bad := wire.Parse(raw)
+		responds := wire.Responds(raw)
 		if bad != nil {
 			return
+		}
+		if responds && m.Method != "" || !responds && m.Response() && !bytes.Contains(raw, []byte("params")) && !bytes.Contains(raw, []byte(`\`)) {
+			t.Fatalf("%q: a response: %t, and %+v", raw, responds, m)
 		}
 		var lib struct {
 			ID     json.RawMessage `json:"id"`
