@@ -13,7 +13,7 @@ import (
 
 var notInNames = lazyregexp.New(`[^A-Za-z0-9_]+`)
 
-// FromTree gives what a verified SOPS file, or a plain file of the same form, holds: resources by the layout, or where it has none of its sections, names and values.
+// FromTree gives what a verified SOPS file, or a plain file of the same form, holds: resources by the layout, or where something else stands at its top, names and values.
 // The values are copies; the tree stays the caller's. Errors: not_supported (several documents).
 func FromTree(t wire.Tree, format, project string) ([]Item, error) {
 	if len(t.Documents) == 1 && (format == "yaml" || format == "json") && !sops.IsLayout(t.Documents[0]) {
@@ -68,13 +68,10 @@ func flatten(n wire.Node) (out []Item) {
 
 // walk visits every scalar below n that has a name.
 func walk(n wire.Node, path []string, visit func(path []string, leaf wire.Node)) {
-	if n.Kind.Scalar() && n.Kind != wire.Null && len(path) > 0 {
+	if n.Kind.Scalar() && len(path) > 0 {
 		visit(path, n)
 	}
 	for i, item := range n.Items {
-		if item.Value.Kind.IsComment() {
-			continue
-		}
 		key := item.Key
 		if n.Kind == wire.List {
 			key = strconv.Itoa(i)

@@ -20,8 +20,17 @@ func handleOf(name string) string {
 	if _, looks := kind.LooksSecret(name); looks {
 		return nameless
 	}
+	h := spelled(name)
+	if h = strings.TrimRight(h[:min(len(h), maxHandle)], "_-."); vault.CheckHandle(h) != nil {
+		return nameless
+	}
+	return h
+}
+
+// spelled writes a text in the characters of handles, at any length.
+func spelled(text string) string {
 	var b strings.Builder
-	for _, r := range cyrillic.Replace(strings.ToLower(name)) {
+	for _, r := range cyrillic.Replace(strings.ToLower(text)) {
 		switch {
 		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
 			b.WriteRune(r)
@@ -32,11 +41,7 @@ func handleOf(name string) string {
 			b.WriteByte('_')
 		}
 	}
-	h := strings.TrimRight(b.String()[:min(b.Len(), maxHandle)], "_-.")
-	if vault.CheckHandle(h) != nil {
-		return nameless
-	}
-	return h
+	return strings.TrimRight(b.String(), "_-.")
 }
 
 // maxHandle leaves room for a number behind.

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -26,20 +27,27 @@ func leftOut(why string) *fault.Error {
 	return fault.New(fault.NotSupported, why, "keep it where it is")
 }
 
-// item makes the neutral form: a value of its own where there is but one, else one field each.
+// items makes the neutral form: of an entry that is a server, the server, and what no server has as an item of its own.
+func (l login) items() []Item {
+	host := hostOf(l.url)
+	if l.out != "" || !l.server || host == "" || l.user == "" || l.password == "" && l.key == "" {
+		return []Item{l.item()}
+	}
+	out := []Item{l.machine(host)}
+	if rest := (login{title: l.title + " (more)", folder: l.folder, where: l.where, totp: l.totp, notes: l.notes, more: l.more}).item(); rest.Problem == nil {
+		out = append(out, rest)
+	}
+	return out
+}
+
+// item makes one: with a value of its own, and a field for each of what there is beside it.
 func (l login) item() Item {
-	i := Item{Name: l.title, Where: l.where, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}, Labels: map[string]string{}}
 	if l.out != "" {
 		return Item{Name: l.title, Where: l.where, Problem: leftOut(l.out)}
 	}
-	if label(l.folder) {
-		i.Labels["folder"] = l.folder
-	}
+	i := l.empty()
 	host := hostOf(l.url)
-	if l.server && host != "" && l.user != "" && (l.password != "" || l.key != "") {
-		return l.machine(i, host)
-	}
-	if label(host) {
+	if label(host) && !l.server { // nobody is shown where a server is
 		i.Labels["site"] = host
 	}
 	put := func(field, value string) {
@@ -47,14 +55,9 @@ func (l login) item() Item {
 			return
 		}
 		name := field
-		for n := 2; ; n++ {
-			if _, taken := i.Secrets[name]; !taken {
-				break
-			}
-			name = field + "_" + string(rune('0'+n%10))
-			if n > 9 {
-				return
-			}
+		for n := 2; i.Secrets[name].Len() > 0; n++ {
+			behind := "_" + strconv.Itoa(n)
+			name = field[:min(len(field), maxField-len(behind))] + behind
 		}
 		i.Secrets[name] = secret.FromString(value)
 	}
@@ -67,6 +70,9 @@ func (l login) item() Item {
 	put("private_key", l.key)
 	put("totp", l.totp)
 	put("notes", l.notes)
+	if l.server {
+		put("host", host)
+	}
 	for _, m := range l.more {
 		put(fieldName(m.name), m.value)
 	}
@@ -76,8 +82,21 @@ func (l login) item() Item {
 	return i
 }
 
-func (l login) machine(i Item, host string) Item {
+// empty is an item without its values.
+func (l login) empty() Item {
+	i := Item{Name: l.title, Where: l.where, Attrs: map[string]string{}, Secrets: map[string]secret.Secret{}, Labels: map[string]string{}}
+	if label(l.folder) {
+		i.Labels["folder"] = l.folder
+	}
+	return i
+}
+
+func (l login) machine(host string) Item {
+	i := l.empty()
 	i.Kind, i.Attrs["user"] = "server", l.user
+	if at := parsed(l.url); at.Port() != "" && at.Scheme != "http" && at.Scheme != "https" {
+		i.Attrs["port"] = at.Port()
+	}
 	i.Secrets["host"] = secret.FromString(host)
 	if l.password != "" {
 		i.Secrets["password"] = secret.FromString(l.password)
@@ -89,16 +108,22 @@ func (l login) machine(i Item, host string) Item {
 }
 
 // hostOf gives the host of an address: the rest of it may hold a name or a token.
-func hostOf(address string) string {
+func hostOf(address string) string { return strings.ToLower(parsed(address).Hostname()) }
+
+// parsed takes an address apart, with a scheme or without; what is none has no parts.
+func parsed(address string) *url.URL {
 	if !strings.Contains(address, "://") {
 		address = "x://" + address
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return ""
+		return &url.URL{}
 	}
-	return strings.ToLower(u.Hostname())
+	return u
 }
+
+// maxField is the longest name of a generic's field.
+const maxField = 32
 
 // fieldName makes a generic's field of a title: lower-case letters, digits and `_`, beginning with a letter.
 func fieldName(title string) string {

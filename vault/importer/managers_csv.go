@@ -65,7 +65,7 @@ func ReadCSV(b []byte) ([]Item, error) {
 			return nil, csvFault(err)
 		}
 		line, _ := r.FieldPos(0)
-		out = append(out, rowOf(as, row, fmt.Sprintf("line %d", line)).item())
+		out = append(out, rowOf(as, row, fmt.Sprintf("line %d", line)).items()...)
 	}
 }
 

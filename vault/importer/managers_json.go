@@ -36,7 +36,7 @@ func ReadBitwarden(b []byte) ([]Item, error) {
 	for i, x := range items.Items {
 		l := bitwarden(x.Value)
 		l.where, l.folder = "items."+strconv.Itoa(i), folders[raw(x.Value, "folderId")]
-		out = append(out, l.item())
+		out = append(out, l.items()...)
 	}
 	return out, nil
 }
@@ -113,7 +113,7 @@ func ReadOnePassword(b []byte) ([]Item, error) {
 			for i, x := range items.Items {
 				l := onePassword(x.Value)
 				l.where, l.folder = strings.Join([]string{"accounts", strconv.Itoa(a), "vaults", strconv.Itoa(v), "items", strconv.Itoa(i)}, "."), raw(vault.Value, "attrs", "name")
-				out = append(out, l.item())
+				out = append(out, l.items()...)
 			}
 		}
 	}
@@ -192,9 +192,12 @@ func (l *login) field(f wire.Node) {
 	}
 	name, v := raw(f, "title"), value.Items[0]
 	text := raw(value, v.Key)
+	if v.Key == "sshKey" {
+		text = raw(v.Value, "privateKey")
+	}
 	switch id := raw(f, "id"); {
-	case v.Key == "sshKey":
-		l.key = raw(v.Value, "privateKey")
+	case v.Key == "sshKey" && l.key == "":
+		l.key = text
 	case v.Key == "totp" && l.totp == "":
 		l.totp = text
 	case text == "" || v.Key == "date" || v.Key == "monthYear" || v.Key == "menu":

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -143,6 +144,13 @@ func (d *Draft) recognise(i Item) {
 		return
 	}
 	name := variableOf(i.Name)
+	if i.repeats() {
+		name, d.Source = "", ""
+		d.Notes = append(d.Notes, "its title shows a value, so that neither a handle nor a variable is made of it: --map gives it a handle")
+		if shows(i.Where, i.Secrets) {
+			d.Where = ""
+		}
+	}
 	if g := kind.Recognise(name, value); g.Kind != "generic" && len(i.Secrets) == 1 {
 		d.Kind, d.Attrs, d.Secrets = g.Kind, g.Attrs, map[string]secret.Secret{g.Field: value}
 		if d.check(); d.Problem == nil {
@@ -150,10 +158,17 @@ func (d *Draft) recognise(i Item) {
 			return
 		}
 		d.Notes = append(d.Notes, "it looks like "+g.Kind+", and is none: "+d.Problem.Message)
-	} else if g.Note != "" && len(i.Secrets) == 1 {
+	} else if g.Note != "" {
 		d.Notes = append(d.Notes, g.Note)
 	}
 	d.generic(name, i.Secrets)
+}
+
+// repeats tells whether the title shows a value: somebody pasted it there, and models read what titles are made of. A name that is a variable's already was chosen for
+// a program, and does so only where it has the value letter by letter: POSTGRES_PASSWORD stays, though it is "postgres".
+func (i Item) repeats() bool {
+	_, looks := kind.LooksSecret(i.Name)
+	return looks || has(i.Name, i.Secrets) || variableOf(i.Name) != i.Name && shows(i.Name, i.Secrets)
 }
 
 // renamed says where commands find a value that its kind gives them under another name than the source's.
@@ -167,7 +182,7 @@ func (d *Draft) renamed(name string) {
 		if v.Name == name {
 			return
 		}
-		if v.Field != "" && v.Minted == "" {
+		if v.Field != "" {
 			under = append(under, v.Name)
 		}
 	}
@@ -179,11 +194,12 @@ func (d *Draft) renamed(name string) {
 // generic keeps what is nothing known under the variable's name; further fields get it as the head of theirs.
 func (d *Draft) generic(name string, secrets map[string]secret.Secret) {
 	d.Kind, d.Attrs, d.Secrets, d.Problem = "generic", map[string]string{}, secrets, nil
-	if _, has := secrets["value"]; has && kind.EnvNameAllowed(name) {
+	if _, valued := secrets["value"]; valued && kind.EnvNameAllowed(name) {
 		d.Attrs["env"] = name
 	}
+	head := cmp.Or(name, "SECRET") // USERNAME itself is no variable of a secret's
 	for field := range secrets {
-		if own := name + "_" + strings.ToUpper(field); field != "value" && name != "" && kind.EnvNameAllowed(own) {
+		if own := head + "_" + strings.ToUpper(field); field != "value" && kind.EnvNameAllowed(own) {
 			d.Attrs["env_"+field] = own
 		}
 	}
@@ -250,13 +266,14 @@ func (p *planner) name(items []Item, drafts []Draft) {
 			continue
 		}
 		base := handleOf(items[i].Name)
-		if d.holds(base) {
+		if shows(items[i].Name, d.Secrets) {
 			base = nameless
 		}
 		if d.Project != vault.DefaultProject { // the same name in two projects is two resources
 			base = d.Project + "_" + base
 		}
 		base = p.Prefix + base
+		base = strings.TrimRight(base[:min(len(base), maxHandle)], "_-.")
 		d.Handle = base
 		for n := max(2, p.last[base]+1); p.taken[d.Handle]; n++ {
 			d.Handle = base[:min(len(base), maxHandle-2)] + "_" + strconv.Itoa(n)
@@ -280,14 +297,25 @@ func (d *Draft) claim(taken map[string]bool) {
 	taken[d.Handle] = true
 }
 
-// holds tells whether a handle would show a value of the draft: somebody pasted it into the title.
-func (d *Draft) holds(handle string) bool {
-	for _, s := range d.Secrets {
-		if v := bytes.ToLower(peek(s)); len(v) >= kind.MinRedacted && strings.Contains(handle, handleOf(string(v))) {
+// has tells whether a text has one of the values in it, letter by letter.
+func has(text string, secrets map[string]secret.Secret) bool {
+	for _, s := range secrets {
+		if v := peek(s); len(v) >= kind.MinRedacted && bytes.Contains([]byte(text), v) {
 			return true
 		}
 	}
 	return false
+}
+
+// shows tells whether a text has a value in it, also as a handle or a variable would spell both.
+func shows(text string, secrets map[string]secret.Secret) bool {
+	title := spelled(text)
+	for _, s := range secrets {
+		if v := spelled(string(peek(s))); len(v) >= kind.MinRedacted && strings.Contains(title, v) {
+			return true
+		}
+	}
+	return has(text, secrets)
 }
 
 // peek looks at a value without keeping it.

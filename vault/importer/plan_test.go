@@ -113,14 +113,6 @@ func TestPlanOfALogin(t *testing.T) {
 	}
 }
 
-// A title that repeats the value must not show it as a handle.
-func TestPlanHidesAPastedTitle(t *testing.T) {
-	ds, err := importer.Plan([]importer.Item{item("correct horse battery", "correct horse battery")}, importer.Naming{})
-	if err != nil || ds[0].Handle != "imported" {
-		t.Errorf("%v %v", ds, err)
-	}
-}
-
 // FuzzRead feeds every reader: whatever comes in, nothing panics, and what comes out of the plan is valid.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{"A=1\nB=\"x\n\"", `{"a":{"b":["c",1,true,null]}}`, "a: [x, {b: c}]\n", "Title,Password\na,\"b\"\n", goldenTokens[0], `{"config":{"secrets":{"A":"` + goldenTokens[0] + `"}}}`,
