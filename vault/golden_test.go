@@ -48,7 +48,7 @@ func goldenRows() []goldenRow {
 		ObservedAt: at(0), LastSeen: at(1), HealthAt: at(2), CreatedAt: at(3), Labels: map[string]string{"env": "prod"}, Version: 4,
 	}
 	execution := Run{
-		Format: 1, ID: run, Actor: Actor{Type: audit.Agent, ID: agt, Name: "claude", Door: "stdio", Context: "thread 7"}, Owner: fixed(id.Replica), Leases: []string{lse}, Handles: []string{"prod_vps_1"},
+		Format: 1, ID: run, Actor: Actor{Type: audit.Agent, ID: agt, Name: "claude", Door: "stdio", Context: "thread 7"}, Owner: fixed(id.Replica), Host: "vps-1", Leases: []string{lse}, Handles: []string{"prod_vps_1"},
 		Approval: fixed(id.Approval), Command: []string{"ssh", "prod_vps_1", "uptime"}, Isolation: "in_process", Delivered: map[string]string{"prod_vps_1": "ssh"}, Background: true, State: RunFailed,
 		ExitCode: 125, Code: "connection_failed", Message: "the server is not reached", Next: "try again", Redactions: 1, OutBytes: 42, StartedAt: at(0), EndedAt: at(1),
 	}

@@ -39,8 +39,8 @@ func (v *Vault) Recognise(ctx context.Context, m Mark) error {
 	if err != nil || len(key) != ed25519.PublicKeySize || m.Format != 1 {
 		return strange("what the home remembers of it cannot be read")
 	}
-	if m.VaultID != v.ID() {
-		return strange("it is " + v.ID() + ", and this home knows " + m.VaultID)
+	if err := m.Is(v.ID()); err != nil {
+		return err
 	}
 	return v.view(waking(ctx), func(tx store.Tx) error {
 		same, err := v.audit.Succeeds(tx, key)
@@ -56,6 +56,14 @@ func (v *Vault) Recognise(ctx context.Context, m Mark) error {
 		}
 		return err
 	})
+}
+
+// Is refuses another vault than the marked one, which its header tells before anything of it can be read: record_tampered.
+func (m Mark) Is(vaultID string) error {
+	if m.VaultID == vaultID {
+		return nil
+	}
+	return strange("it is " + vaultID + ", and this home knows " + m.VaultID)
 }
 
 func strange(why string) *fault.Error {

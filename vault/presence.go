@@ -40,16 +40,18 @@ func (v *Vault) SetPresenceKey(ctx context.Context, actor Actor, by, recipient, 
 }
 
 func (v *Vault) putPresence(ctx context.Context, p keyring.Presence, e audit.Event) error {
-	err := v.update(ctx, func(tx store.Tx) error {
-		if err := v.presence.Put(tx, presenceKey, p); err != nil {
-			return err
-		}
-		return v.audit.Append(tx, e)
-	})
+	err := v.update(ctx, func(tx store.Tx) error { return v.setPresence(tx, p, e) })
 	if err == nil {
 		v.trust.presence.Store(true)
 	}
 	return err
+}
+
+func (v *Vault) setPresence(tx store.Tx, p keyring.Presence, e audit.Event) error {
+	if err := v.presence.Put(tx, presenceKey, p); err != nil {
+		return err
+	}
+	return v.audit.Append(tx, e)
 }
 
 // Presence gives what proves presence; zero: nothing does. Nothing here ever takes it away, so where it was seen once and is gone, somebody else took it: fault record_tampered.

@@ -21,6 +21,7 @@ type Run struct {
 	ID         string            `json:"id"`     // run_…
 	Actor      Actor             `json:"actor"`
 	Owner      string            `json:"owner,omitempty"`    // the daemon that runs it (rpl_…), where several share the vault
+	Host       string            `json:"host,omitempty"`     // that daemon's machine, for people: what the run wrote beside folders lies there, also when the daemon is gone
 	Approval   string            `json:"approval,omitempty"` // apr_…, a person's word for it, where one was needed
 	Leases     []string          `json:"leases"`
 	Handles    []string          `json:"handles"`

@@ -39,6 +39,7 @@ func (v *Vault) StartRun(ctx context.Context, actor Actor, run Run, planned []Us
 		}
 		now := v.now()
 		run.Format, run.ID, run.Actor, run.State, run.StartedAt = 1, id.New(id.Run), actor, RunRunning, now
+		run.Host = v.replica.Host
 		run.Owner, run.Leases, run.Handles, run.Approval = v.replica.ID, nil, nil, ""
 		for _, u := range uses {
 			if err := MayDeliver(u, policy.Delivery(run.Delivered[u.Resource.Handle])); err != nil {

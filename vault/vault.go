@@ -20,7 +20,6 @@ import (
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
-	"github.com/zavhoz/zavhoz/vault/id"
 	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/record"
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -225,30 +224,6 @@ func HeaderTx(tx store.Tx) ([]byte, error) {
 		return nil, err
 	}
 	return keyring.Load(tx)
-}
-
-// PutHeader writes the header of a new vault.
-func PutHeader(ctx context.Context, st store.Store, header []byte) error {
-	return StoreFault(st.Update(ctx, func(tx store.Tx) error { return keyring.Save(tx, header) }))
-}
-
-// Setup writes what a new vault starts with: the default project and the agent `local`.
-func (v *Vault) Setup(ctx context.Context) error {
-	return v.update(ctx, func(tx store.Tx) error {
-		now := v.now()
-		p := Project{Format: 1, ID: id.New(id.Project), Slug: DefaultProject, CreatedAt: now}
-		if err := v.putProject(tx, p); err != nil {
-			return err
-		}
-		local := Agent{
-			Format: 1, ID: id.New(id.Agent), Name: LocalAgent, Role: RoleAgent, CreatedAt: now,
-			Grants: Grants{Projects: []string{DefaultProject}, Kinds: []string{"*"}},
-		}
-		if err := v.putAgent(tx, local); err != nil {
-			return err
-		}
-		return v.audit.Append(tx, audit.Event{Actor: SystemActor("init"), Action: audit.VaultInit, Outcome: audit.Allowed})
-	})
 }
 
 // Close flushes the queued audit records. It does not close the store or the keyring.

@@ -84,15 +84,18 @@ type daemon struct {
 
 // openVault opens the vault's file or database, locked.
 func (d *daemon) openVault(ctx context.Context) error {
-	mark, err := d.knownMoment()
+	known, err := d.remembers()
 	if err != nil {
 		return err
 	}
-	st, err := d.o.place.serve(ctx, d.dir, d.log, mark)
+	st, err := d.o.place.serve(ctx, d.dir, d.log, known.moment())
 	if err != nil {
 		return err
 	}
 	header, err := vault.Header(ctx, st)
+	if err == nil {
+		err = known.fits(header)
+	}
 	if err == nil {
 		d.ring, err = keyring.Locked(header)
 	}
@@ -162,7 +165,7 @@ func (d *daemon) wire(ctx context.Context) (err error) {
 	}
 	log, st := d.vault.Audit()
 	d.web = web.New(web.Options{
-		Vault: d.files, Runs: openRuns{d.engine}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Adoptions: adoptions{d.bridge}, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, PageURL: d.pageURL, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
+		Vault: d.files, Runs: openRuns{d.engine, d.vault}, Sync: d.sync, HostKeys: hostKeys{opener}, Audit: auditor{log, st}, Keys: keyDoor{d.keys}, Rotations: rotations{d.rotate}, Adoptions: adoptions{d.bridge}, Files: secretFiles{d.files}, Backup: backups{d}, Export: newExports(d.vault, opener), Lock: vaultLock{d}, VaultID: d.ring.VaultID(), Plugins: plugins{ctx: ctx}, PageURL: d.pageURL, Status: d.status, Folder: folders(d.dir), StopRun: d.stopRun, Stop: func() { d.stop() }, Log: d.log,
 	})
 	return nil
 }

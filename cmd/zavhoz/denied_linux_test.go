@@ -82,6 +82,7 @@ func deniedFilter() []unix.SockFilter {
 type warden struct {
 	below string // what is not below this folder is nobody's concern
 	left  int    // calls that may change something yet
+	kills bool   // the process dies before the next, and what it sends counts too
 
 	mu     sync.Mutex
 	asked  int
@@ -111,6 +112,9 @@ func (w *warden) guard(listener int) error {
 			flags uint32
 		}{id: binary.NativeEndian.Uint64(q[:]), flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 		if !w.allows(q[:]) {
+			if w.kills {
+				_ = unix.Kill(int(binary.NativeEndian.Uint32(q[8:])), unix.SIGKILL)
+			}
 			a.errno, a.flags = -int32(unix.EROFS), 0
 		}
 		if err := control(listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)); err != nil && err != unix.ENOENT {
@@ -147,7 +151,9 @@ func (w *warden) allows(q []byte) bool {
 		}
 		of = append(of, name)
 	}
-	if !slices.ContainsFunc(of, func(name string) bool { return strings.HasPrefix(name, w.below+"/") }) {
+	if !slices.ContainsFunc(of, func(name string) bool {
+		return strings.HasPrefix(name, w.below+"/") || w.kills && strings.HasPrefix(name, "socket:")
+	}) {
 		return true
 	}
 	w.mu.Lock()
@@ -185,6 +191,13 @@ func text(pid int, at uint64) string {
 // denied runs zavhoz, whose calls that change something below the folder that the home is in go well only so many times.
 func (p *place) denied(left int, args ...string) (result, *warden) {
 	p.t.Helper()
+	return p.watchedBy(&warden{left: left}, args...)
+}
+
+// watchedBy runs zavhoz under a warden.
+func (p *place) watchedBy(w *warden, args ...string) (result, *warden) {
+	p.t.Helper()
+	w.below = filepath.Dir(p.dir.Path())
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		p.t.Fatal(err)
@@ -200,7 +213,6 @@ func (p *place) denied(left int, args ...string) (result, *warden) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	w := &warden{below: filepath.Dir(p.dir.Path()), left: left}
 	listener, err := received(pair[0])
 	if err == nil {
 		err = w.guard(listener)

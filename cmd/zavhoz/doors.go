@@ -146,7 +146,7 @@ func (d *daemon) agentDoor(l net.Listener, judge func(net.Conn) (visitor, bool))
 // operatorDoor serves the operator's API on the operator's socket.
 func (d *daemon) operatorDoor(l net.Listener) door {
 	var cs callers
-	ctx, runs := context.Background(), openRuns{d.engine}
+	ctx, runs := context.Background(), openRuns{d.engine, d.vault}
 	srv := &http.Server{
 		Handler: d.idle.wrap(d.lock.used.wrap(d.web)), ConnContext: cs.connContext,
 		ConnState: func(c net.Conn, s http.ConnState) {

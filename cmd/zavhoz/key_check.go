@@ -11,6 +11,7 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
+	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/keyring"
@@ -38,7 +39,7 @@ too where no daemon can start, for its identity is lost, and on a locked vault w
 			if err != nil {
 				return err
 			}
-			header, err := a.header(cmd.Context(), cl)
+			header, vouched, err := a.header(cmd.Context(), cl)
 			if err != nil {
 				return err
 			}
@@ -46,7 +47,11 @@ too where no daemon can start, for its identity is lost, and on a locked vault w
 			if err != nil {
 				return err
 			}
-			return a.showOpened(header, ids)
+			found, err := a.opened(cmd.Context(), header, vouched, ids)
+			if err != nil {
+				return err
+			}
+			return a.showOpened(header, found)
 		},
 	}
 	registerPassphrase(c, &passphrase, "instead of an identity: a passphrase of the vault")
@@ -66,11 +71,7 @@ func (a *app) triedIdentities(ctx context.Context, args []string, passphrase str
 	return []age.Identity{i}, err
 }
 
-func (a *app) showOpened(header []byte, ids []age.Identity) error {
-	found, err := keyring.Opens(header, ids)
-	if err != nil {
-		return err
-	}
+func (a *app) showOpened(header []byte, found []string) error {
 	slots, err := keyring.Slots(header)
 	if err != nil {
 		return err
@@ -87,49 +88,91 @@ func (a *app) showOpened(header []byte, ids []age.Identity) error {
 }
 
 // header asks the daemon for the key header, and reads it from the file where no daemon can unlock the vault. A daemon that starts locked holds the file from then on, and
-// cannot tell whether a person is present, so the file is read before one is started; what it gave is used only where the daemon's answer is no refusal of a person.
-func (a *app) header(ctx context.Context, cl *client) ([]byte, error) {
+// cannot tell whether a person is present, so the file is read before one is started; what it gave is used only where the daemon's answer is no refusal of a person. vouched: it came from a daemon,
+// which has held the vault to what the home knows of it.
+func (a *app) header(ctx context.Context, cl *client) (header []byte, vouched bool, err error) {
 	early, _ := a.headerOfFile(ctx) // a running daemon holds it
 	var in api.KeyHeader
-	err := cl.call(ctx, "GET", path("keys", "header"), nil, &in)
+	err = cl.call(ctx, "GET", path("keys", "header"), nil, &in)
 	code := fault.CodeOf(err)
 	switch code {
 	case "":
-		return []byte(in.Header), nil
+		return []byte(in.Header), true, nil
 	case fault.WrongIdentity, fault.NotInitialized, fault.KeyFileExposed, fault.VaultLocked, fault.NotSupported, fault.SecretMissing:
 		if early != nil {
-			return early, nil
+			return early, false, nil
 		}
 		if b, ferr := a.headerOfFile(ctx); ferr == nil {
-			return b, nil
+			return b, false, nil
 		}
 	}
 	if code == fault.VaultLocked {
-		return nil, fault.Of(err).WithNext("end the daemon, which holds the vault's file, and run this again: `zavhoz stop`; the vault stays locked. Or unlock it with what you want to try: `zavhoz unlock`")
+		return nil, false, fault.Of(err).WithNext("end the daemon, which holds the vault's file, and run this again: `zavhoz stop`; the vault stays locked. Or unlock it with what you want to try: `zavhoz unlock`")
 	}
-	return nil, err
+	return nil, false, err
 }
 
 func (a *app) headerOfFile(ctx context.Context) (header []byte, err error) {
+	err = a.aside(ctx, func(st store.Store, known memory) error {
+		if header, err = vault.Header(ctx, st); err == nil {
+			err = known.fits(header)
+		}
+		return err
+	})
+	return header, err
+}
+
+// aside lends the home's vault for reading, without a daemon, with what the home remembers of it.
+func (a *app) aside(ctx context.Context, fn func(store.Store, memory) error) error {
 	dir, err := a.dir()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p, err := a.place(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	st, err := p.look(ctx)
+	known, err := remembered(dir, p, true)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	return vault.Header(ctx, st)
+	st, err := p.look(ctx, known.moment())
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(st, known), st.Close())
+}
+
+// opened tells which slots of a header identities open. A header that no daemon vouches for is held to what the home remembers of its vault, by the keys in it: it is wrapped for public keys, so
+// who writes the database can make one for the same recipients, and with keys of theirs.
+func (a *app) opened(ctx context.Context, header []byte, vouched bool, ids []age.Identity) ([]string, error) {
+	found, err := keyring.Opens(header, ids)
+	if err != nil || vouched {
+		return found, err
+	}
+	if dir, err := a.dir(); err != nil || !dir.IsAway() {
+		return found, err
+	}
+	return found, a.aside(ctx, func(st store.Store, known memory) error {
+		if !known.there {
+			return nil
+		}
+		ring, err := keyring.Unlock(header, ids)
+		if err != nil {
+			return err
+		}
+		defer ring.Close()
+		v, err := vault.Open(ctx, vault.Options{Store: st, Keyring: ring})
+		if err != nil {
+			return err
+		}
+		return errors.Join(known.recognise(ctx, v), v.Close(ctx))
+	})
 }
 
 // opens tells which slots of the vault's header an identity file opens.
 func (a *app) opens(ctx context.Context, cl *client, file string) ([]string, error) {
-	header, err := a.header(ctx, cl)
+	header, vouched, err := a.header(ctx, cl)
 	if err != nil {
 		return nil, err
 	}
@@ -137,5 +180,5 @@ func (a *app) opens(ctx context.Context, cl *client, file string) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	return keyring.Opens(header, ids)
+	return a.opened(ctx, header, vouched, ids)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/keyring"
 )
 
 // knownName is the file of a home that remembers which vault its database held, and how far it was: who writes the database can put another vault there, or an earlier
@@ -74,32 +75,73 @@ func keepKnown(ctx context.Context, folder string, p vaultPlace, v *vault.Vault,
 	return err
 }
 
-// knownMoment gives the moment that the database may not be behind; "" where none is known.
-func (d *daemon) knownMoment() (string, error) {
-	if !d.dir.IsAway() || d.o.accept {
-		return "", nil
-	}
-	k, err := readKnown(d.dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && k.Place != d.o.place.String() { // copied to another database: its records are looked at once they can be read
-		return "", nil
-	}
-	return k.Moment, err
+// memory is what a home remembers of the vault at a place. Everything that opens a vault holds it to that: a daemon, and the commands that need none.
+type memory struct {
+	known
+	place string
+	there bool
 }
 
-// recognise refuses a vault that is not the one that this home knows, or an earlier state of it. The first that a home serves it takes.
-func (d *daemon) recognise(ctx context.Context) error {
-	if !d.dir.IsAway() || d.o.accept {
-		return nil
+// remembered reads what a home remembers of a vault: of its own, wherever it was when that was written, and of another place only what was written there. Zero: nothing.
+func remembered(dir home.Dir, at vaultPlace, own bool) (m memory, err error) {
+	if at.pg == nil {
+		return m, nil
 	}
-	k, err := readKnown(d.dir)
+	m.place = at.String()
+	m.known, err = readKnown(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		d.log.Info("this home knows no vault yet, and takes the one that the database holds", "vault", d.ring.VaultID())
+		return m, nil
+	}
+	m.there = err == nil && (own || m.Place == m.place)
+	return m, err
+}
+
+// moment gives the one that the database may not be behind; "" where none is known. Of a vault that was copied to another database the records are looked at once they can be read.
+func (m memory) moment() string {
+	if !m.there || m.Place != m.place {
+		return ""
+	}
+	return m.Moment
+}
+
+// fits refuses a key header that is another vault's.
+func (m memory) fits(header []byte) error {
+	if !m.there {
 		return nil
 	}
+	id, err := keyring.VaultOf(header)
+	if err != nil || id == m.VaultID {
+		return err
+	}
+	return m.Mark.Is(id)
+}
+
+// recognise refuses a vault that is not the one that the home knows, or an earlier state of it.
+func (m memory) recognise(ctx context.Context, v *vault.Vault) error {
+	if !m.there {
+		return nil
+	}
+	return v.Recognise(ctx, m.Mark)
+}
+
+// remembers is what the daemon's home remembers of its vault; nothing where a person said that it does not count.
+func (d *daemon) remembers() (memory, error) {
+	if !d.dir.IsAway() || d.o.accept {
+		return memory{}, nil
+	}
+	return remembered(d.dir, d.o.place, true)
+}
+
+// recognise holds the vault to that. The first that a home serves it takes.
+func (d *daemon) recognise(ctx context.Context) error {
+	m, err := d.remembers()
 	if err != nil {
 		return err
 	}
-	return d.vault.Recognise(ctx, k.Mark)
+	if m.place != "" && !m.there {
+		d.log.Info("this home knows no vault yet, and takes the one that the database holds", "vault", d.ring.VaultID())
+	}
+	return m.recognise(ctx, d.vault)
 }
 
 // remember keeps how far the vault is. What was accepted is known then.

@@ -16,6 +16,7 @@ import (
 	"github.com/zavhoz/zavhoz/vault/audit"
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/keyring"
 	"github.com/zavhoz/zavhoz/vault/migrate"
 	"github.com/zavhoz/zavhoz/vault/open"
 )
@@ -24,6 +25,7 @@ import (
 type migrateOptions struct {
 	opener
 	from, to string
+	serves   roleFor // of the target
 	moved    bool
 }
 
@@ -32,15 +34,23 @@ func newMigrate(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "migrate --to STORE", Short: "Copy the vault into another store, verified on both sides", Args: cobra.NoArgs,
 		Long: `Copy the whole vault from one store into another, empty one. A store is bolt:PATH, postgres://USER@HOST/DATABASE, or file:FILE or env:NAME that holds such an address
-with its password. No daemon may hold either: stop it first. Everything is counted, authenticated and
+with its password; --grant-to names the role that will serve it, where the address is its owner's. No daemon may hold either: stop it first. Everything is counted, authenticated and
 opened on both sides; only then the target becomes a vault. A copy that was broken off opens nowhere, and the same command starts it over. The source is only read; with
 --mark-moved it refuses to open afterwards, so that nobody goes on writing there.`,
 		Example: `  zavhoz migrate --to bolt:/srv/vault.db
   zavhoz migrate --to "postgres://zavhoz@db.example/zavhoz?sslmode=verify-full" --mark-moved
+  zavhoz migrate --to env:OWNER_URL --grant-to zavhoz
   zavhoz migrate --from file:/etc/zavhoz/database --to bolt:/srv/vault.db
   zavhoz migrate --from bolt:/old/vault.db --to bolt:/new/vault.db --identity /old/identity.txt --mark-moved`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rep, err := a.migrate(cmd.Context(), o)
+			to, err := placeOf(o.to)
+			if err == nil {
+				err = o.serves.check(cmd, to)
+			}
+			if err != nil {
+				return err
+			}
+			rep, err := a.migrate(cmd.Context(), to, o)
 			if err != nil {
 				return err
 			}
@@ -58,18 +68,20 @@ opened on both sides; only then the target becomes a vault. A copy that was brok
 	fl := c.Flags()
 	fl.StringVar(&o.from, "from", "", "the store to copy (default: the home's)")
 	fl.StringVar(&o.to, "to", "", "the store to copy into: a file that is not there, or an empty schema")
+	o.serves.register(c)
 	o.register(c, "an identity file of the vault; may be given again (default: as unlock: in the home's config.yaml says)")
 	fl.BoolVar(&o.moved, "mark-moved", false, "when all is done, make the source refuse to open")
 	_ = c.MarkFlagRequired("to")
 	return c
 }
 
-func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report, err error) {
+func (a *app) migrate(ctx context.Context, to vaultPlace, o migrateOptions) (rep migrate.Report, err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return rep, err
 	}
-	if o.from == "" {
+	own := o.from == ""
+	if own {
 		o.from = a.spec(dir)
 	}
 	if err := o.check(); err != nil {
@@ -79,16 +91,21 @@ func (a *app) migrate(ctx context.Context, o migrateOptions) (rep migrate.Report
 	if err != nil {
 		return rep, err
 	}
-	to, err := placeOf(o.to)
+	known, err := remembered(dir, from, own)
 	if err != nil {
 		return rep, err
 	}
-	src, err := from.take(ctx, !o.moved)
+	src, err := from.take(ctx, !o.moved, known.moment())
 	if err != nil {
 		return rep, err
 	}
 	defer src.Close()
-	return a.copyVault(ctx, src, from.kind(), to, dir, o)
+	ring, err := a.unlockSource(ctx, src, known, dir, o.opener)
+	if err != nil {
+		return rep, err
+	}
+	defer ring.Close()
+	return a.copyVault(ctx, src, from.kind(), to, ring, o)
 }
 
 // openSource opens the vault's file by itself: with a daemon on it, vault_busy.
@@ -118,16 +135,31 @@ func openTarget(ctx context.Context, path string) (target store.Store, made bool
 	return st, false, nil
 }
 
-func (a *app) copyVault(ctx context.Context, src store.Store, kind string, to vaultPlace, dir home.Dir, o migrateOptions) (rep migrate.Report, err error) {
+// unlockSource opens the keys of the vault that is to be copied, which must be the one that the home knows there.
+func (a *app) unlockSource(ctx context.Context, src store.Store, known memory, dir home.Dir, o opener) (*keyring.Keyring, error) {
 	header, err := vault.Header(ctx, src)
-	if err != nil {
-		return rep, err
+	if err == nil {
+		err = known.fits(header) // before anybody is asked for a passphrase
 	}
-	ring, err := a.unlockOffline(ctx, dir, header, o.opener)
 	if err != nil {
-		return rep, err
+		return nil, err
 	}
-	defer ring.Close()
+	ring, err := a.unlockOffline(ctx, dir, header, o)
+	if err != nil {
+		return nil, err
+	}
+	v, err := vault.Open(ctx, vault.Options{Store: src, Keyring: ring})
+	if err == nil {
+		err = errors.Join(known.recognise(ctx, v), v.Close(ctx))
+	}
+	if err != nil {
+		ring.Close()
+		return nil, err
+	}
+	return ring, nil
+}
+
+func (a *app) copyVault(ctx context.Context, src store.Store, kind string, to vaultPlace, ring *keyring.Keyring, o migrateOptions) (rep migrate.Report, err error) {
 	dst, made, err := to.target(ctx)
 	if err != nil {
 		return rep, err
@@ -137,7 +169,13 @@ func (a *app) copyVault(ctx context.Context, src store.Store, kind string, to va
 	event := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultMigrate, Outcome: audit.Allowed, Detail: map[string]string{"from": kind, "to": to.kind()}}
 	rep, err = migrate.Run(ctx, migrate.Options{
 		From: src, To: dst, Keyring: ring, Opener: open.New(ring), Event: event,
-		Confirm: func(ctx context.Context, v *vault.Vault) error { done(); return a.present(ctx, v, o.word) },
+		Confirm: func(ctx context.Context, v *vault.Vault) error {
+			done()
+			if err := a.present(ctx, v, o.word); err != nil {
+				return err
+			}
+			return to.grant(ctx, o.serves.role)
+		},
 	})
 	if err = errors.Join(err, dst.Close()); err != nil {
 		if made {

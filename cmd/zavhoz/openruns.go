@@ -20,7 +20,10 @@ import (
 
 // openRuns gives the API a person's own runs. Such a run lives as long as the connection that asked for it: where that ends without a report, the
 // person's command line was killed, and a record that says "running" for ever would keep the daemon up for ever too.
-type openRuns struct{ e *run.Engine }
+type openRuns struct {
+	e *run.Engine
+	v *vault.Vault
+}
 
 // OpenPlan gives the plan as something that writes itself, once, and wipes itself.
 func (o openRuns) OpenPlan(ctx context.Context, actor vault.Actor, refs, command []string) (io.WriterTo, error) {

@@ -119,6 +119,14 @@ func TestRunsOfOtherDaemons(t *testing.T) {
 	if s := door.look(first); s.State != "stopped" || s.Stdout != "out-of-the-run\n" {
 		t.Errorf("stopped at another daemon, seen at a third: %+v", s)
 	}
+	for _, act := range [][]string{{"changes", first}, {"changes", first, "--diff"}, {"discard", first, "--yes"}, {"keep", first}} {
+		if r := all[1].run("", append([]string{"runs"}, act...)...); r.code != 3 || !strings.Contains(r.stderr, fmt.Sprint("process ", all[0].status().PID)) || !strings.Contains(r.stderr, "zavhoz runs changes "+first) {
+			t.Errorf("%s of a run that is another daemon's: %v", act[0], r)
+		}
+	}
+	if r := all[0].run("", "runs", "changes", first); r.code != 3 || !strings.Contains(r.stderr, "no changes of such a run are held") {
+		t.Errorf("of its own run, which changed nothing: %v", r)
+	}
 	if live := all[1].runsUnderWay(); len(live) != 1 || live[second] != vault.RunRunning {
 		t.Errorf("under way: %v", live)
 	}
@@ -126,6 +134,9 @@ func TestRunsOfOtherDaemons(t *testing.T) {
 	until(t, "the run of a dead daemon ends", func() bool { return len(all[1].runsUnderWay()) == 0 })
 	if s := door.look(second); s.State != "lost" {
 		t.Errorf("the run of a dead daemon: %+v", s)
+	}
+	if r := all[1].run("", "runs", "changes", second); r.code != 3 || !strings.Contains(r.stderr, "--home FOLDER") {
+		t.Errorf("changes of a dead daemon's run: %v", r)
 	}
 	all[1].ok("audit", "verify")
 }

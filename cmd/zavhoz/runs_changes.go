@@ -38,8 +38,9 @@ func newRunsChanges(a *app) *cobra.Command {
 				return err
 			}
 			if len(args) > 0 {
-				if page.Items, err = ofRun(page.Items, args[0]); err != nil {
-					return err
+				page.Items = slices.DeleteFunc(page.Items, func(h api.HeldChanges) bool { return h.RunID != args[0] })
+				if len(page.Items) == 0 {
+					return notHeld(cmd.Context(), cl, args[0])
 				}
 			}
 			return a.show(page, func(w io.Writer) { printHeld(w, page.Items) })
@@ -49,17 +50,12 @@ func newRunsChanges(a *app) *cobra.Command {
 	return c
 }
 
-// ofRun picks one run, or says where its changes went.
-func ofRun(all []api.HeldChanges, id string) ([]api.HeldChanges, error) {
-	for _, h := range all {
-		if h.RunID == id {
-			return []api.HeldChanges{h}, nil
-		}
-		if slices.Contains(h.Before, id) {
-			return nil, fault.New(fault.UnknownRun, "a later run went on from the changes of that run, and holds them", "zavhoz runs changes "+h.RunID)
-		}
+// notHeld has the daemon say where a run's changes went: to a later run, to another daemon's machine.
+func notHeld(ctx context.Context, cl *client, id string) error {
+	if err := cl.call(ctx, "GET", path("changes", id, "diff"), nil, nil); err != nil {
+		return err
 	}
-	return nil, fault.New(fault.UnknownRun, "no changes of such a run are held", "zavhoz runs changes lists them")
+	return fault.New(fault.UnknownRun, "no changes of such a run were held, and now they are", "zavhoz runs changes "+id)
 }
 
 func printHeld(w io.Writer, all []api.HeldChanges) {

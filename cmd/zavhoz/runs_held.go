@@ -4,11 +4,14 @@ import (
 	"context"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/zavhoz/zavhoz/run"
 	"github.com/zavhoz/zavhoz/run/sandbox"
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/web/api"
 )
 
@@ -34,17 +37,53 @@ func (o openRuns) Diff(ctx context.Context, actor vault.Actor, runID string, pre
 	for i, d := range diffs {
 		out.Files[i] = api.FileDiff{HeldChange: heldChange(d.Change), Diff: d.Text, Why: d.Why, Happening: string(d.What)}
 	}
-	return out, err
+	return out, o.where(ctx, actor, runID, err)
 }
 
 // Keep makes what a run wrote the person's own.
 func (o openRuns) Keep(ctx context.Context, actor vault.Actor, runID string, in api.KeepChanges) error {
-	return o.e.Settle(ctx, actor, runID, run.Settling{Keep: true, Force: in.Force, Paths: in.Paths})
+	return o.where(ctx, actor, runID, o.e.Settle(ctx, actor, runID, run.Settling{Keep: true, Force: in.Force, Paths: in.Paths}))
 }
 
 // Discard throws it away.
 func (o openRuns) Discard(ctx context.Context, actor vault.Actor, runID string) error {
-	return o.e.Settle(ctx, actor, runID, run.Settling{})
+	return o.where(ctx, actor, runID, o.e.Settle(ctx, actor, runID, run.Settling{}))
+}
+
+// where says of a run whose changes are not held here which daemon's it was: what it wrote lies on that one's machine, in its home, and goes on lying there when the daemon is gone.
+func (o openRuns) where(ctx context.Context, actor vault.Actor, runID string, err error) error {
+	self := o.v.Self()
+	if fault.CodeOf(err) != fault.UnknownRun || self.ID == "" {
+		return err
+	}
+	r, gerr := o.v.GetRun(ctx, actor, runID)
+	if gerr != nil || r.Owner == self.ID {
+		return err
+	}
+	all, gerr := o.v.Replicas(ctx)
+	if gerr != nil {
+		return err
+	}
+	if f := heldElsewhere(r, self, all); f != nil {
+		return f.Because(err)
+	}
+	return err
+}
+
+// heldElsewhere says where what a run of another daemon's wrote lies; nil: nobody knows. Whether it is still held, only that daemon does.
+func heldElsewhere(r vault.Run, self vault.Replica, all []vault.Replica) *fault.Error {
+	at := slices.IndexFunc(all, func(x vault.Replica) bool { return x.ID == r.Owner })
+	switch {
+	case at >= 0:
+		return fault.New(fault.UnknownRun, "no changes of that run are held here: it is of the daemon on "+all[at].Host+", process "+strconv.Itoa(all[at].PID),
+			"on that machine, with that daemon's home: `zavhoz runs changes "+r.ID+"`").With("host", all[at].Host).With("daemon", r.Owner)
+	case r.Host == "":
+		return nil
+	case r.Host != self.Host:
+		return fault.New(fault.UnknownRun, "no changes of that run are held here: it was of a daemon on "+r.Host, "what it wrote lies there until it is kept or thrown away; on that machine: `zavhoz runs changes "+r.ID+"`").With("host", r.Host)
+	}
+	return fault.New(fault.UnknownRun, "no changes of that run are held in this home; an earlier daemon of this machine had it",
+		"they were kept or thrown away, or that one had another home: `zavhoz --home FOLDER runs changes "+r.ID+"`").With("host", r.Host)
 }
 
 func heldChange(c sandbox.Change) api.HeldChange {

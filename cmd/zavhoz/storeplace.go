@@ -199,6 +199,9 @@ func (p vaultPlace) serve(ctx context.Context, dir home.Dir, log *slog.Logger, m
 	if open, err := st.Public(ctx); err == nil && open {
 		log.Warn("every role of the database server may connect to the vault's database, and could keep daemons from starting: REVOKE CONNECT ON DATABASE … FROM PUBLIC (docs/postgresql.md)")
 	}
+	if stalls, err := st.Stalls(ctx); err == nil && stalls {
+		log.Warn("the database's server is older than PostgreSQL 14: where several daemons serve the vault, one that leads and stands still keeps the others from leading (docs/postgresql.md)")
+	}
 	return servedStore{st, lock}, nil
 }
 
@@ -226,24 +229,24 @@ func openDatabase(ctx context.Context, o postgres.Options) (*postgres.Store, err
 	return st, databaseFault(err)
 }
 
-// look opens it for reading, beside whoever has a database open.
-func (p vaultPlace) look(ctx context.Context) (store.Store, error) {
+// look opens it for reading, beside whoever has a database open, which may not be behind the mark.
+func (p vaultPlace) look(ctx context.Context, mark string) (store.Store, error) {
 	if p.pg == nil {
 		st, err := bolt.Open(ctx, bolt.Options{Path: p.file, LockTimeout: busyTimeout})
 		return st, vault.StoreFault(err)
 	}
 	o := *p.pg
-	o.ReadOnly = true
+	o.ReadOnly, o.Mark = true, mark
 	return openInhabited(ctx, o)
 }
 
-// take opens it for this process alone, as the source of a copy. Errors: not_initialized, vault_busy.
-func (p vaultPlace) take(ctx context.Context, readOnly bool) (store.Store, error) {
+// take opens it for this process alone, as the source of a copy; a database may not be behind the mark. Errors: not_initialized, vault_busy, record_tampered.
+func (p vaultPlace) take(ctx context.Context, readOnly bool, mark string) (store.Store, error) {
 	if p.pg == nil {
 		return openSource(ctx, p.file, readOnly)
 	}
 	o := *p.pg
-	o.ReadOnly, o.Exclusive = readOnly, true
+	o.ReadOnly, o.Exclusive, o.Mark = readOnly, true, mark
 	return openInhabited(ctx, o)
 }
 
@@ -261,31 +264,57 @@ func (p vaultPlace) target(ctx context.Context) (st store.Store, made bool, err 
 	return pg, false, nil
 }
 
-// make makes the store of a new vault, and of a database the file beside that leads to it.
-func (p vaultPlace) make(ctx context.Context, file string) (store.Store, error) {
-	if p.pg == nil {
-		st, err := bolt.Create(ctx, bolt.Options{Path: file, Alone: true})
-		if err != nil {
-			return nil, vault.StoreFault(err)
-		}
-		return st, nil
-	}
-	if st, err := p.look(ctx); err == nil { // served, perhaps: then nobody has it alone
+// vacant opens the database of a new vault for this process alone, and makes its tables; a role may be given what a daemon needs of them.
+func (p vaultPlace) vacant(ctx context.Context, grantTo string) (*postgres.Store, error) {
+	if st, err := p.look(ctx, ""); err == nil { // served, perhaps: then nobody has it alone
 		return nil, errors.Join(errInhabited, st.Close())
 	}
-	st, _, err := p.target(ctx)
+	o := *p.pg
+	o.Exclusive = true
+	st, err := postgres.Create(ctx, o)
 	if err != nil {
-		return nil, err
+		return nil, databaseFault(err)
 	}
-	if _, err = vault.Header(ctx, st); err == nil {
+	switch _, err = vault.Header(ctx, st); {
+	case err == nil:
 		err = errInhabited
-	} else if errors.Is(err, store.ErrNotFound) {
-		err = p.remember(filepath.Join(filepath.Dir(file), "store"))
+	case errors.Is(err, store.ErrNotFound):
+		err = p.grant(ctx, grantTo)
 	}
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil
+}
+
+// grant gives a role what a daemon needs of the tables, and nothing else. "": none.
+func (p vaultPlace) grant(ctx context.Context, role string) error {
+	if role == "" {
+		return nil
+	}
+	_, err := postgres.Prepare(ctx, *p.pg, role)
+	return databaseFault(err)
+}
+
+// roleFor is a flag that names the role that will serve a vault, where another makes it.
+type roleFor struct{ role string }
+
+func (r *roleFor) register(c *cobra.Command) {
+	c.Flags().StringVar(&r.role, "grant-to", "", "of a vault in PostgreSQL: a role of its server that gets what a daemon needs, and nothing else")
+	_ = c.RegisterFlagCompletionFunc("grant-to", cobra.NoFileCompletions)
+}
+
+// check refuses a role where none can get anything, and an empty name: a variable that is not set.
+func (r roleFor) check(c *cobra.Command, at vaultPlace) error {
+	switch {
+	case !c.Flags().Changed("grant-to"):
+		return nil
+	case at.pg == nil:
+		return fault.New(fault.InvalidArgument, "--grant-to is for a vault in PostgreSQL", "leave it out, or name a database: docs/postgresql.md")
+	case r.role == "":
+		return fault.New(fault.InvalidArgument, "--grant-to names no role", "name the role that daemons will serve the vault as, or leave it out")
+	}
+	return nil
 }
 
 var errInhabited = fault.New(fault.AlreadyInitialized, "the database holds a vault already; nothing was changed",
@@ -305,12 +334,21 @@ func (p vaultPlace) remember(file string) error {
 		}
 		text = strings.TrimSpace(string(b))
 	}
-	return os.WriteFile(file, []byte(text+"\n"), 0o600)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // databaseFault says what a database's error means for whoever opens a vault there.
 func databaseFault(err error) error {
 	switch {
+	case errors.Is(err, postgres.ErrOld):
+		return fault.New(fault.NotSupported, "the database's server is older than PostgreSQL 13", "upgrade it, or name another: docs/postgresql.md").Because(err)
+	case errors.Is(err, postgres.ErrRole):
+		return fault.New(fault.InvalidArgument, "the database's server has no role of the name that --grant-to says", "make it first: CREATE ROLE … LOGIN (docs/postgresql.md)").Because(err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fault.New(fault.NotInitialized, "the database holds no vault", "make one: `zavhoz init --store …`; or copy one there: `zavhoz migrate --to …`").Because(err)
 	case errors.Is(err, store.ErrBusy):

@@ -76,8 +76,8 @@ func failure(ctx context.Context, err error) error {
 	if err == nil || errors.As(err, &own) || errors.Is(err, store.ErrFormat) {
 		return err
 	}
-	if errors.Is(err, errOld) {
-		return &failed{kind: store.ErrFormat}
+	if errors.Is(err, ErrOld) {
+		return &failed{kind: ErrOld}
 	}
 	var dial *pgconn.ConnectError
 	connecting := errors.As(err, &dial)

@@ -50,3 +50,6 @@ func Demands(o Options) (auth, binding string) {
 	}
 	return c.ConnConfig.RequireAuth, c.ConnConfig.ChannelBinding
 }
+
+// Recent is the check of a server's server_version_num.
+func Recent(number string) error { return served(number) }

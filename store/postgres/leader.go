@@ -67,9 +67,7 @@ func (s *Store) candidate(ctx context.Context, name string) (c *pgx.Conn, err er
 		return nil, err
 	}
 	got := false
-	if version(c) >= 14 {
-		_, err = c.Exec(ctx, "SET idle_session_timeout = '"+leaderIdle+"'")
-	}
+	_, err = c.Exec(ctx, "SELECT pg_catalog.set_config('idle_session_timeout', $1, false) WHERE pg_catalog.current_setting('server_version_num')::int4 >= $2", leaderIdle, idlingVersion)
 	if err == nil {
 		err = c.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock($1)", lockOf(s.schema, "leader "+name)).Scan(&got)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/zavhoz/zavhoz/store"
 )
@@ -59,17 +60,20 @@ func steps() (out []step, err error) {
 	return out, nil
 }
 
-// roleShape: what may be named a role without quoting tricks.
+// ErrRole says that there is no role of that name to give rights to.
+var ErrRole = errors.New("postgres: no such role")
+
+// quoteRole quotes the name of a role. Two words are no roles in quotes either: PostgreSQL would give "public" the rights, which is everybody.
 func quoteRole(role string) (string, error) {
-	if role == "" || len(role) > 63 || strings.ContainsFunc(role, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", errors.New("postgres: not the name of a role")
+	if role == "" || len(role) > 63 || role == "public" || role == "none" || strings.ContainsFunc(role, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "", &failed{kind: ErrRole}
 	}
 	return pgx.Identifier{role}.Sanitize(), nil
 }
 
 // Prepare makes the schema and its tables where they are not there or of an earlier format, in one transaction under a lock that all replicas share, and gives what it
 // applied. It needs a role that may create in the database or owns the schema; with grantTo, that role gets what a running vault needs of it, and nothing else.
-// Errors: store.ErrFormat (a newer zavhoz made it, or a migration that was applied is not ours), store.ErrDenied, store.ErrUnavailable.
+// Errors: ErrOld, ErrRole, store.ErrFormat (a newer zavhoz made it, or a migration that was applied is not ours), store.ErrDenied, store.ErrUnavailable.
 func Prepare(ctx context.Context, o Options, grantTo string) (applied []string, err error) {
 	schema, err := o.schema()
 	if err != nil {
@@ -186,7 +190,10 @@ func grant(ctx context.Context, tx pgx.Tx, schema, to string) error {
 		"GRANT SELECT, INSERT, DELETE ON " + schema + ".commits TO " + role,
 		"GRANT SELECT ON " + schema + ".migrations TO " + role,
 	} {
-		if _, err := tx.Exec(ctx, q); err != nil {
+		var pg *pgconn.PgError
+		if _, err := tx.Exec(ctx, q); errors.As(err, &pg) && pg.Code == "42704" {
+			return &failed{state: pg.Code, kind: ErrRole}
+		} else if err != nil {
 			return err
 		}
 	}

@@ -128,29 +128,39 @@ func (o Options) config() (*pgxpool.Config, error) {
 
 // fit refuses a server that is too old, and a session that would acknowledge what a crash could take back.
 func fit(ctx context.Context, c *pgx.Conn) error {
-	if version(c) < 13 {
-		return errOld
+	var number, how string
+	if err := c.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('synchronous_commit')").Scan(&number, &how); err != nil {
+		return err
 	}
-	var how string
-	if err := c.QueryRow(ctx, "SELECT pg_catalog.current_setting('synchronous_commit')").Scan(&how); err != nil || how != "off" {
+	if err := served(number); err != nil || how != "off" {
 		return err
 	}
 	_, err := c.Exec(ctx, "SET synchronous_commit = on")
 	return err
 }
 
-// version gives the server's major version; "15.3 (Debian …)", "17beta1".
-func version(c *pgx.Conn) int {
-	text := c.PgConn().ParameterStatus("server_version")
-	end := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
-	if end < 0 {
-		end = len(text)
+// Leasts of server_version_num: nothing works below the first, and from the second on a server ends the session of a leader that stands still.
+const (
+	leastVersion  = 130000
+	idlingVersion = 140000
+)
+
+// served refuses a server that is older than PostgreSQL 13, by its server_version_num: what it says to clients when they connect, a pooler between may have made up.
+func served(number string) error {
+	if n, err := strconv.Atoi(number); err != nil || n < leastVersion {
+		return ErrOld
 	}
-	n, _ := strconv.Atoi(text[:end])
-	return n
+	return nil
 }
 
-var errOld = errors.New("postgres: the server is older than PostgreSQL 13")
+// Stalls tells whether the server is older than PostgreSQL 14: it does not end the session of a leader that stands still, and the others wait for that one.
+func (s *Store) Stalls(ctx context.Context) (does bool, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_version_num')::int4 < $1", idlingVersion).Scan(&does)
+	return does, failure(ctx, err)
+}
+
+// ErrOld says that the server is older than PostgreSQL 13, or none.
+var ErrOld = errors.New("postgres: the server is older than PostgreSQL 13")
 
 // schema gives the quoted name of the schema.
 func (o Options) schema() (string, error) {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -22,7 +21,8 @@ import (
 // InitOptions say what Init makes.
 type InitOptions struct {
 	Dir Dir
-	// MakeVault makes the vault's file at path, stores header in it and closes it. It must not keep k. Where Dir is away, it makes the vault there, and beside path what leads to it.
+	// MakeVault makes the vault's file at path, stores header in it and closes it. It must not keep k. Where Dir is away, it makes the vault there, after it wrote beside path what leads to it; its
+	// error says by ErrStands that the vault may be there all the same.
 	MakeVault func(ctx context.Context, path string, k *keyring.Keyring, header []byte) error
 	Clock     func() time.Time // default time.Now
 	Extra     []Extra          // recipients besides the identity that Init makes
@@ -48,8 +48,9 @@ type Made struct {
 // staleAfter is how old a half-made folder of a crashed Init is when the next one removes it.
 const staleAfter = time.Hour
 
-// Init makes the home: folder, identity, configuration, vault. It builds them in a folder beside, and one rename makes them all appear.
-// Errors: fault already_initialized (nothing was changed), and what MakeVault gives.
+// Init makes the home: folder, identity, configuration, vault. It builds them in a folder beside, and one rename makes them all appear. Where the vault is made elsewhere that comes first, for
+// an identity without a vault is nothing lost, and a vault without its identity is lost: what the rename lacks then, Finish does.
+// Errors: fault already_initialized (nothing was changed), what MakeVault gives, and those that wrap ErrStands.
 func Init(ctx context.Context, o InitOptions) (Made, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -62,14 +63,20 @@ func Init(ctx context.Context, o InitOptions) (Made, error) {
 		return Made{}, err
 	}
 	m, undo, err := o.build(ctx, tmp)
+	made := o.Dir.away && err == nil
 	if err == nil {
 		err = publish(tmp, root)
 	}
-	if err != nil {
-		undo()
-		return Made{}, errors.Join(err, os.RemoveAll(tmp))
+	switch {
+	case err == nil:
+		return m, nil
+	case made:
+		return m, stands(tmp, root, err)
+	case errors.Is(err, ErrStands):
+		return m, err
 	}
-	return m, nil
+	undo()
+	return Made{}, errors.Join(err, os.RemoveAll(tmp))
 }
 
 func (o InitOptions) build(ctx context.Context, tmp string) (m Made, undo func(), err error) {
@@ -102,11 +109,14 @@ func (o InitOptions) build(ctx context.Context, tmp string) (m Made, undo func()
 	if err := writeNew(at.Config(), []byte(configFrom(cmp.Or(o.Source, FromFile)))); err != nil {
 		return m, undo, cannotMake(err)
 	}
+	if o.Dir.away {
+		if err := syncFolder(filepath.Dir(tmp)); err != nil { // a loss of power here, and not there, would leave a vault without its identity
+			return m, undo, cannotMake(err)
+		}
+		return m, undo, o.MakeVault(ctx, at.Vault(), k, header) // who interrupts it after this interrupts nothing
+	}
 	if err := o.MakeVault(ctx, at.Vault(), k, header); err != nil {
 		return m, undo, err
-	}
-	if o.Dir.away {
-		return m, undo, ctx.Err()
 	}
 	if err := os.Chmod(at.Vault(), 0o600); err != nil {
 		return m, undo, cannotMake(err)
@@ -188,14 +198,9 @@ func tempPrefix(root string) string { return "." + filepath.Base(root) + "-init-
 
 // sweep removes what an Init that crashed left: it holds an identity that nothing was sealed for.
 func sweep(root string, now time.Time) {
-	entries, err := os.ReadDir(filepath.Dir(root))
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		st, err := e.Info()
-		if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), tempPrefix(root)) && isOwn(st) && now.Sub(st.ModTime()) > staleAfter {
-			_ = os.RemoveAll(filepath.Join(filepath.Dir(root), e.Name()))
+	for left := range leftovers(root) {
+		if _, err := os.Lstat(left.Store()); errors.Is(err, fs.ErrNotExist) && left.Stale(now) { // what leads elsewhere: see Unfinished
+			_ = os.RemoveAll(left.root)
 		}
 	}
 }

@@ -47,10 +47,7 @@ func Restore(ctx context.Context, o RestoreOptions) error {
 
 // beside makes the folder in which a home is built: next to it, so that a rename can put it there.
 func beside(d Dir, now time.Time) (root, tmp string, err error) {
-	root = d.root
-	if real, err := filepath.EvalSymlinks(root); err == nil {
-		root = real // a rename does not go through a link
-	}
+	root = d.real()
 	parent := filepath.Dir(root)
 	if err := os.MkdirAll(parent, 0o700); err != nil {
 		return "", "", cannotMake(err)

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
+	"github.com/zavhoz/zavhoz/store/postgres"
+	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/home"
+	"github.com/zavhoz/zavhoz/vault/keyring"
+)
+
+// initSteps is how many calls lie between two kills before the home knows where its vault will be.
+var initSteps = atLength(8, 1)
+
+// initAway is an init whose vault goes into a database.
+var initAway = []string{"init", "--store", "env:ADDRESS"}
+
+// homeless is a place whose home's vault is to be in a database, which it can be given anew.
+func homeless(t *testing.T) (p *place, clear func()) {
+	t.Helper()
+	server := postgrestest.Start(t)
+	p = newPlace(t)
+	p.dir = p.dir.Away()
+	p.env = append(p.env, "ADDRESS="+server.URL("sslmode=disable"))
+	return p, func() {
+		t.Helper()
+		server.Exec(t, "DROP SCHEMA IF EXISTS zavhoz CASCADE")
+		left, err := filepath.Glob(filepath.Join(filepath.Dir(p.dir.Path()), "*"))
+		hidden, herr := filepath.Glob(filepath.Join(filepath.Dir(p.dir.Path()), ".h-init-*"))
+		for _, name := range append(left, hidden...) {
+			err = errors.Join(err, os.RemoveAll(name))
+		}
+		if err = errors.Join(err, herr); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// address is what the environment of the place says of the database.
+func (p *place) address() string {
+	for _, kv := range p.env {
+		if name, value, _ := strings.Cut(kv, "="); name == "ADDRESS" {
+			return value
+		}
+	}
+	return ""
+}
+
+// whole opens the vault as a daemon would: by the home's identity, all of it checked, and the one that the home knows.
+func (p *place) whole() {
+	p.t.Helper()
+	o, err := postgres.Address(p.address())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	st, err := postgres.Open(p.t.Context(), o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer st.Close()
+	header, err := vault.Header(p.t.Context(), st)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ids, err := home.LoadIdentities(p.dir.Identity())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ring, err := keyring.Unlock(header, ids)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer ring.Close()
+	v, err := vault.Open(p.t.Context(), vault.Options{Store: st, Keyring: ring, Verify: true})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer v.Close(p.t.Context())
+	k, err := readKnown(p.dir)
+	if err == nil {
+		err = v.Recognise(p.t.Context(), k.Mark)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if agents, err := v.ListAgents(p.t.Context()); err != nil || len(agents) != 1 || agents[0].Name != vault.LocalAgent {
+		p.t.Fatalf("the agents of a new vault: %+v %v", agents, err)
+	}
+}
+
+// again runs init until nobody else is at the database: the server notices late that a process was killed.
+func (p *place) again() (r result) {
+	p.t.Helper()
+	until(p.t, "the database is free", func() bool { r = p.run("", initAway...); return r.code != 8 })
+	return r
+}
+
+// Whenever an init with a database is killed, before any of its writes to the disk and any of its words to the server, the next one makes the vault, or finishes what the first had made.
+func TestAnInitThatIsKilledIsMadeGoodByTheNext(t *testing.T) {
+	t.Parallel()
+	p, clear := homeless(t)
+	kills, finished, named := 0, 0, 0
+	for left, step := rand.IntN(initSteps), initSteps; ; left += step {
+		r, w := p.watchedBy(&warden{left: left, kills: true}, initAway...)
+		if r.code == 0 && len(w.denied) == 0 {
+			break
+		}
+		kills++
+		if _, err := os.Stat(p.dir.Path()); err == nil {
+			named++
+		} else {
+			if led, _ := filepath.Glob(filepath.Join(filepath.Dir(p.dir.Path()), ".h-init-*", "store")); len(led) > 0 {
+				step = 1 // from here on each: it is about to be made, or was
+			}
+			r := p.again()
+			if r.code != 0 {
+				t.Fatalf("killed before call %d (%s), and the next init: %v", left, w.denied[0], r)
+			}
+			if strings.Contains(r.stdout, "an earlier init began") {
+				finished++
+			}
+		}
+		p.whole()
+		if led, _ := filepath.Glob(filepath.Join(filepath.Dir(p.dir.Path()), ".h-init-*", "store")); len(led) > 0 {
+			t.Fatalf("left behind: %v", led)
+		}
+		clear()
+	}
+	t.Logf("%d kills; %d were finished, %d had come to their end", kills, finished, named)
+	if kills < 15 || finished == 0 || named == 0 {
+		t.Fatalf("%d kills; %d were finished, %d had come to their end", kills, finished, named)
+	}
+	if r := p.run("", initAway...); r.code != 4 {
+		t.Fatalf("an init of what is there: %v", r)
+	}
+	p.ok("status")
+	p.ok("audit", "verify")
+}
+
+// On a disk that turns read-only before any write of an init, there is no vault afterwards and nothing was left behind; or all of it is there but its home's name, the next init says so and gives it that.
+func TestAnInitThatFailsLeavesNothingOrAllOfIt(t *testing.T) {
+	t.Parallel()
+	p, clear := homeless(t)
+	root := filepath.Dir(p.dir.Path())
+	nothing, all := 0, 0
+	for left := 0; ; left++ {
+		r, w := p.denied(left, initAway...)
+		if r.code == 0 && len(w.denied) == 0 {
+			break
+		}
+		if r.code == 0 || strings.Contains(r.stderr, "something went wrong") {
+			t.Fatalf("denied from call %d (%s) on: %v", left, w.denied[0], r)
+		}
+		stands := strings.Contains(r.stderr, "could not be put into its place")
+		if stands {
+			all++
+		} else {
+			nothing++
+		}
+		again := p.again()
+		if again.code != 0 || strings.Contains(again.stdout, "an earlier init began") != stands {
+			t.Fatalf("denied from call %d (%s) on: %v\nand then: %v", left, w.denied[0], r, again)
+		}
+		p.whole()
+		clear()
+	}
+	if nothing < 5 || all == 0 {
+		t.Fatalf("%d left nothing, %d all of it", nothing, all)
+	}
+	if left, err := filepath.Glob(filepath.Join(root, ".h-init-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+// What an init left before it came to the database is removed once it is surely over; what leads to another database, or holds the key of a vault that is there, stays.
+func TestWhatAnInitLeftIsForgottenWhereItHoldsNoVault(t *testing.T) {
+	t.Parallel()
+	p, _ := homeless(t)
+	root := filepath.Dir(p.dir.Path())
+	at, err := placeOf("file:" + p.write("address", p.address()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := map[string]string{"here": at.String(), "elsewhere": "postgres 192.0.2.1:5432/x, schema zavhoz"}
+	for name, where := range folders {
+		folder := filepath.Join(root, ".h-init-"+name)
+		err := os.Mkdir(folder, 0o700)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(folder, "store"), nil, 0o600)
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(folder, knownName), []byte(`{"format":1,"vault_id":"vlt_x","place":"`+where+`"}`), 0o600)
+		}
+		if err == nil {
+			err = os.Chtimes(folder, time.Time{}, time.Now().Add(-2*time.Hour))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.ok(initAway...)
+	for name, there := range map[string]bool{"here": false, "elsewhere": true} {
+		if _, err := os.Stat(filepath.Join(root, ".h-init-"+name)); errors.Is(err, fs.ErrNotExist) == there {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Of several inits at the same time, at one database, one makes the vault, and it opens.
+func TestOfManyInitsOneMakesTheVault(t *testing.T) {
+	t.Parallel()
+	p, _ := homeless(t)
+	all := []*place{p}
+	for range 3 {
+		q := newPlace(t)
+		q.dir, q.env = q.dir.Away(), append(q.env, "ADDRESS="+p.address())
+		all = append(all, q)
+	}
+	codes := make(chan result, len(all))
+	for _, q := range all {
+		go func() { codes <- q.run("", initAway...) }()
+	}
+	made := 0
+	for range all {
+		r := <-codes
+		switch {
+		case r.code == 0:
+			made++
+		case !strings.Contains(r.stderr, string(fault.VaultBusy)) && !strings.Contains(r.stderr, string(fault.AlreadyInitialized)):
+			t.Errorf("%v", r)
+		}
+	}
+	if made > 1 {
+		t.Fatalf("%d vaults in one database", made)
+	}
+	for _, q := range all {
+		if _, err := os.Stat(q.dir.Path()); err == nil {
+			q.whole()
+		} else if made == 1 {
+			if r := q.again(); r.code != 4 {
+				t.Errorf("an init of a database with a vault: %v", r)
+			}
+		}
+	}
+}
