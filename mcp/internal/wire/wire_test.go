@@ -73,6 +73,20 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// What no request can have for an id takes none back.
+func TestParseCancels(t *testing.T) {
+	for id, is := range map[string]bool{`1`: true, `"a"`: true, `"\u003c"`: true, `null`: false, `{"a":1}`: false, `[1]`: false, `true`: false, `"` + strings.Repeat("x", 200) + `"`: false} {
+		m, bad := wire.Parse(wire.Cancelled([]byte(id), "why"))
+		if want := map[bool]string{true: id}[is]; bad != nil || !m.Cancel() || string(m.Cancels) != want {
+			t.Errorf("%s: %q %v", id, m.Cancels, bad)
+		}
+	}
+	m, bad := wire.Parse([]byte(`{"jsonrpc":"2.0","id":2,"method":"notifications/cancelled","params":{"requestId":1}}`))
+	if bad != nil || m.Cancel() || !m.Request() {
+		t.Errorf("a request: %+v %v", m, bad)
+	}
+}
+
 func TestParseResponses(t *testing.T) {
 	for raw, want := range map[string]struct{ id, result string }{
 		`{"jsonrpc":"2.0","id":1,"result":{"a":1}}`:              {"1", `{"a":1}`},
@@ -180,7 +194,7 @@ func FuzzParse(f *testing.F) {
 		if err := json.Unmarshal(raw, &lib); err != nil {
 			return // a response whose params are of no shape
 		}
-		if string(lib.ID) != string(m.ID) || lib.Method != m.Method || m.Method != "" && string(lib.Params.RequestID) != string(m.Cancels) {
+		if string(lib.ID) != string(m.ID) || lib.Method != m.Method || m.Cancels != nil && string(lib.Params.RequestID) != string(m.Cancels) {
 			t.Fatalf("two readings of %q: %+v and %+v", raw, m, lib)
 		}
 	})
