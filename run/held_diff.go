@@ -81,10 +81,8 @@ func (e *Engine) Diff(ctx context.Context, actor vault.Actor, runID string, pres
 	out, left := make([]FileDiff, 0, len(h.Changes)), maxDiff
 	for _, c := range h.Changes {
 		d := FileDiff{Change: c, What: happened[path.Join(c.Workdir, c.Path)]}
-		if left > 0 {
+		if left >= 0 {
 			err = d.compare(ctx, layers, m)
-		} else {
-			d.Why = BeyondAll
 		}
 		if err == nil {
 			err = ctx.Err()
@@ -108,17 +106,10 @@ func (d *FileDiff) compare(ctx context.Context, layers *sandbox.Layers, m *mask)
 		return nil
 	}
 	was, made, err := layers.Text(c, maxDiffed)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case c.Sum != "" && c.Bytes > maxDiffed, was == nil && c.Had() && c.Was.IsRegular() && d.What != sandbox.HappenedDelete:
-		d.Why = TooLarge
-		return nil
-	case binary(was) || binary(made):
-		d.Why = Binary
-		return nil
-	case c.Sum != "" && bytes.Equal(was, made):
-		d.Why = RightsOnly
+	}
+	if d.Why = d.incomparable(was, made); d.Why != "" {
 		return nil
 	}
 	a, err := m.shown(ctx, was)
@@ -131,7 +122,7 @@ func (d *FileDiff) compare(ctx context.Context, layers *sandbox.Layers, m *mask)
 		return err
 	case m.gagged.Load():
 		return fault.New(fault.OutputWithheld, "the secrets of the vault could not be read, so that nothing can be shown without them", "`zavhoz doctor` checks the vault")
-	case a == b:
+	case a == b && len(was)+len(made) > 0:
 		d.Why = MaskedOnly
 		return nil
 	}
@@ -144,7 +135,28 @@ func (d *FileDiff) compare(ctx context.Context, layers *sandbox.Layers, m *mask)
 		to = "/dev/null"
 	}
 	d.Text = cut(udiff.Unified(from, to, visible(a), visible(b))) // after they are compared: what differs far to the right is a difference
+	if a == b {                                                   // an empty file that is new, or goes
+		d.Text = "--- " + from + "\n+++ " + to + "\n"
+	}
 	return nil
+}
+
+// incomparable says why two sides give no diff; "": they do.
+func (d *FileDiff) incomparable(was, made []byte) string {
+	c := d.Change
+	switch unread := was == nil && c.Had() && c.Was.IsRegular() && d.What != sandbox.HappenedDelete; {
+	case c.Sum != "" && c.Bytes > maxDiffed:
+		return TooLarge
+	case unread && (d.What == sandbox.HappenedType || d.What == "" && c.Below.Size <= maxDiffed): // something else has its place; or it is gone, as the run would have it
+		return NoFile
+	case unread:
+		return TooLarge
+	case binary(was) || binary(made):
+		return Binary
+	case bytes.Equal(was, made) && (was == nil) == (made == nil):
+		return RightsOnly
+	}
+	return ""
 }
 
 // shown masks a text and counts what it masked.
@@ -164,11 +176,12 @@ func (m *mask) shown(ctx context.Context, text []byte) (string, error) {
 // binary tells whether what a file holds is no text.
 func binary(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 || !utf8.Valid(b) }
 
-// visible writes out every character that is not seen as itself, but for ends of lines and tabs.
+// visible writes out every character that is not seen as itself, but for ends of lines and tabs. Letters that are drawn as nothing, of which a program can make a name,
+// count as printed ones with unicode.IsPrint: the Hangul fillers, and a Braille pattern without dots.
 func visible(s string) string {
 	var out strings.Builder
 	for _, r := range s {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) && !unicode.In(r, unicode.Bidi_Control, unicode.Variation_Selector) {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != '\u2800' && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 			out.WriteRune(r)
 		} else {
 			fmt.Fprintf(&out, "<U+%04X>", r)

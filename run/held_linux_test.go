@@ -271,7 +271,7 @@ func TestADiffHidesValuesAndNothingElse(t *testing.T) {
 // Who is not present sees that a guess was right, not of what; each is counted, and beyond the run's budget nothing is shown.
 func TestAttack60_ADiffIsNoOracle(t *testing.T) {
 	dir := worktree(t, map[string]string{"README": "readme\n"})
-	h, e := realHouse(t, func(o *run.Options) { opened(dir, sandbox.Overlay)(o); o.RedactionBudget = 5 })
+	h, e := realHouse(t, func(o *run.Options) { opened(dir, sandbox.Overlay)(o); o.RedactionBudget = 4 })
 	h.acme(newUpstream(t, nil))
 	res := mustRun(t, e, besides(dir, `for i in 1 2; do echo "x`+acmeKey+`" >guess$i; done`))
 	for range 2 {
