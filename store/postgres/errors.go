@@ -76,8 +76,10 @@ func failure(ctx context.Context, err error) error {
 	if err == nil || errors.As(err, &own) || errors.Is(err, store.ErrFormat) {
 		return err
 	}
-	if errors.Is(err, ErrOld) {
-		return &failed{kind: ErrOld}
+	for _, plain := range []error{ErrOld, ErrRole} { // without what pgx says around it
+		if errors.Is(err, plain) {
+			return plain
+		}
 	}
 	var dial *pgconn.ConnectError
 	connecting := errors.As(err, &dial)

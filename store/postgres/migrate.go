@@ -66,7 +66,7 @@ var ErrRole = errors.New("postgres: no such role")
 // quoteRole quotes the name of a role. Two words are no roles in quotes either: PostgreSQL would give "public" the rights, which is everybody.
 func quoteRole(role string) (string, error) {
 	if role == "" || len(role) > 63 || role == "public" || role == "none" || strings.ContainsFunc(role, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", &failed{kind: ErrRole}
+		return "", ErrRole
 	}
 	return pgx.Identifier{role}.Sanitize(), nil
 }
@@ -192,7 +192,7 @@ func grant(ctx context.Context, tx pgx.Tx, schema, to string) error {
 	} {
 		var pg *pgconn.PgError
 		if _, err := tx.Exec(ctx, q); errors.As(err, &pg) && pg.Code == "42704" {
-			return &failed{state: pg.Code, kind: ErrRole}
+			return ErrRole
 		} else if err != nil {
 			return err
 		}
