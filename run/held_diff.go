@@ -7,7 +7,6 @@ import (
 	"math"
 	"path"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -176,12 +175,11 @@ func (m *mask) shown(ctx context.Context, text []byte) (string, error) {
 // binary tells whether what a file holds is no text.
 func binary(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 || !utf8.Valid(b) }
 
-// visible writes out every character that is not seen as itself, but for ends of lines and tabs. Letters that are drawn as nothing, of which a program can make a name,
-// count as printed ones with unicode.IsPrint: the Hangul fillers, and a Braille pattern without dots.
+// visible writes out every character that is not seen as itself, but for ends of lines and tabs.
 func visible(s string) string {
 	var out strings.Builder
 	for _, r := range s {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != '\u2800' && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+		if r == '\n' || r == '\t' || !redact.Unseen(r) {
 			out.WriteRune(r)
 		} else {
 			fmt.Fprintf(&out, "<U+%04X>", r)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -193,5 +194,8 @@ func (a *app) site(socket string) (site, error) {
 
 var errUnpasted = fault.New(fault.InvalidArgument, "the path holds characters that no line can carry", "choose a path without them")
 
-// pasted tells whether a path comes out of a terminal and a shell as it went in.
-func pasted(path string) bool { return plain(path) == path && utf8.ValidString(path) }
+// pasted tells whether a path comes out of a terminal and a shell as it went in. Blanks of other scripts do: people have them in the names of their folders.
+func pasted(path string) bool {
+	turns := func(r rune) bool { return unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control) }
+	return !strings.ContainsFunc(path, turns) && utf8.ValidString(path)
+}

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"github.com/zavhoz/zavhoz/run/redact"
 )
 
 // writeJSON prints one value, indented for people and exact for programs.
@@ -49,10 +50,10 @@ func table(w io.Writer, header []string, rows [][]string) {
 	_ = tw.Flush()
 }
 
-// plain makes control and direction characters of kept texts harmless on a terminal.
+// plain puts a sign in the place of what kept texts hold and nobody sees: it moves cursors, turns lines, or makes two names look alike.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control) {
+		if redact.Unseen(r) {
 			return '·'
 		}
 		return r

@@ -19,6 +19,26 @@ func TestTheNextStepNamesTheHandle(t *testing.T) {
 	}
 }
 
+// A name that looks like another's, or moves what stands around it, is seen to be none: kept texts come from agents, too.
+func TestWhatNobodySeesIsShown(t *testing.T) {
+	for in, want := range map[string]string{
+		"weather\u3164bot": "weather·bot", "\u115f\u1160a\uffa0b\u2800c\u034f": "··a·b·c·", "a\u200bb\u00adc\ufe0fd\u00a0e": "a·b·c·d·e", "a\x1b[2J\u202eb\nc\td": "a·[2J·b·c·d",
+		"почта 한글 é — 🔑": "почта 한글 é — 🔑",
+	} {
+		if got := plain(in); got != want {
+			t.Errorf("%q is shown as %q, want %q", in, got, want)
+		}
+	}
+	var out strings.Builder
+	table(&out, []string{"Handle"}, [][]string{{"mail\u3164"}, {"mail"}})
+	if !strings.Contains(out.String(), "mail·\n") || !strings.HasSuffix(out.String(), "mail\n") {
+		t.Errorf("%q", &out)
+	}
+	if !pasted("/home/山田\u3000太郎/.zavhoz") || pasted("/home/a\u202eb") || pasted("/home/a\nb") || pasted("/home/a\xff") {
+		t.Error("a path that is pasted whole is not taken, or one that is not is")
+	}
+}
+
 func TestTimesAreWrittenWhole(t *testing.T) {
 	for d, want := range map[time.Duration]string{24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 10 * time.Minute: "10m", 10 * time.Second: "10s", time.Hour + time.Second: "1h0m1s", 0: "0s"} {
 		if got := whole(d); got != want {

@@ -55,3 +55,10 @@ func harmful(r rune) bool {
 	}
 	return r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef
 }
+
+// Unseen tells every character that is not drawn as itself: what moves a cursor, ends a line, hides or turns text, every blank but U+0020, and letters that are drawn as
+// nothing, which unicode.IsPrint takes for printed ones: the Hangul fillers, a Braille pattern without dots. Who shows a name, or a line that somebody is to judge, writes
+// it out or puts a sign in its place, else two names look alike. Clean asks less: what a command prints may be drawn with Braille.
+func Unseen(r rune) bool {
+	return !unicode.IsPrint(r) || r == '\u2800' || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}

@@ -28,6 +28,25 @@ func TestClean(t *testing.T) {
 	}
 }
 
+// What is drawn as nothing, as a blank or not at all is told from what is seen, and all that Clean writes out is among it.
+func TestUnseen(t *testing.T) {
+	for _, r := range "\x00\t\n\r\x1b\x7f\u0085\u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u2003\u200b\u200d\u2028\u202e\u2060\u2066\u2800\u3000\u3164\ufe0f\ufeff\uffa0\ue000\U000e0041\U000e01ef\U0010ffff" {
+		if !Unseen(r) {
+			t.Errorf("%U counts as seen", r)
+		}
+	}
+	for _, r := range " aZ~é·ключ鍵한🔑⠋\u0301\ufffd" {
+		if Unseen(r) {
+			t.Errorf("%U counts as unseen", r)
+		}
+	}
+	for r := range rune(utf8.MaxRune + 1) {
+		if harmful(r) && !Unseen(r) {
+			t.Errorf("Clean writes out %U, and a name would show it", r)
+		}
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	f.Add([]byte("a\x1b[2J\u202e\r\n\xff"))
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -45,6 +45,6 @@ type ChangesDiff struct {
 type FileDiff struct {
 	HeldChange
 	Diff      string `json:"diff"`      // unified; values of secrets are masked, what moves a cursor or hides text is written out
-	Why       string `json:"why"`       // there is no diff: "binary", "too large", "no file", "beyond the limit", "masked values alone differ"
+	Why       string `json:"why"`       // there is no diff: "binary", "too large", "no file", "beyond the limit", "masked values alone differ", "rights alone differ"
 	Happening string `json:"happening"` // what happened to the path in the real folder since the run saw it; "" for nothing
 }
