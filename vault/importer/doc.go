@@ -65,6 +65,7 @@ type Item struct {
 	Labels  map[string]string
 	Where   string // for people: which file, and where in it
 	Problem *fault.Error
+	path    []string // of a value below the top of a tree: the keys that Name is made of, as the source has them
 }
 
 // Wipe overwrites the values.

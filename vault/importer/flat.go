@@ -57,11 +57,12 @@ func label(s string) bool {
 // flatten gives every scalar by its way through maps and lists: {"db": {"password": …}} is DB_PASSWORD; a name at the top stays as it is.
 func flatten(n wire.Node) (out []Item) {
 	walk(n, nil, func(path []string, leaf wire.Node) {
-		name := path[len(path)-1]
-		if len(path) > 1 {
-			name = strings.ToUpper(notInNames.ReplaceAllString(strings.Join(path, "_"), "_"))
+		i := Item{Name: strings.Join(path, "."), Secrets: map[string]secret.Secret{"value": leaf.Text.Clone()}}
+		i.Where = i.Name
+		if _, looks := kind.LooksSecret(i.Name); len(path) > 1 && !looks { // a token in capitals looks like none any more
+			i.Name, i.path = strings.ToUpper(notInNames.ReplaceAllString(strings.Join(path, "_"), "_")), path
 		}
-		out = append(out, Item{Name: name, Secrets: map[string]secret.Secret{"value": leaf.Text.Clone()}, Where: strings.Join(path, ".")})
+		out = append(out, i)
 	})
 	return out
 }

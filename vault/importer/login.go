@@ -74,6 +74,9 @@ func (l login) item() Item {
 		put("host", host)
 	}
 	for _, m := range l.more {
+		if shows(m.name, map[string]secret.Secret{"": secret.FromString(m.value)}) { // names of fields are as public as titles
+			m.name = ""
+		}
 		put(fieldName(m.name), m.value)
 	}
 	if len(i.Secrets) == 0 {

@@ -84,6 +84,19 @@ func TestFieldsOfALoginKeepTheirValues(t *testing.T) {
 	}
 }
 
+// A field that is named by its own value gets another name: models read which fields there are, and the variables that are made of them.
+func TestAttack65_APastedNameOfAFieldIsShownNowhere(t *testing.T) {
+	fields := field("hunter2hunter2", "a", "concealed", "hunter2hunter2") + "," + field("Old: Hunter2 (Hunter3)", "b", "concealed", "hunter2-hunter3") + "," + field("Door", "c", "concealed", "hunter2hunter2")
+	items, err := importer.ReadOnePassword([]byte(onePux("001", "Mail", "", field("", "password", "concealed", "mail-password-1")+","+fields)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := planned(t, items...)[0]
+	if got := fmt.Sprint(d.Handle, d.Fields(), d.Attrs, d.Notes); d.Problem != nil || got != "mail[door imported imported_2 value] map[env:Mail env_door:Mail_DOOR env_imported:Mail_IMPORTED env_imported_2:Mail_IMPORTED_2] []" {
+		t.Errorf("%s %v", got, d.Problem)
+	}
+}
+
 // A login without a name, or of one that may not be shown, is taken all the same: its fields' own names are often no variables.
 func TestALoginWithoutAName(t *testing.T) {
 	items, err := importer.ReadCSV([]byte("title,username,password,otpauth\n,octocat,my-password-1,otpauth://x\n"))

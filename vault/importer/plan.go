@@ -168,8 +168,11 @@ func (d *Draft) recognise(i Item) {
 // a program, and does so only where it has the value letter by letter: POSTGRES_PASSWORD stays, though it is "postgres".
 func (i Item) repeats() bool {
 	_, looks := kind.LooksSecret(i.Name)
-	return looks || has(i.Name, i.Secrets) || variableOf(i.Name) != i.Name && shows(i.Name, i.Secrets)
+	return looks || slices.ContainsFunc(i.titles(), func(t string) bool { return has(t, i.Secrets) || variableOf(t) != t && shows(t, i.Secrets) })
 }
+
+// titles are what names are made of: below the top of a tree, each key on the way is one.
+func (i Item) titles() []string { return append(slices.Clip(i.path), i.Name) }
 
 // renamed says where commands find a value that its kind gives them under another name than the source's.
 func (d *Draft) renamed(name string) {
@@ -266,7 +269,7 @@ func (p *planner) name(items []Item, drafts []Draft) {
 			continue
 		}
 		base := handleOf(items[i].Name)
-		if shows(items[i].Name, d.Secrets) {
+		if slices.ContainsFunc(items[i].titles(), func(t string) bool { return shows(t, d.Secrets) }) {
 			base = nameless
 		}
 		if d.Project != vault.DefaultProject { // the same name in two projects is two resources
@@ -307,11 +310,14 @@ func has(text string, secrets map[string]secret.Secret) bool {
 	return false
 }
 
+// inVariables writes what handles have and variables have not.
+var inVariables = strings.NewReplacer("-", "_", ".", "_")
+
 // shows tells whether a text has a value in it, also as a handle or a variable would spell both.
 func shows(text string, secrets map[string]secret.Secret) bool {
-	title := spelled(text)
+	title := inVariables.Replace(spelled(text))
 	for _, s := range secrets {
-		if v := spelled(string(peek(s))); len(v) >= kind.MinRedacted && strings.Contains(title, v) {
+		if v := inVariables.Replace(spelled(string(peek(s)))); len(v) >= kind.MinRedacted && strings.Contains(title, v) {
 			return true
 		}
 	}

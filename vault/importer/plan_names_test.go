@@ -23,7 +23,7 @@ func planned(t *testing.T, items ...importer.Item) []importer.Draft {
 // Somebody pasted the value into the title: models read handles and the names of variables, and a dry run is shown. A name that is a variable's is a program's, and stays.
 func TestAttack65_APastedTitleIsShownNowhere(t *testing.T) {
 	for title, value := range map[string]string{
-		"correct horse battery": "correct horse battery", "Mail: Correct Horse Battery!": "correct horse battery", "Correct Horse Battery": "correct horse battery!", "hunter2hunter2": "hunter2hunter2", "old_hunter2hunter2": "hunter2hunter2", "Door h#2!!!!r": "h#2!!!!r",
+		"correct horse battery": "correct horse battery", "Mail: Correct Horse Battery!": "correct horse battery", "Correct Horse Battery": "correct horse battery!", "hunter2hunter2": "hunter2hunter2", "old_hunter2hunter2": "hunter2hunter2", "Door h#2!!!!r": "h#2!!!!r", "Hunter2 / Hunter2": "hunter2-hunter2",
 		"ghp_" + strings.Repeat("aB3", 12): "another-secret-value",
 	} {
 		i := item(title, value)
@@ -48,6 +48,38 @@ func TestAttack65_APastedTitleIsShownNowhere(t *testing.T) {
 	long := item("The account of the mail server in Berlin now: Correct horse battery", "correct horse battery")
 	if d := planned(t, long)[0]; d.Handle != "imported" || strings.Contains(fmt.Sprint(d.Attrs, d.Source), "horse") {
 		t.Errorf("%q %v %q", d.Handle, d.Attrs, d.Source)
+	}
+}
+
+// A key of a tree may repeat the value, too, at any place on its way: what is made of it is as public. The keys beside it stay what they are.
+func TestAttack65_APastedKeyIsShownNowhere(t *testing.T) {
+	token := "ghp_" + strings.Repeat("aB3", 12)
+	for _, file := range []string{
+		`{"db": {"hunter2hunter2": "hunter2hunter2"}}`, `{"hunter2hunter2": {"password": "hunter2hunter2"}}`, `{"db": {"The Hunter2-Hunter2!": "hunter2-hunter2"}}`, `{"hunter2.hunter2": ["x", "hunter2.hunter2"]}`,
+		`{"a": {"old-hunter2-hunter2": {"b": "hunter2-hunter2"}}}`, `{"db": {"hunter2 - hunter2": "hunter2 - hunter2"}}`, `{"db": {"` + token + `": "another-secret-value"}}`, `{"` + token + `": {"deep": {"er": "another-secret-value"}}}`, `{"db": {"` + token + `": ""}}`,
+	} {
+		for _, format := range []importer.Format{importer.JSON, importer.YAML} { // the one is the other, too
+			items, err := importer.Read([]byte(file), importer.Options{Format: format})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ds := planned(t, items...)
+			d := ds[len(ds)-1]
+			said := strings.ToLower(fmt.Sprint(d.Handle, d.Source, d.Where, d.Attrs, d.Notes, d.Out))
+			if d.Problem != nil || d.Out == "" && (d.Handle != "imported" || len(d.Attrs) != 0 || len(d.Notes) != 1) || strings.Contains(said, "hunter") || strings.Contains(said, "ghp_") {
+				t.Errorf("%s: %s %v", file, said, d.Problem)
+			}
+		}
+	}
+	items, err := importer.Read([]byte(`{"env": {"POSTGRES_PASSWORD": "postgres", "HUNTER2HUNTER2": "another-value", "pin": "hunter2hunter2"}, "pass word": {"1": "correct horse battery"}}`), importer.Options{Format: importer.JSON})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds := planned(t, items...)
+	for i, want := range []string{"imported ENV_POSTGRES_PASSWORD", "env_hunter2hunter2 ENV_HUNTER2HUNTER2", "env_pin ENV_PIN", "pass_word_1 PASS_WORD_1"} {
+		if got := ds[i].Handle + " " + ds[i].Attrs["env"]; got != want || len(ds[i].Notes) != 0 || ds[i].Source != strings.Fields(want)[1] {
+			t.Errorf("%s: %q, %q, want %q", ds[i].Source, got, ds[i].Notes, want)
+		}
 	}
 }
 
