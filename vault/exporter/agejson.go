@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"bytes"
-	"io"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -14,13 +13,17 @@ import (
 // ageJSON writes a document as JSON into an armored age file.
 func ageJSON(doc wire.Node, to []age.Recipient) ([]byte, error) {
 	plain := make([]byte, 0, size(doc)+1) // never grown: no copy stays behind
-	plain = append(appendJSON(plain, doc), '\n')
+	return sealed(append(appendJSON(plain, doc), '\n'), to)
+}
+
+// sealed encrypts a text, which it wipes.
+func sealed(plain []byte, to []age.Recipient) ([]byte, error) {
 	defer clear(plain[:cap(plain)])
 	var out bytes.Buffer
 	a := armor.NewWriter(&out)
 	w, err := age.Encrypt(a, to...)
 	if err == nil {
-		_, err = io.Copy(w, bytes.NewReader(plain))
+		_, err = w.Write(plain)
 	}
 	if err == nil {
 		err = w.Close()

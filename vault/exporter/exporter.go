@@ -11,6 +11,7 @@ package exporter
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -192,7 +193,7 @@ func (x *Exporter) write(ctx context.Context, q Request, entries []sops.Entry, r
 	return x.o.Codec.Create(ctx, sops.NewFile{Format: string(q.Format[len("sops-"):]), Tree: tree, Recipients: q.To})
 }
 
-// flat gives the variables of resources of one project: what a program gets.
+// flat gives the variables of resources of one project, the public ones too: what a program gets. What no variable holds would be lost.
 func flat(entries []sops.Entry) (out []sops.ProjectSecret, err error) {
 	for _, e := range entries {
 		if e.Project != entries[0].Project {
@@ -207,9 +208,11 @@ func flat(entries []sops.Entry) (out []sops.ProjectSecret, err error) {
 			if s, ok := e.Secrets[v.Field]; ok && v.Minted == "" {
 				filled[v.Field] = true
 				out = append(out, sops.ProjectSecret{Project: e.Project, Name: v.Name, Value: s})
+			} else if v.Field == "" {
+				out = append(out, sops.ProjectSecret{Project: e.Project, Name: v.Name, Value: secret.FromString(v.Value)})
 			}
 		}
-		for field := range e.Secrets {
+		for _, field := range slices.Sorted(maps.Keys(e.Secrets)) {
 			if !filled[field] {
 				return nil, fault.New(fault.NotSupported, "no variable holds the field "+field+" of "+e.Handle+", so a file of names and values would lose it", "export it as sops-yaml")
 			}

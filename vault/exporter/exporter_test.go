@@ -22,15 +22,43 @@ import (
 	"github.com/zavhoz/zavhoz/vault/open"
 	"github.com/zavhoz/zavhoz/vault/secret"
 	"github.com/zavhoz/zavhoz/vault/sops"
+	"github.com/zavhoz/zavhoz/vault/sops/sopstest"
 )
 
 var ctx = context.Background()
 
-// house is a real vault; its audit log may be made to fail, and tells what was recorded.
+func TestMain(m *testing.M) { sopstest.Main(m) }
+
+// house is a real vault; its audit log and its opener may be made to fail, and it tells what was recorded and opened.
 type house struct {
 	*vault.Vault
-	noted []audit.Event
-	fails error
+	opener exporter.Opener
+	opened []secret.Secret
+	noted  []audit.Event
+	fails  error // of Noted
+	seals  int   // how many values open before one does not; 0: all do
+}
+
+func (h *house) Open(ref keyring.Ref, sealed string) (secret.Secret, error) {
+	if h.seals > 0 && len(h.opened) == h.seals {
+		return secret.Secret{}, fault.New(fault.RecordTampered, "the value does not open", "")
+	}
+	s, err := h.opener.Open(ref, sealed)
+	h.opened = append(h.opened, s)
+	return s, err
+}
+
+// wiped tells that every value that was opened is gone from memory.
+func (h *house) wiped(t *testing.T, least int) {
+	t.Helper()
+	if len(h.opened) < least {
+		t.Errorf("%d values were opened", len(h.opened))
+	}
+	for i, s := range h.opened {
+		if !s.IsZero() {
+			t.Errorf("the value %d stays in memory", i)
+		}
+	}
 }
 
 func (h *house) Note(ctx context.Context, e audit.Event) error {
@@ -52,7 +80,13 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// newHouse has no program zavhoz-sops.
 func newHouse(t *testing.T) (*house, *exporter.Exporter) {
+	t.Helper()
+	return houseWith(t, filepath.Join(t.TempDir(), "none"))
+}
+
+func houseWith(t *testing.T, helper string) (*house, *exporter.Exporter) {
 	t.Helper()
 	id, err := age.GenerateX25519Identity()
 	must(t, err)
@@ -68,8 +102,8 @@ func newHouse(t *testing.T) (*house, *exporter.Exporter) {
 		must(t, st.Close())
 		k.Close()
 	})
-	h := &house{Vault: v}
-	return h, exporter.New(exporter.Options{Vault: h, Opener: open.New(k), Codec: sops.New(sops.Options{Helper: filepath.Join(t.TempDir(), "none")}), Recipients: backup.Parse})
+	h := &house{Vault: v, opener: open.New(k)}
+	return h, exporter.New(exporter.Options{Vault: h, Opener: h, Codec: sops.New(sops.Options{Helper: helper}), Recipients: backup.Parse})
 }
 
 // odd is a value that JSON writes with every sort of escape.
