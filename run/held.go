@@ -1,6 +1,7 @@
 package run
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -125,13 +126,16 @@ func noOperator() error {
 	return fault.New(fault.NotPermitted, "only a person decides what becomes of changes", "ask the operator: `zavhoz runs changes`")
 }
 
+// ErrPassedOn says that a later run went on from what a run wrote, which is held as its own.
+var ErrPassedOn = errors.New("run: a later run went on from the changes")
+
 // notHeld says that nothing of the run is held, and where it went.
 func (e *Engine) notHeld(runID string) error {
 	e.shelf.mu.Lock()
 	defer e.shelf.mu.Unlock()
 	for _, h := range e.shelf.held {
 		if slices.Contains(h.Before, runID) {
-			return fault.Newf(fault.UnknownRun, "a later run went on from the changes of that run: they are held as changes of %s", h.RunID).WithNext("`zavhoz runs changes %s` shows them", h.RunID)
+			return fault.Newf(fault.UnknownRun, "a later run went on from the changes of that run: they are held as changes of %s", h.RunID).WithNext("`zavhoz runs changes %s` shows them", h.RunID).Because(ErrPassedOn)
 		}
 	}
 	for _, h := range e.shelf.open {

@@ -149,6 +149,9 @@ func TestAKilledDaemonsRunIsHeldByTheNext(t *testing.T) {
 		if all := holding(t, next, 1); all[0].RunID != res.RunID || len(all[0].Changes) != 1 || all[0].Changes[0].Bytes != 8 || all[0].Before[0] != first.RunID {
 			t.Errorf("%+v", all)
 		}
+		if _, err := next.Diff(t.Context(), person, first.RunID, true); !errors.Is(err, run.ErrPassedOn) {
+			t.Errorf("the first one's: %v", err)
+		}
 		if err := next.Settle(t.Context(), person, res.RunID, run.Settling{Keep: true}); err != nil {
 			t.Error(err)
 		}

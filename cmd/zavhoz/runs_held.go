@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -52,8 +53,11 @@ func (o openRuns) Discard(ctx context.Context, actor vault.Actor, runID string) 
 
 // where says of a run whose changes are not held here which daemon's it was: what it wrote lies on that one's machine, in its home, and goes on lying there when the daemon is gone.
 func (o openRuns) where(ctx context.Context, actor vault.Actor, runID string, err error) error {
+	if fault.CodeOf(err) != fault.UnknownRun || errors.Is(err, run.ErrPassedOn) { // that one is held here
+		return err
+	}
 	self := o.v.Self()
-	if fault.CodeOf(err) != fault.UnknownRun || self.ID == "" {
+	if self.ID == "" {
 		return err
 	}
 	r, gerr := o.v.GetRun(ctx, actor, runID)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zavhoz/zavhoz/run"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
@@ -39,5 +40,13 @@ func TestWhereARunsChangesAre(t *testing.T) {
 				t.Errorf("%s: %q is not in: %v", name, word, f)
 			}
 		}
+	}
+}
+
+// Whose changes a later run of this home went on from is told where they are, whichever daemon began it.
+func TestChangesThatWentOnAreHere(t *testing.T) {
+	on := fault.New(fault.UnknownRun, "they are held as changes of run_b", "").Because(run.ErrPassedOn)
+	if err := (openRuns{}).where(t.Context(), vault.OperatorActor(), "run_a", on); err != error(on) {
+		t.Errorf("%v", err)
 	}
 }
