@@ -35,6 +35,7 @@ var (
 	ErrDenied      = errors.New("store: the database does not allow it")
 	ErrUnknown     = errors.New("store: the connection was lost in a commit, and nobody knows yet whether it was made")
 	ErrRewound     = errors.New("store: what is there is not what followed on what was there before")
+	ErrTooOld      = errors.New("store: the database's server is too old, or does not say how old it is")
 )
 
 // Limits that every backend keeps, in bytes.

@@ -280,6 +280,8 @@ func StoreFault(err error) error {
 		return fault.New(fault.DaemonUnavailable, "the vault's database does not answer", "try again; `zavhoz doctor` says more").Because(err)
 	case errors.Is(err, store.ErrDenied):
 		return fault.New(fault.NotPermitted, "the vault's database does not let this user in, or not do this", "see docs/postgresql.md: which rights a vault needs").Because(err)
+	case errors.Is(err, store.ErrTooOld):
+		return fault.New(fault.NotSupported, "the vault's database is on a server that is too old, or does not say how old it is", "upgrade it: docs/postgresql.md").Because(err)
 	case errors.Is(err, store.ErrClosed):
 		return fault.New(fault.DaemonUnavailable, "the vault is closing", "try again").Because(err)
 	case errors.Is(err, context.Canceled):

@@ -37,7 +37,7 @@ func newInit(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "init", Short: "Make the home folder, the identity and the vault", Args: cobra.NoArgs,
 		Long: `Make the home folder ($ZAVHOZ_HOME, or the platform's data folder), an age identity, the vault, a commented configuration and the agent "local".
-A second init refuses and changes nothing; one after an init with --store that was broken off when the vault was in its database already gives that its home. On a terminal it asks for an operator passphrase, and whether to make a recovery identity; without one it asks nothing.
+A second init refuses and changes nothing; one with the same --store, after an init that was broken off when the vault was in its database already, gives that its home. On a terminal it asks for an operator passphrase, and whether to make a recovery identity; without one it asks nothing.
 
 --recovery makes a second slot, for the day on which identity.txt is lost: for a recipient of yours, for a fresh identity that is written to file:PATH, or for
 one that is printed, once. The vault keeps the recipient only.
@@ -53,7 +53,8 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 			if err != nil {
 				return err
 			}
-			if a.storeFlag == "" && dir.IsAway() { // a variable that other programs set too does not decide where a new vault is made
+			bare := a.storeFlag == ""
+			if bare && dir.IsAway() { // a variable that other programs set too does not decide where a new vault is made
 				a.storeFlag = "bolt:" + dir.Vault()
 				if dir, err = a.dir(); err != nil {
 					return err
@@ -62,8 +63,8 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 			if err := dir.CheckFresh(); err != nil {
 				return err // before anybody is asked for a passphrase
 			}
-			if f, err := a.finish(cmd.Context(), dir); err != nil || f.Finished {
-				return a.showFinished(f, err)
+			if left := dir.Unfinished(); bare && len(left) > 0 {
+				return refuseBare(left[0])
 			}
 			at, err := a.place(dir)
 			if err == nil {
@@ -71,6 +72,9 @@ asked for here and by zavhoz unlock: with it the vault starts locked, and no pro
 			}
 			if err != nil {
 				return err
+			}
+			if f, err := at.finish(cmd.Context(), dir); err != nil || f.Finished {
+				return a.showFinished(f, err)
 			}
 			source, err := a.keySource(cmd.Context(), from, phrase)
 			if err != nil {
@@ -177,7 +181,7 @@ func (p vaultPlace) makeAway(ctx context.Context, st *postgres.Store, folder str
 	syncFolder(folder)
 	err = v.Make(ctx, header, pass)
 	if errors.Is(err, store.ErrUnknown) {
-		err = fault.Of(err).WithNext("run `zavhoz init` again when the database answers: it finds out, and finishes or starts over").Because(errors.Join(home.ErrStands, err))
+		err = fault.Of(err).WithNext("run `zavhoz init` again with the same --store when the database answers: it finds out, and finishes or starts over").Because(errors.Join(home.ErrStands, err))
 	}
 	return err
 }

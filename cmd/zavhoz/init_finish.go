@@ -22,19 +22,15 @@ type finished struct {
 }
 
 // finish looks for an init of this home that was broken off when the vault was in its database already, and gives its folder the home's name: it holds what opens the vault, and nothing else does.
-func (a *app) finish(ctx context.Context, dir home.Dir) (f finished, err error) {
-	if !dir.IsAway() {
+func (p vaultPlace) finish(ctx context.Context, dir home.Dir) (f finished, err error) {
+	if p.pg == nil {
 		return f, nil
 	}
-	at, err := a.place(dir)
-	if err != nil || at.pg == nil {
-		return f, err
-	}
-	left := at.unfinished(dir)
+	left := p.unfinished(dir)
 	if len(left) == 0 {
 		return f, nil
 	}
-	id, err := at.vaultID(ctx)
+	id, err := p.vaultID(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, forgetLeft(dir, left, func(folder home.Dir) bool { return folder.Stale(time.Now()) })
 	}
@@ -50,6 +46,12 @@ func (a *app) finish(ctx context.Context, dir home.Dir) (f finished, err error) 
 		}
 	}
 	return f, nil
+}
+
+// refuseBare refuses an init that does not say --store where an earlier one did: a second vault in the home's place would leave the first one's only key in a hidden folder.
+func refuseBare(left home.Dir) error {
+	return fault.New(fault.AlreadyInitialized, "an earlier init of this home, with --store, was broken off, or is under way; what opens its vault, if that was made, is in "+home.Quote(left.Path()),
+		"run `zavhoz init` again with the same --store (the file `store` in that folder says which): it finishes, or starts over; for another vault move that folder away first")
 }
 
 // unfinished are the folders of broken-off inits of a home, or of one under way, whose vault was to be here.
@@ -93,8 +95,9 @@ func (a *app) showFinished(f finished, err error) error {
 	}
 	return a.show(f, func(w io.Writer) {
 		fmt.Fprintf(w, "Made %s, which an earlier init began: it had made its vault in the database, and was broken off before the home had its name.\n", f.Home)
-		fmt.Fprintln(w, "All is as that one was told; this one asked for nothing, and --unlock and --recovery count no more. A recovery identity that was to be shown is lost:")
+		fmt.Fprintln(w, "All is as that one was told; this one asked for nothing, and --unlock, --recovery and --grant-to count no more. A recovery identity that was to be shown is lost:")
 		fmt.Fprintln(w, "`zavhoz key list` shows its slot, if there is one; remove that, and add another.")
+		fmt.Fprintln(w, "If another role is to serve the vault, give it its rights: docs/postgresql.md lists the GRANTs.")
 		fmt.Fprintln(w, "\nNext: zavhoz doctor")
 	})
 }

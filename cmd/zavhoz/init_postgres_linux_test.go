@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,32 @@ func (p *place) again() (r result) {
 	return r
 }
 
+// led are the folders beside the home that lead to a database.
+func (p *place) led() []string {
+	p.t.Helper()
+	led, err := filepath.Glob(filepath.Join(filepath.Dir(p.dir.Path()), ".h-init-*", "store"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return led
+}
+
+// bare tells that an init which names no database is refused while a folder leads to one, whatever DATABASE_URL says, and makes nothing.
+func (p *place) bare() {
+	p.t.Helper()
+	env, led := p.env, p.led()
+	for _, more := range []string{"ADDRESS=" + p.address(), "DATABASE_URL=" + p.address()} {
+		p.env = append(slices.Clone(env), more)
+		if r := p.run("", "init"); r.code != 4 || !strings.Contains(r.stderr, "--store") {
+			p.t.Fatalf("an init without --store beside %v: %v", led, r)
+		}
+	}
+	p.env = env
+	if _, err := os.Lstat(p.dir.Path()); !errors.Is(err, fs.ErrNotExist) || !slices.Equal(p.led(), led) {
+		p.t.Fatalf("an init without --store beside %v: %v, and there is %v", led, err, p.led())
+	}
+}
+
 // Whenever an init with a database is killed, before any of its writes to the disk and any of its words to the server, the next one makes the vault, or finishes what the first had made.
 func TestAnInitThatIsKilledIsMadeGoodByTheNext(t *testing.T) {
 	t.Parallel()
@@ -114,12 +141,16 @@ func TestAnInitThatIsKilledIsMadeGoodByTheNext(t *testing.T) {
 		if r.code == 0 && len(w.denied) == 0 {
 			break
 		}
+		if len(w.denied) == 0 {
+			t.Fatalf("it failed by itself: %v", r)
+		}
 		kills++
 		if _, err := os.Stat(p.dir.Path()); err == nil {
 			named++
 		} else {
-			if led, _ := filepath.Glob(filepath.Join(filepath.Dir(p.dir.Path()), ".h-init-*", "store")); len(led) > 0 {
+			if len(p.led()) > 0 {
 				step = 1 // from here on each: it is about to be made, or was
+				p.bare()
 			}
 			r := p.again()
 			if r.code != 0 {
@@ -130,7 +161,7 @@ func TestAnInitThatIsKilledIsMadeGoodByTheNext(t *testing.T) {
 			}
 		}
 		p.whole()
-		if led, _ := filepath.Glob(filepath.Join(filepath.Dir(p.dir.Path()), ".h-init-*", "store")); len(led) > 0 {
+		if led := p.led(); len(led) > 0 {
 			t.Fatalf("left behind: %v", led)
 		}
 		clear()
@@ -146,16 +177,18 @@ func TestAnInitThatIsKilledIsMadeGoodByTheNext(t *testing.T) {
 	p.ok("audit", "verify")
 }
 
-// On a disk that turns read-only before any write of an init, there is no vault afterwards and nothing was left behind; or all of it is there but its home's name, the next init says so and gives it that.
+// On a disk that turns read-only before any write of an init, there is no vault afterwards and nothing that the next init does not clear; or all of it is there but its home's name, the next init says so and gives it that.
 func TestAnInitThatFailsLeavesNothingOrAllOfIt(t *testing.T) {
 	t.Parallel()
 	p, clear := homeless(t)
-	root := filepath.Dir(p.dir.Path())
 	nothing, all := 0, 0
 	for left := 0; ; left++ {
 		r, w := p.denied(left, initAway...)
 		if r.code == 0 && len(w.denied) == 0 {
 			break
+		}
+		if len(w.denied) == 0 {
+			t.Fatalf("it failed by itself: %v", r)
 		}
 		if r.code == 0 || strings.Contains(r.stderr, "something went wrong") {
 			t.Fatalf("denied from call %d (%s) on: %v", left, w.denied[0], r)
@@ -171,17 +204,17 @@ func TestAnInitThatFailsLeavesNothingOrAllOfIt(t *testing.T) {
 			t.Fatalf("denied from call %d (%s) on: %v\nand then: %v", left, w.denied[0], r, again)
 		}
 		p.whole()
+		if led := p.led(); len(led) > 0 {
+			t.Fatalf("denied from call %d (%s) on, left behind: %v", left, w.denied[0], led)
+		}
 		clear()
 	}
 	if nothing < 5 || all == 0 {
 		t.Fatalf("%d left nothing, %d all of it", nothing, all)
 	}
-	if left, err := filepath.Glob(filepath.Join(root, ".h-init-*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
-	}
 }
 
-// What an init left before it came to the database is removed once it is surely over; what leads to another database, or holds the key of a vault that is there, stays.
+// What an init left before it came to the database is removed once it is surely over, or another made the vault; what leads to another database, or holds the key of a vault that is there, stays.
 func TestWhatAnInitLeftIsForgottenWhereItHoldsNoVault(t *testing.T) {
 	t.Parallel()
 	p, _ := homeless(t)
@@ -190,8 +223,14 @@ func TestWhatAnInitLeftIsForgottenWhereItHoldsNoVault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folders := map[string]string{"here": at.String(), "elsewhere": "postgres 192.0.2.1:5432/x, schema zavhoz"}
-	for name, where := range folders {
+	age := func(name string) {
+		t.Helper()
+		if err := os.Chtimes(filepath.Join(root, ".h-init-"+name), time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave := func(name, where string) {
+		t.Helper()
 		folder := filepath.Join(root, ".h-init-"+name)
 		err := os.Mkdir(folder, 0o700)
 		if err == nil {
@@ -200,19 +239,47 @@ func TestWhatAnInitLeftIsForgottenWhereItHoldsNoVault(t *testing.T) {
 		if err == nil {
 			err = os.WriteFile(filepath.Join(folder, knownName), []byte(`{"format":1,"vault_id":"vlt_x","place":"`+where+`"}`), 0o600)
 		}
-		if err == nil {
-			err = os.Chtimes(folder, time.Time{}, time.Now().Add(-2*time.Hour))
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	p.ok(initAway...)
-	for name, there := range map[string]bool{"here": false, "elsewhere": true} {
-		if _, err := os.Stat(filepath.Join(root, ".h-init-"+name)); errors.Is(err, fs.ErrNotExist) == there {
-			t.Errorf("%s: %v", name, err)
+	stay := func(when string, names ...string) {
+		t.Helper()
+		var want []string
+		for _, name := range names {
+			want = append(want, filepath.Join(root, ".h-init-"+name, "store"))
+		}
+		if led := p.led(); !slices.Equal(led, want) {
+			t.Fatalf("%s: there is %v, not %v", when, led, want)
 		}
 	}
+	leave("elsewhere", "postgres 192.0.2.1:5432/x, schema zavhoz")
+	leave("fresh", at.String())
+	leave("stale", at.String())
+	age("elsewhere")
+	age("stale")
+	if r := p.run("", append(initAway, "--unlock", "passphrase")...); r.code == 0 { // it has nobody to ask, and says so after it looked at these
+		t.Fatalf("%v", r)
+	}
+	stay("an init that made nothing", "elsewhere", "fresh")
+	p.ok(initAway...)
+	stay("the vault is made", "elsewhere")
+
+	if err := os.Rename(p.dir.Path(), filepath.Join(root, ".h-init-own")); err != nil { // as if it was killed before it got its name
+		t.Fatal(err)
+	}
+	leave("another", at.String())
+	age("another")
+	age("own")
+	if r := p.run("", append(initAway, "--grant-to", "")...); r.code != 2 {
+		t.Fatalf("a role without a name: %v", r)
+	}
+	p.bare()
+	stay("nothing was done", "another", "elsewhere", "own")
+	if out := p.ok(initAway...); !strings.Contains(out, "an earlier init began") || !strings.Contains(out, "--grant-to") {
+		t.Fatal(out)
+	}
+	p.whole()
 }
 
 // Of several inits at the same time, at one database, one makes the vault, and it opens.
@@ -239,16 +306,20 @@ func TestOfManyInitsOneMakesTheVault(t *testing.T) {
 			t.Errorf("%v", r)
 		}
 	}
+	if made == 0 { // each stood in another's way
+		if r := p.again(); r.code != 0 {
+			t.Fatalf("an init alone: %v", r)
+		}
+		made++
+	}
 	if made > 1 {
 		t.Fatalf("%d vaults in one database", made)
 	}
 	for _, q := range all {
 		if _, err := os.Stat(q.dir.Path()); err == nil {
 			q.whole()
-		} else if made == 1 {
-			if r := q.again(); r.code != 4 {
-				t.Errorf("an init of a database with a vault: %v", r)
-			}
+		} else if r := q.again(); r.code != 4 {
+			t.Errorf("an init of a database with a vault: %v", r)
 		}
 	}
 }

@@ -110,10 +110,10 @@ func (m memory) fits(header []byte) error {
 		return nil
 	}
 	id, err := keyring.VaultOf(header)
-	if err != nil || id == m.VaultID {
+	if err != nil {
 		return err
 	}
-	return m.Mark.Is(id)
+	return m.Is(id)
 }
 
 // recognise refuses a vault that is not the one that the home knows, or an earlier state of it.

@@ -164,6 +164,11 @@ func (a *app) copyVault(ctx context.Context, src store.Store, kind string, to va
 	if err != nil {
 		return rep, err
 	}
+	if _, herr := vault.Header(ctx, dst); herr != nil { // of a vault that is there, which Run refuses, nobody gets anything
+		if err := to.grant(ctx, o.serves.role); err != nil { // before the copy, and before anybody is asked for a passphrase
+			return rep, errors.Join(err, dst.Close())
+		}
+	}
 	done := a.working("Copying the vault")
 	defer done()
 	event := audit.Event{Actor: vault.OperatorActor(), Action: audit.VaultMigrate, Outcome: audit.Allowed, Detail: map[string]string{"from": kind, "to": to.kind()}}
@@ -171,10 +176,7 @@ func (a *app) copyVault(ctx context.Context, src store.Store, kind string, to va
 		From: src, To: dst, Keyring: ring, Opener: open.New(ring), Event: event,
 		Confirm: func(ctx context.Context, v *vault.Vault) error {
 			done()
-			if err := a.present(ctx, v, o.word); err != nil {
-				return err
-			}
-			return to.grant(ctx, o.serves.role)
+			return a.present(ctx, v, o.word)
 		},
 	})
 	if err = errors.Join(err, dst.Close()); err != nil {

@@ -346,7 +346,7 @@ func (p vaultPlace) remember(file string) error {
 func databaseFault(err error) error {
 	switch {
 	case errors.Is(err, postgres.ErrOld):
-		return fault.New(fault.NotSupported, "the database's server is older than PostgreSQL 13", "upgrade it, or name another: docs/postgresql.md").Because(err)
+		return fault.New(fault.NotSupported, "the database's server is older than PostgreSQL 13, or does not say", "upgrade it, or name another: docs/postgresql.md").Because(err)
 	case errors.Is(err, postgres.ErrRole):
 		return fault.New(fault.InvalidArgument, "the database's server has no role of the name that --grant-to says", "make it first: CREATE ROLE … LOGIN (docs/postgresql.md)").Because(err)
 	case errors.Is(err, fs.ErrNotExist):

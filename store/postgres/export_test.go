@@ -52,4 +52,4 @@ func Demands(o Options) (auth, binding string) {
 }
 
 // Recent is the check of a server's server_version_num.
-func Recent(number string) error { return served(number) }
+func Recent(number string) error { return newEnough(number) }

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/zavhoz/zavhoz/store"
 )
 
 // DefaultSchema is where the tables are where Options name no other.
@@ -132,7 +134,7 @@ func fit(ctx context.Context, c *pgx.Conn) error {
 	if err := c.QueryRow(ctx, "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('synchronous_commit')").Scan(&number, &how); err != nil {
 		return err
 	}
-	if err := served(number); err != nil || how != "off" {
+	if err := newEnough(number); err != nil || how != "off" {
 		return err
 	}
 	_, err := c.Exec(ctx, "SET synchronous_commit = on")
@@ -145,8 +147,8 @@ const (
 	idlingVersion = 140000
 )
 
-// served refuses a server that is older than PostgreSQL 13, by its server_version_num: what it says to clients when they connect, a pooler between may have made up.
-func served(number string) error {
+// newEnough refuses a server that is older than PostgreSQL 13, or does not say, by its server_version_num: what it says to clients when they connect, a pooler between may have made up.
+func newEnough(number string) error {
 	if n, err := strconv.Atoi(number); err != nil || n < leastVersion {
 		return ErrOld
 	}
@@ -159,8 +161,8 @@ func (s *Store) Stalls(ctx context.Context) (does bool, err error) {
 	return does, failure(ctx, err)
 }
 
-// ErrOld says that the server is older than PostgreSQL 13, or none.
-var ErrOld = errors.New("postgres: the server is older than PostgreSQL 13")
+// ErrOld says that the server is older than PostgreSQL 13, or does not say: a store.ErrTooOld.
+var ErrOld = fmt.Errorf("postgres: older than PostgreSQL 13, or does not say: %w", store.ErrTooOld)
 
 // schema gives the quoted name of the schema.
 func (o Options) schema() (string, error) {

@@ -59,7 +59,7 @@ func Create(ctx context.Context, o Options) (*Store, error) {
 }
 
 // Open opens tables that are there. Errors: fs.ErrNotExist (there are none), store.ErrFormat (of a newer zavhoz, or of an earlier one: Prepare), store.ErrBusy (see
-// Options.Exclusive), store.ErrDenied, store.ErrUnavailable.
+// Options.Exclusive), ErrOld, store.ErrDenied, store.ErrUnavailable.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Patience <= 0 {
 		o.Patience = patience

@@ -31,6 +31,8 @@ type InitOptions struct {
 	Passphrase secret.Secret // with FromPassphrase: the vault's; the caller wipes it
 	// Keep puts an identity (a line AGE-SECRET-KEY-…) where a daemon will find it, with FromKeyring; undo takes it away.
 	Keep func(ctx context.Context, vaultID string, identity secret.Secret) (undo func(), err error)
+
+	sync func(folder string) error // makes the names in it durable; default syncFolder
 }
 
 // Extra is one more recipient of a new vault.
@@ -55,6 +57,9 @@ func Init(ctx context.Context, o InitOptions) (Made, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.sync == nil {
+		o.sync = syncFolder
+	}
 	if err := o.Dir.CheckFresh(); err != nil {
 		return Made{}, err
 	}
@@ -65,15 +70,15 @@ func Init(ctx context.Context, o InitOptions) (Made, error) {
 	m, undo, err := o.build(ctx, tmp)
 	made := o.Dir.away && err == nil
 	if err == nil {
-		err = publish(tmp, root)
+		err = publish(tmp, root, o.sync)
 	}
 	switch {
 	case err == nil:
 		return m, nil
-	case made:
-		return m, stands(tmp, root, err)
 	case errors.Is(err, ErrStands):
 		return m, err
+	case made:
+		return m, stands(tmp, root, err)
 	}
 	undo()
 	return Made{}, errors.Join(err, os.RemoveAll(tmp))
@@ -110,7 +115,7 @@ func (o InitOptions) build(ctx context.Context, tmp string) (m Made, undo func()
 		return m, undo, cannotMake(err)
 	}
 	if o.Dir.away {
-		if err := syncFolder(filepath.Dir(tmp)); err != nil { // a loss of power here, and not there, would leave a vault without its identity
+		if err := o.sync(filepath.Dir(tmp)); err != nil { // a loss of power here, and not there, would leave a vault without its identity
 			return m, undo, cannotMake(err)
 		}
 		return m, undo, o.MakeVault(ctx, at.Vault(), k, header) // who interrupts it after this interrupts nothing
@@ -170,9 +175,9 @@ func writeNew(path string, b []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// publish makes tmp the home. Of two at the same moment the second finds the folder filled, and fails.
-func publish(tmp, root string) error {
-	if err := syncFolder(tmp); err != nil {
+// publish makes tmp the home. Of two at the same moment the second finds the folder filled, and fails. Errors that wrap ErrStands: tmp is the home all the same.
+func publish(tmp, root string, sync func(string) error) error {
+	if err := sync(tmp); err != nil {
 		return cannotMake(err)
 	}
 	err := os.Rename(tmp, root)
@@ -181,7 +186,7 @@ func publish(tmp, root string) error {
 	}
 	switch {
 	case err == nil:
-		return syncFolder(filepath.Dir(root))
+		return placed(root, sync(filepath.Dir(root)))
 	case errors.Is(err, syscall.EBUSY):
 		return fault.New(fault.InvalidArgument, "the home folder is a mount point", "set "+EnvHome+" to a folder below it").Because(err)
 	case errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTEMPTY):

@@ -37,7 +37,7 @@ func Restore(ctx context.Context, o RestoreOptions) error {
 		return err
 	}
 	if err = o.build(ctx, tmp); err == nil {
-		err = publish(tmp, root)
+		err = publish(tmp, root, syncFolder)
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))

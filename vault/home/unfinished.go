@@ -11,13 +11,22 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// ErrStands says of an Init that failed that the vault is there, or may be, in the database: what it built stays, for it holds what opens the vault.
+// ErrStands says of an Init that failed that the vault is there, or may be: what it built stays, for it holds what opens the vault.
 var ErrStands = errors.New("home: the vault may have been made")
 
 // stands says where the home of a vault is that has no other yet.
 func stands(tmp, root string, err error) error {
 	return fault.New(fault.CodeOf(err), "the vault was made in its database, and its home could not be put into its place; its files are in "+Quote(tmp),
-		"make way at "+Quote(root)+" and run `zavhoz init` again: it finishes; or move the folder to where it shall be").Because(errors.Join(ErrStands, err))
+		"make way at "+Quote(root)+" and run `zavhoz init` again with the same --store: it finishes; or move the folder to where it shall be").Because(errors.Join(ErrStands, err))
+}
+
+// placed says of an error after the home had its name that all is there: nothing is to be moved, for the only key is in it.
+func placed(root string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Internal, "the home "+Quote(root)+" was made, and the disk did not say that its name is kept", "look whether it is there, and check the disk; `zavhoz doctor` looks at the vault").
+		Because(errors.Join(ErrStands, err))
 }
 
 // real is where the folder is in truth: a rename does not go through a link.
@@ -64,7 +73,7 @@ func (d Dir) Unfinished() (all []Dir) {
 }
 
 // Finish makes one of Unfinished the home, as Init would have. Errors: those of Init.
-func (d Dir) Finish(left Dir) error { return publish(left.root, d.real()) }
+func (d Dir) Finish(left Dir) error { return publish(left.root, d.real(), syncFolder) }
 
 // Forget removes one of Unfinished whose vault was never made, and never will be. It removes nothing else.
 func (d Dir) Forget(left Dir) error {

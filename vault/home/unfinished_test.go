@@ -5,11 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/home"
 	"github.com/zavhoz/zavhoz/vault/keyring"
+	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // elsewhere makes a vault that is in no file: only what leads there is written.
@@ -74,5 +76,36 @@ func TestAVaultThatIsMadeKeepsItsKey(t *testing.T) {
 	_, err := home.Init(t.Context(), home.InitOptions{Dir: d, MakeVault: taken})
 	if !errors.Is(err, home.ErrStands) || fault.CodeOf(err) != fault.AlreadyInitialized || len(d.Unfinished()) != 1 {
 		t.Errorf("%v, left: %v", err, d.Unfinished())
+	}
+}
+
+// A disk that fails once the home has its name: nobody is told to move it, and nothing of it is taken back, for it holds the only key.
+func TestAHomeThatHasItsNameStays(t *testing.T) {
+	parent := t.TempDir()
+	lost := errors.New("no such disk")
+	for name, d := range map[string]home.Dir{"file": at(t, filepath.Join(parent, "file")), "away": at(t, filepath.Join(parent, "away")).Away()} {
+		makes := elsewhere(nil)
+		if !d.IsAway() {
+			makes = func(_ context.Context, path string, _ *keyring.Keyring, _ []byte) error {
+				return os.WriteFile(path, nil, 0o600)
+			}
+		}
+		kept := false
+		o := home.InitOptions{Dir: d, MakeVault: makes, Source: home.FromKeyring, Keep: func(context.Context, string, secret.Secret) (func(), error) {
+			kept = true
+			return func() { kept = false }, nil
+		}}
+		_, err := home.Init(t.Context(), home.Syncing(o, func(folder string) error {
+			if _, err := os.Stat(d.Config()); err == nil && filepath.Dir(d.Path()) == folder {
+				return lost
+			}
+			return nil
+		}))
+		if !errors.Is(err, home.ErrStands) || !errors.Is(err, lost) || strings.Contains(fault.Of(err).Next, "make way") {
+			t.Errorf("%s: %v, next: %s", name, err, fault.Of(err).Next)
+		}
+		if _, err := os.Stat(d.Config()); err != nil || !kept || len(d.Unfinished()) > 0 {
+			t.Errorf("%s: %v, its key is kept: %v, left: %v", name, err, kept, d.Unfinished())
+		}
 	}
 }
