@@ -79,7 +79,7 @@ func (p vaultPlace) vaultID(ctx context.Context) (string, error) {
 	return keyring.VaultOf(header)
 }
 
-// forgetLeft removes what inits left, where over says that their vault is not there and will not be.
+// forgetLeft puts aside what inits left, where over says that their vault is not there and will not be.
 func forgetLeft(dir home.Dir, left map[home.Dir]known, over func(home.Dir) bool) (err error) {
 	for folder := range left {
 		if over(folder) {

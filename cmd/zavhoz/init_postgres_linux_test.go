@@ -214,7 +214,7 @@ func TestAnInitThatFailsLeavesNothingOrAllOfIt(t *testing.T) {
 	}
 }
 
-// What an init left before it came to the database is removed once it is surely over, or another made the vault; what leads to another database, or holds the key of a vault that is there, stays.
+// What an init left before it came to the database is put aside once it is surely over, or another made the vault; what leads to another database, or holds the key of a vault that is there, stays.
 func TestWhatAnInitLeftIsForgottenWhereItHoldsNoVault(t *testing.T) {
 	t.Parallel()
 	p, _ := homeless(t)

@@ -75,10 +75,13 @@ func (d Dir) Unfinished() (all []Dir) {
 // Finish makes one of Unfinished the home, as Init would have. Errors: those of Init.
 func (d Dir) Finish(left Dir) error { return publish(left.root, d.real(), syncFolder) }
 
-// Forget removes one of Unfinished whose vault was never made, and never will be. It removes nothing else.
+// Forget puts one of Unfinished aside, whose vault was not made as far as its database says: a database that was exchanged, or lost a row, says so too, and nothing else holds
+// that vault's key. It puts nothing else aside.
 func (d Dir) Forget(left Dir) error {
-	if root := d.real(); filepath.Dir(left.root) != filepath.Dir(root) || !strings.HasPrefix(filepath.Base(left.root), tempPrefix(root)) {
+	root := d.real()
+	name, is := strings.CutPrefix(filepath.Base(left.root), tempPrefix(root))
+	if !is || filepath.Dir(left.root) != filepath.Dir(root) {
 		return nil
 	}
-	return os.RemoveAll(left.root)
+	return os.Rename(left.root, filepath.Join(filepath.Dir(root), "."+filepath.Base(root)+"-left-"+name))
 }

@@ -55,6 +55,9 @@ func TestWhatMayHoldTheOnlyKeyStays(t *testing.T) {
 	if err := d.Forget(left[1]); err != nil || len(d.Unfinished()) != 0 {
 		t.Errorf("%v, left: %v", err, d.Unfinished())
 	}
+	if aside, err := filepath.Glob(filepath.Join(parent, ".*-left-*", "identity.txt")); err != nil || len(aside) != 1 {
+		t.Errorf("what may be the only key of a vault was put aside as %v, %v", aside, err)
+	}
 }
 
 // Once the vault is made, whoever interrupts comes too late; and where the home's place is taken meanwhile, what holds the key stays.
