@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
+	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
@@ -33,15 +34,17 @@ func (l login) items() []Item {
 	if l.out != "" || !l.server || host == "" || l.user == "" || l.password == "" && l.key == "" {
 		return []Item{l.item()}
 	}
-	out := []Item{l.machine(host)}
-	if rest := (login{title: l.title + " (more)", folder: l.folder, where: l.where, totp: l.totp, notes: l.notes, more: l.more}).item(); rest.Problem == nil {
-		out = append(out, rest)
+	server := l.machine(host)
+	rest := login{title: l.title + " (more)", folder: l.folder, where: l.where, totp: l.totp, notes: l.notes, more: l.more}.item(host, l.password, l.key)
+	server.pasted = shows(l.title, server.Secrets) || shows(l.title, rest.Secrets) // the two have one title: what it shows of the one, the other's names would
+	if rest.pasted = server.pasted; rest.Problem != nil {
+		return []Item{server}
 	}
-	return out
+	return []Item{server, rest}
 }
 
-// item makes one: with a value of its own, and a field for each of what there is beside it.
-func (l login) item() Item {
+// item makes one: with a value of its own, and a field for each of what there is beside it. No field's name shows a value of the entry, nor one that is kept elsewhere.
+func (l login) item(elsewhere ...string) Item {
 	if l.out != "" {
 		return Item{Name: l.title, Where: l.where, Problem: leftOut(l.out)}
 	}
@@ -61,6 +64,10 @@ func (l login) item() Item {
 		}
 		i.Secrets[name] = secret.FromString(value)
 	}
+	values := spellings(append(elsewhere, l.password, l.user, l.key, l.totp, l.notes)...)
+	for _, m := range l.more[:min(len(l.more), kind.MaxFields)] { // an entry of more is refused
+		values = append(values, spellings(m.value)...)
+	}
 	value := l.password
 	if value == "" {
 		value, l.key = l.key, ""
@@ -72,9 +79,10 @@ func (l login) item() Item {
 	put("notes", l.notes)
 	if l.server {
 		put("host", host)
+		values = append(values, spellings(host)...)
 	}
 	for _, m := range l.more {
-		if shows(m.name, map[string]secret.Secret{"": secret.FromString(m.value)}) { // names of fields are as public as titles
+		if tells(m.name, values) { // names of fields are as public as titles
 			m.name = ""
 		}
 		put(fieldName(m.name), m.value)

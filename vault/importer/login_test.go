@@ -97,6 +97,79 @@ func TestAttack65_APastedNameOfAFieldIsShownNowhere(t *testing.T) {
 	}
 }
 
+// Nor is a field that is named by another value of its entry: the password, the user, the code, the note, another field's, or where a server is.
+func TestAttack65_ANameOfAFieldShowsNoOtherValue(t *testing.T) {
+	values := strings.Join([]string{field("", "username", "string", "octo-the-cat"), field("", "password", "concealed", "mail-password-1"), field("", "t", "totp", "otpauth://x"), aKey}, ",")
+	for _, name := range []string{"octo-the-cat", "Octo the cat!", "mail-password-1", "Old: Mail Password 1", "otpauth://x", "-----BEGIN OPENSSH PRIVATE KEY-----", "of the door", "the box.example"} {
+		for _, category := range []string{"001", "110"} {
+			fields := values + "," + field(name, "a", "concealed", "another-value") + "," + field("Door", "b", "concealed", "of the door")
+			items := mustRead(t, onePux(category, "Mail", "box.example", fields))
+			d := planned(t, items...)[len(items)-1]
+			split, hidden := len(items) == 2, string(d.Secrets["imported"].Reveal()) == "another-value"
+			public := split && strings.HasPrefix(strings.ToLower(name), "octo") || !split && strings.HasSuffix(name, "box.example") // a server's user, and a site: anybody may read them
+			if said := fmt.Sprint(d.Fields(), d.Attrs); split != (category == "110") || d.Problem != nil || hidden == public || d.Attrs["env_imported"] == "" == hidden {
+				t.Errorf("%s %q: %s %v", category, name, said, d.Problem)
+			}
+		}
+	}
+	d := planned(t, mustRead(t, onePux("110", "Mail", "box.example", field("the box.example", "a", "concealed", "another-value")))...)[0] // no server, having no user: its address is a field
+	if fmt.Sprint(d.Fields()) != "[host imported]" || d.Problem != nil {
+		t.Errorf("%v %v", d.Fields(), d.Problem)
+	}
+}
+
+// The title of a server shows no value of either of the two resources that come of it: nobody sees it, and models neither in a handle nor in a variable.
+func TestAttack65_APastedTitleOfAServerIsShownNowhere(t *testing.T) {
+	user, password := field("", "username", "string", "root"), field("", "password", "concealed", "root-password-1")
+	more := field("Console", "c", "concealed", "console-password-1")
+	for _, title := range []string{"Box root-password-1", "root-password-1", "Root Password 1", "Root_Password_1", "Box console-password-1", "Box: Console password 1!", "the box.example", "ghp_" + strings.Repeat("aB3", 12)} {
+		for _, rest := range []string{"", "," + more} {
+			if rest == "" && strings.Contains(strings.ToLower(title), "console") {
+				continue
+			}
+			pux := onePux("110", title, "box.example", user+","+password+rest)
+			ds := planned(t, mustRead(t, pux)...)
+			for n, d := range ds {
+				want := []string{"server imported map[user:root]", "generic imported_2 map[env_console:SECRET_CONSOLE]"}[n]
+				if got := fmt.Sprint(d.Kind, " ", d.Handle, " ", d.Attrs); d.Problem != nil || got != want || d.Source != "" || d.Where != "accounts.0.vaults.0.items.0" || len(d.Notes) == 0 || !strings.Contains(d.Notes[0], "--map") {
+					t.Errorf("%q: %s %q %q %q %v", title, got, d.Source, d.Where, d.Notes, d.Problem)
+				}
+			}
+			ds, err := importer.Plan(mustRead(t, pux), importer.Naming{Map: map[string]string{title: "kept"}})
+			if err != nil || len(ds) != 1+strings.Count(rest, "Console") || ds[0].Handle != "kept" || ds[0].Source != "" || rest != "" && ds[1].Handle != "imported" {
+				t.Errorf("%q: %v %+v", title, err, ds)
+			}
+		}
+	}
+	ds := planned(t, mustRead(t, onePux("110", "Box", "box.example", user+","+password+","+more))...)
+	if got := fmt.Sprint(ds[0].Handle, " ", ds[0].Source, ", ", ds[1].Handle, " ", ds[1].Source, " ", ds[1].Attrs, ds[1].Notes); got != "box Box, box_more Box (more) map[env_console:BOX_MORE_CONSOLE] []" || strings.Contains(fmt.Sprint(ds[0].Notes), "--map") {
+		t.Error(got)
+	}
+}
+
+// An entry of one field is not empty, though that is no password: a note, or the one field that a server has no place for.
+func TestAnEntryOfOneFieldIsTaken(t *testing.T) {
+	for title, want := range map[string]string{"Wifi": "generic wifi default [notes]", "OPENAI_API_KEY": "generic openai_api_key default [notes]"} {
+		items, err := importer.ReadBitwarden([]byte(`{"encrypted":false,"items":[{"type":2,"name":"` + title + `","notes":"the-code-of-the-door"},{"type":2,"name":"Blank","notes":" "}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds := planned(t, items...)
+		if proposed(ds) != want+"\nout: it is empty" || len(ds[0].Notes) != 0 || string(ds[0].Secrets["notes"].Reveal()) != "the-code-of-the-door" {
+			t.Errorf("%s %q", proposed(ds), ds[0].Notes)
+		}
+	}
+}
+
+func mustRead(t *testing.T, pux string) []importer.Item {
+	t.Helper()
+	items, err := importer.ReadOnePassword([]byte(pux))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return items
+}
+
 // A login without a name, or of one that may not be shown, is taken all the same: its fields' own names are often no variables.
 func TestALoginWithoutAName(t *testing.T) {
 	items, err := importer.ReadCSV([]byte("title,username,password,otpauth\n,octocat,my-password-1,otpauth://x\n"))

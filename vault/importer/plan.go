@@ -132,17 +132,6 @@ func shown(name string) string {
 
 // recognise finds the kind, and checks that the resource is a valid one.
 func (d *Draft) recognise(i Item) {
-	if i.Kind != "" {
-		d.Secrets = i.Secrets
-		d.check()
-		return
-	}
-	value := i.Secrets["value"]
-	if len(bytes.TrimSpace(peek(value))) == 0 && len(i.Secrets) <= 1 {
-		i.Wipe()
-		d.Out = "it is empty"
-		return
-	}
 	name := variableOf(i.Name)
 	if i.repeats() {
 		name, d.Source = "", ""
@@ -151,7 +140,18 @@ func (d *Draft) recognise(i Item) {
 			d.Where = ""
 		}
 	}
-	if g := kind.Recognise(name, value); g.Kind != "generic" && len(i.Secrets) == 1 {
+	if i.Kind != "" {
+		d.Secrets = i.Secrets
+		d.check()
+		return
+	}
+	value := i.Secrets["value"]
+	if len(i.Secrets) <= 1 && i.blank() {
+		i.Wipe()
+		d.Out = "it is empty"
+		return
+	}
+	if g := kind.Recognise(name, value); g.Kind != "generic" && len(i.Secrets) == 1 && value.Len() > 0 {
 		d.Kind, d.Attrs, d.Secrets = g.Kind, g.Attrs, map[string]secret.Secret{g.Field: value}
 		if d.check(); d.Problem == nil {
 			d.renamed(name)
@@ -164,11 +164,21 @@ func (d *Draft) recognise(i Item) {
 	d.generic(name, i.Secrets)
 }
 
+// blank tells whether there is nothing to keep: a note, or what a server has no place for, may be one field and no value.
+func (i Item) blank() bool {
+	for _, s := range i.Secrets {
+		if len(bytes.TrimSpace(peek(s))) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // repeats tells whether the title shows a value: somebody pasted it there, and models read what titles are made of. A name that is a variable's already was chosen for
 // a program, and does so only where it has the value letter by letter: POSTGRES_PASSWORD stays, though it is "postgres".
 func (i Item) repeats() bool {
 	_, looks := kind.LooksSecret(i.Name)
-	return looks || slices.ContainsFunc(i.titles(), func(t string) bool { return has(t, i.Secrets) || variableOf(t) != t && shows(t, i.Secrets) })
+	return looks || i.pasted || slices.ContainsFunc(i.titles(), func(t string) bool { return has(t, i.Secrets) || variableOf(t) != t && shows(t, i.Secrets) })
 }
 
 // titles are what names are made of: below the top of a tree, each key on the way is one.
@@ -269,7 +279,7 @@ func (p *planner) name(items []Item, drafts []Draft) {
 			continue
 		}
 		base := handleOf(items[i].Name)
-		if slices.ContainsFunc(items[i].titles(), func(t string) bool { return shows(t, d.Secrets) }) {
+		if items[i].pasted || slices.ContainsFunc(items[i].titles(), func(t string) bool { return shows(t, d.Secrets) }) {
 			base = nameless
 		}
 		if d.Project != vault.DefaultProject { // the same name in two projects is two resources
@@ -315,13 +325,29 @@ var inVariables = strings.NewReplacer("-", "_", ".", "_")
 
 // shows tells whether a text has a value in it, also as a handle or a variable would spell both.
 func shows(text string, secrets map[string]secret.Secret) bool {
-	title := inVariables.Replace(spelled(text))
+	var values []string
 	for _, s := range secrets {
-		if v := inVariables.Replace(spelled(string(peek(s)))); len(v) >= kind.MinRedacted && strings.Contains(title, v) {
-			return true
+		values = append(values, spellings(string(peek(s)))...)
+	}
+	return tells(text, values)
+}
+
+// spellings gives each value as it is, and as a handle or a variable would spell it; what is shorter than what is ever masked, not.
+func spellings(values ...string) (out []string) {
+	for _, v := range values {
+		for _, s := range []string{v, inVariables.Replace(spelled(v))} {
+			if len(s) >= kind.MinRedacted {
+				out = append(out, s)
+			}
 		}
 	}
-	return has(text, secrets)
+	return out
+}
+
+// tells tells whether a text, or its spelling, has one of the spellings in it.
+func tells(text string, values []string) bool {
+	title := inVariables.Replace(spelled(text))
+	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(text, v) || strings.Contains(title, v) })
 }
 
 // peek looks at a value without keeping it.
