@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
 )
@@ -162,6 +163,17 @@ func TestACancelIsHandedOverAgain(t *testing.T) {
 		t.Errorf("beside a call: %d %s", res.StatusCode, body)
 	}
 	<-a.ended
+	_, query, _ := a.sseStream(tokenA)
+	a.post("/message"+query, tokenA, call("1", "block", `{}`))
+	<-a.blocked
+	l.next(0, 0)
+	if res, body := b.post("/message"+query, tokenA, call("3", "who", `{}`)); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || l.tried.Load() != 0 {
+		t.Errorf("a stream's call beside a call: %d %s", res.StatusCode, body)
+	}
+	if res, body := b.post("/message"+query, tokenA, cancelOf("1")); res.StatusCode != 202 {
+		t.Fatalf("a stream's, beside a call: %d %s", res.StatusCode, body)
+	}
+	<-a.ended
 	b.post("/mcp", tokenA, cancelOf("2"), "Mcp-Session-Id", sid)
 	<-b.ended
 
@@ -172,7 +184,13 @@ func TestACancelIsHandedOverAgain(t *testing.T) {
 			t.Errorf("cancel %d: %d", i, res.StatusCode)
 		}
 	}
-	if l.tried.Load() != 2 {
+	b.now.pass(time.Minute)
+	for i, status := range []int{202, 202, 429} {
+		if res, _ := b.post("/message"+query, tokenA, cancelOf("1")); res.StatusCode != status {
+			t.Errorf("a stream's cancel %d: %d", i, res.StatusCode)
+		}
+	}
+	if l.tried.Load() != 4 {
 		t.Errorf("%d were handed over", l.tried.Load())
 	}
 }

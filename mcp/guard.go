@@ -169,7 +169,7 @@ func (s *Server) denyMessage(w http.ResponseWriter, r *http.Request, raw []byte,
 	s.denyStatus(w, r, status, e)
 }
 
-// errResponse is what the log says of a response that cannot be read.
+// errResponse refuses a response that cannot be read: its code is logged, and its sender has the status alone.
 var errResponse = fault.New(fault.InvalidArgument, "the response cannot be read", "")
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, e *fault.Error, body json.RawMessage) {

@@ -225,7 +225,7 @@ func (x *exchange) refuse(e *fault.Error) {
 }
 
 func (x *exchange) reply(status int, raw []byte) {
-	if x.msg.Response() { // of ours it is none: as denyMessage
+	if x.msg.Response() { // no response is answered by a message
 		raw = nil
 	}
 	x.srv.writeJSON(x.w, status, nil, raw)

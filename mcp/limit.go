@@ -64,6 +64,7 @@ func (a *agentLimits) hand(ag Agent) (leave func(), e *fault.Error) {
 	return a.take(ag, maxHanding, func(l *agentLimit) *int { return &l.handing })
 }
 
+// take counts one more of what an agent has at once, of which there are so many places, and one more of its minute, which requests and what is handed on share. What is refused counts nowhere.
 func (a *agentLimits) take(ag Agent, places int, taken func(*agentLimit) *int) (leave func(), e *fault.Error) {
 	perMinute := ag.PerMinute
 	if perMinute == 0 {
@@ -78,7 +79,7 @@ func (a *agentLimits) take(ag Agent, places int, taken func(*agentLimit) *int) (
 	}
 	now := a.clock()
 	if *n >= places {
-		return nil, fault.New(fault.Busy, "this agent has too many calls in flight", "wait for one to end, then call again").With("retry_after_s", 1)
+		return nil, fault.New(fault.Busy, "this agent has too many calls or messages in flight", "wait for one to end, then send it again").With("retry_after_s", 1)
 	}
 	if !l.rate.AllowN(now, 1) {
 		wait := max(1, int(math.Ceil((1-l.rate.TokensAt(now))/float64(l.rate.Limit()))))

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
 )
@@ -117,9 +118,14 @@ func TestNoResponseIsAnsweredElsewhere(t *testing.T) {
 		try("not reached", path, answer(q.id, `{"action":"accept"}`), http.StatusServiceUnavailable, 3)
 	}
 	b.ids.set(tokenA, &mcp.Agent{ID: "agt_a", Name: "anna", PerMinute: 1})
-	l.next(1<<20, 0)
-	try("not reached", "/mcp", answer(q.id, `{"action":"accept"}`), http.StatusServiceUnavailable, 3)
-	try("too many", "/mcp", answer(q.id, `{"action":"accept"}`), http.StatusTooManyRequests, 3)
+	for _, path := range []string{"/mcp", "/message" + query} {
+		l.next(1<<20, 0)
+		try("not reached", path, answer(q.id, `{"action":"accept"}`), http.StatusServiceUnavailable, 3)
+		try("too many", path, answer(q.id, `{"action":"accept"}`), http.StatusTooManyRequests, 3)
+		b.now.pass(time.Minute)
+	}
+	try("no session", "/message"+query+"x", answer(q.id, `{"action":"accept"}`), http.StatusNotFound, 3)
+	try("not an event stream's", "/message?sessionId="+sid, answer(q.id, `{"action":"accept"}`), http.StatusNotFound, 3)
 	if n := rounds.Load(); n != 1 {
 		t.Errorf("%d rounds", n)
 	}

@@ -99,8 +99,8 @@ func (s *sessions) adopt(id, agent string) *session {
 	return x
 }
 
-// handOver gives a message to the server whose event stream it is for. A request goes once: nobody knows whether one whose acknowledgement is lost was taken.
-func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) *fault.Error {
+// handOver gives a message to the server whose event stream it is for. One that asks goes once: nobody knows whether one whose acknowledgement is lost was taken.
+func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte, asks bool) *fault.Error {
 	if len(raw) > maxHanded {
 		return fault.New(fault.TooLarge, "the message is too long to be handed to the daemon that has the event stream", "send less, or use streamable HTTP: /mcp")
 	}
@@ -110,10 +110,10 @@ func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte) 
 	}
 	hand := func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, Handed{ag, id, raw}) }
 	var err error
-	if m, bad := wire.Parse(raw); bad == nil && !m.Request() {
-		err = s.again(ctx, hand)
-	} else {
+	if asks {
 		err = hand(ctx)
+	} else {
+		err = s.again(ctx, hand)
 	}
 	if err != nil {
 		return fault.Of(err)

@@ -62,14 +62,14 @@ func (e *events) comment() error {
 
 // message takes one message of an SSE session.
 func (s *Server) message(w http.ResponseWriter, r *http.Request, ag Agent) {
+	raw, ok := s.streamed(w, r)
+	if !ok {
+		return
+	}
 	id := r.URL.Query().Get("sessionId")
 	ses := s.sessions.here(id, ag.ID)
 	if ses == nil || ses.stream == nil {
-		s.messageAway(w, r, ag, id)
-		return
-	}
-	raw, ok := s.streamed(w, r)
-	if !ok {
+		s.messageAway(w, r, ag, id, raw)
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
@@ -91,22 +91,24 @@ func (s *Server) streamed(w http.ResponseWriter, r *http.Request) (raw []byte, o
 }
 
 // messageAway takes one message for an event stream that is not here.
-func (s *Server) messageAway(w http.ResponseWriter, r *http.Request, ag Agent, id string) {
+func (s *Server) messageAway(w http.ResponseWriter, r *http.Request, ag Agent, id string, raw []byte) {
 	if kind, _, ok := s.sessions.foreign(id, ag.ID); !ok || kind != ofSSE {
-		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+		s.denyMessage(w, r, raw, http.StatusNotFound, errNoSession)
 		return
 	}
-	leave, f := s.agents.enter(ag) // where it goes, requests alone are counted
+	m, bad := wire.Parse(raw)
+	asks := bad != nil || m.Request() // what cannot be read is answered, too
+	in := s.agents.hand               // counted here: where it goes, requests alone are
+	if asks {
+		in = s.agents.enter
+	}
+	leave, f := in(ag)
 	if f != nil {
-		s.deny(w, r, f)
+		s.denyMessage(w, r, raw, f.Code.Of().HTTP, f)
 		return
 	}
 	defer leave()
-	raw, ok := s.streamed(w, r)
-	if !ok {
-		return
-	}
-	switch f := s.handOver(r.Context(), id, ag, raw); {
+	switch f := s.handOver(r.Context(), id, ag, raw, asks); {
 	case f == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case f.Code == errNoSession.Code:
