@@ -194,4 +194,13 @@ func TestAttack65_LabelsOfAnEntryShowNoSecret(t *testing.T) {
 			t.Errorf("%q: %v %q", folder, has, got)
 		}
 	}
+	for folder, want := range map[string]bool{"Mail": true, "mail-password-1": false, "Of mail password 1": false, "Old MAIL_PASSWORD_1": false} {
+		items, err := importer.ReadCSV([]byte("title,password,folder\nMail,mail-password-1," + folder + "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, has := planned(t, items...)[0].Labels["folder"]; has != want {
+			t.Errorf("%q: %v", folder, has)
+		}
+	}
 }

@@ -91,7 +91,8 @@ func (p *planner) mapped(i Item) (to string, ok bool) {
 }
 
 func (p *planner) draft(i Item) Draft {
-	d := Draft{Kind: i.Kind, Handle: i.Handle, Project: i.Project, Attrs: maps.Clone(i.Attrs), Labels: i.Labels, Source: shown(i.Name), Where: shown(i.Where)}
+	d := Draft{Kind: i.Kind, Handle: i.Handle, Project: i.Project, Attrs: maps.Clone(i.Attrs), Labels: maps.Clone(i.Labels), Source: shown(i.Name), Where: shown(i.Where)}
+	maps.DeleteFunc(d.Labels, func(_, v string) bool { return shows(v, i.Secrets) })
 	if d.Source == "" {
 		d.Source = shown(i.Handle)
 	}
