@@ -47,7 +47,7 @@ type Made struct {
 	VaultID   string
 }
 
-// staleAfter is how old a half-made folder of a crashed Init is when the next one removes it.
+// staleAfter is how old a half-made folder of a crashed Init is when the next one removes it, or, where it leads to a database, may put it aside.
 const staleAfter = time.Hour
 
 // Init makes the home: folder, identity, configuration, vault. It builds them in a folder beside, and one rename makes them all appear. Where the vault is made elsewhere that comes first, for
