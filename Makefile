@@ -10,8 +10,8 @@ LDFLAGS   := -s -w -X main.buildVersion=$(VERSION)
 EXE       := $(shell $(GO) env GOEXE)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 CORES     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-# Packages tested at once: they start sshd and daemons of their own, so more of them than cores only makes deadlines miss.
-JOBS      ?= $(shell n=$(CORES); echo $$(( n > 4 ? 4 : n )))
+# Packages tested at once: one more than cores, for they wait a third of their time for sshd, databases and daemons of their own; many more would make deadlines miss.
+JOBS      ?= $(shell n=$(CORES); echo $$(( n > 3 ? 4 : n + 1 )))
 # What takes longest starts first, beside everything else.
 FIRST     := ./cmd/zavhoz ./run
 # The helper has one goroutine, and two hundred packages of clouds below it, which nothing else of ours needs: for the race detector they would be compiled once more.
