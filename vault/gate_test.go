@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -184,7 +185,8 @@ func TestTheGateWaitsAndLetsNobodyInEarly(t *testing.T) {
 	inside, leave, shut := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- l.gate.Update(ctx, func(store.Tx) error { close(inside); <-leave; return nil })
+		in := sync.OnceFunc(func() { close(inside) })
+		ended <- l.gate.Update(ctx, func(store.Tx) error { in(); <-leave; return nil })
 	}()
 	<-inside
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)

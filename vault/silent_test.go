@@ -3,6 +3,7 @@ package vault_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,8 +181,9 @@ func TestAttack72_NobodySealsUnderAKeyThatIsNotDurable(t *testing.T) {
 	in, on, ran := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	changed := make(chan error, 1)
 	go func() {
+		inside := sync.OnceFunc(func() { close(in) })
 		changed <- l.gate.UpdateAlone(ctx, func(tx store.Tx) error {
-			close(in)
+			inside()
 			<-on
 			return tx.Put("other", "a", nil)
 		})

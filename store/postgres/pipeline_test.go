@@ -32,14 +32,40 @@ func (s *slow) Encode() ([]byte, error) {
 // pair is two Updates: the second's function runs while the first's commit is held up.
 type pair struct {
 	first, second chan error
-	ran           chan string // what the second's function saw, each time that it ran
+	ran           *runs
 	held          *slow
+}
+
+// runs is what a function tells of each time that it ran; it is run again as often as it is overtaken, and never waits for who listens.
+type runs struct {
+	begun chan string // what it told the first time
+	mu    sync.Mutex
+	last  string
+	told  bool
+}
+
+func newRuns() *runs { return &runs{begun: make(chan string, 1)} }
+
+func (r *runs) tell(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.told {
+		r.begun <- what
+	}
+	r.told, r.last = true, what
+}
+
+// end gives what it told the last time.
+func (r *runs) end() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
 // startPair lets the first count up and write `a`, and gives back when the second's function has run over that.
 func startPair(t *testing.T, s *postgres.Store) *pair {
 	t.Helper()
-	p := &pair{first: make(chan error, 1), second: make(chan error, 1), ran: make(chan string, 8), held: newSlow()}
+	p := &pair{first: make(chan error, 1), second: make(chan error, 1), ran: newRuns(), held: newSlow()}
 	go func() {
 		p.first <- s.Update(t.Context(), func(tx store.Tx) error {
 			return errors.Join(tx.(store.Holder).Hold("slow", "k", p.held), increment(tx, "n"), tx.Put("things", "a", []byte("1")), tx.Put("things", "b", []byte("1")), tx.Delete("things", "gone"))
@@ -49,11 +75,11 @@ func startPair(t *testing.T, s *postgres.Store) *pair {
 	go func() {
 		p.second <- s.Update(t.Context(), func(tx store.Tx) error {
 			seen, err := seenBySecond(tx)
-			p.ran <- seen
+			p.ran.tell(seen)
 			return err
 		})
 	}()
-	if seen := <-p.ran; seen != "a=1 gone=false a c n n c a" {
+	if seen := <-p.ran.begun; seen != "a=1 gone=false a c n n c a" {
 		t.Errorf("the second saw %s", seen)
 	}
 	select {
@@ -123,10 +149,7 @@ func TestWhatReadAnUnfinishedCommitSharesItsFate(t *testing.T) {
 			if err := <-p.second; err != nil {
 				t.Errorf("second: %v", err)
 			}
-			last := ""
-			for len(p.ran) > 0 {
-				last = <-p.ran
-			}
+			last := p.ran.end()
 			if c.again != "" && last != c.again {
 				t.Errorf("the second saw %q in the end, want %q", last, c.again)
 			}
@@ -169,7 +192,7 @@ func TestAnErrorOfWhatNeverWasIsNotTold(t *testing.T) {
 			if fail != nil {
 				postgres.FailNextCommit(s, fail)
 			}
-			ran := make(chan struct{}, 16)
+			ran := make(chan struct{}, 1)
 			there := func(tx store.Tx) error {
 				if _, err := tx.Get("things", "a"); err != nil {
 					return err
@@ -179,7 +202,8 @@ func TestAnErrorOfWhatNeverWasIsNotTold(t *testing.T) {
 			update := func(fn func(store.Tx) error) chan error {
 				done := make(chan error, 1)
 				go func() {
-					done <- s.Update(t.Context(), func(tx store.Tx) error { defer func() { ran <- struct{}{} }(); return fn(tx) })
+					once := sync.OnceFunc(func() { ran <- struct{}{} }) // it may be run again, when nobody listens any more
+					done <- s.Update(t.Context(), func(tx store.Tx) error { defer once(); return fn(tx) })
 				}()
 				return done
 			}
@@ -232,9 +256,10 @@ func TestALeaderThatPanics(t *testing.T) {
 		})
 	}()
 	<-fuse.committing
-	ran, second := make(chan struct{}, 2), make(chan error, 1)
+	ran, second := make(chan struct{}), make(chan error, 1)
+	begun := sync.OnceFunc(func() { close(ran) })
 	go func() {
-		second <- s.Update(t.Context(), func(tx store.Tx) error { ran <- struct{}{}; return tx.Put("things", "b", nil) })
+		second <- s.Update(t.Context(), func(tx store.Tx) error { begun(); return tx.Put("things", "b", nil) })
 	}()
 	<-ran
 	close(fuse.release)

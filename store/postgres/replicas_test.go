@@ -75,6 +75,7 @@ func TestContractOverReplicas(t *testing.T) {
 			r := s.(*rotor)
 			postgres.FailNextCommit(r.all[(r.next.Load()+1)%3], err)
 		},
+		Several: true,
 	})
 }
 

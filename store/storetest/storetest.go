@@ -24,6 +24,8 @@ type Options struct {
 	Reopen func(t *testing.T, s store.Store) store.Store
 	// Fault makes the next commit of s that has something to write fail with err, before any of it is durable. It may be nil.
 	Fault func(t *testing.T, s store.Store, err error)
+	// Several says that calls go to several processes' stores by turns: an Update need not wait for another's function to end.
+	Several bool
 	// Rounds of the random test; 0 means 400.
 	Rounds int
 }
@@ -54,7 +56,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store, opts Options) {
 		{"Counter", testCounter},
 		{"FailuresAlone", testFailuresAlone},
 		{"Cancel", testCancel},
-		{"CancelWaiting", testCancelWaiting},
+		{"CancelWaiting", func(t *testing.T, s store.Store) { testCancelWaiting(t, s, opts) }},
 		{"OverIsOver", testOverIsOver},
 		{"Watch", testWatch},
 		{"WatchMerges", testWatchMerges},

@@ -215,9 +215,10 @@ type lossy struct {
 }
 
 func (l *lossy) Update(ctx context.Context, fn func(store.Tx) error) error {
+	l.n++
 	return l.Store.Update(ctx, func(tx store.Tx) error {
 		err := fn(tx)
-		if l.n++; err == nil && l.n > 8 {
+		if err == nil && l.n > 8 {
 			err = l.how(tx)
 		}
 		return err
