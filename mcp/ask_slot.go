@@ -93,15 +93,15 @@ func (x *exchange) answer(ses *session) {
 
 func (x *exchange) answerAway(ses *session, server string) *fault.Error {
 	s := x.srv
-	leave, f := s.agents.hand(x.agent)
+	ctx, leave, f := s.outward(x.r.Context(), x.agent, handWhole)
 	if f != nil {
 		return f
 	}
 	defer leave()
 	short := encode(map[string]any{"jsonrpc": "2.0", "id": string(wire.Text(x.msg.ID)), "result": map[string]string{"action": wire.Action(x.msg.Result)}})
-	m := Handed{x.agent, ses.id, short}
+	m := Handed{Agent: x.agent, Session: ses.id, Message: short}
 	// Twice to the same question is once: askSlot.take.
-	err := s.again(x.r.Context(), func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, m) })
+	err := s.again(ctx, func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, m) })
 	if err != nil && fault.CodeOf(err) != errNoSession.Code { // that one: nobody waits for it any more
 		s.log.Warn("an answer was not handed over", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
 		return notReached("the daemon that waits for this answer was not reached", err)

@@ -7,8 +7,8 @@
 //
 // Attacks stopped (docs/threat-model.md): a web page that calls tools over loopback (Origin, Host, content type, bearer token); one
 // client that cancels or reads what belongs to another (own bookkeeping of calls per connection, sessions bound to their agent);
-// memory and time taken by size, depth, number or slowness of messages; values echoed by validation. Where several servers stand behind one address an answer or a cancel goes on to the one that serves the call, under the
-// session that it came with, and counts for that session's calls alone.
+// memory and time taken by size, depth, number or slowness of messages; values echoed by validation. Where several servers stand behind one address an answer or a cancel goes on to the one that serves the call, and a session's end to all, under the
+// session that it came with, and counts for that session alone.
 //
 // mcp-go speaks the two eras of the specification; each of its known defects has a guard here, named at the place.
 package mcp

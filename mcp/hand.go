@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -9,14 +10,18 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// How often and how long another server is tried. All tries together take no longer than a question to a person is open (Limits.AskTimeout).
+// How often and how long another server is tried with what it alone can take. All tries together take no longer than a question to a person is open (Limits.AskTimeout).
 const (
 	handTries = 3
 	handTime  = 8 * time.Second        // of one try
 	handPause = 250 * time.Millisecond // after the first; times the tries so far
+	handWhole = 25 * time.Second       // of all
 )
 
-// again does what does no harm where it is done twice until it succeeds, was tried often enough, or nobody waits for it any more: who sent an answer or a cancel may not send it a second time.
+// wordTime is how long a word goes about that asks for nothing: that a call is given up, that a session has ended. A server that lives takes it in a second or two; one that does not has nothing to end.
+const wordTime = 4 * time.Second
+
+// again does what does no harm where it is done twice until it succeeds, was tried often enough, or its time is over: who sent an answer may not send it a second time.
 // What was refused for naming nothing that is there is not tried again.
 func (s *Server) again(ctx context.Context, do func(context.Context) error) error {
 	for try := 1; ; try++ {
@@ -48,22 +53,28 @@ func (x *exchange) cancel(ses *session) {
 		x.w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	leave, f := s.agents.hand(x.agent)
-	if f != nil {
+	if f := s.spread(x.r.Context(), Handed{Agent: x.agent, Session: ses.id, Message: wire.Cancelled(id, "")}); f != nil {
 		s.deny(x.w, x.r, f)
-		return
-	}
-	defer leave()
-	m := Handed{x.agent, ses.id, wire.Cancelled(id, "")}
-	if err := s.again(x.r.Context(), func(ctx context.Context) error { return s.handAll(ctx, m) }); err != nil {
-		s.log.Warn("a cancel was not handed over", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
-		s.deny(x.w, x.r, notReached("the daemon that may serve this call was not reached", err))
 		return
 	}
 	x.w.WriteHeader(http.StatusAccepted)
 }
 
-// handAll has every other server take a message, until one knows what it is for. It is no error that none does: what it is for has ended, or ended with its server.
+// spread has every other server take a word, each asked once and all at the same time: one that a single server can use until that one has it, that a session has ended all of them. It is no error that none has a use for it:
+// what it is for has ended, or ended with its server; nor that one does not answer, which may be dead and still listed.
+func (s *Server) spread(ctx context.Context, m Handed) *fault.Error {
+	ctx, leave, f := s.outward(ctx, m.Agent, wordTime)
+	if f != nil {
+		return f
+	}
+	defer leave()
+	if err := s.handAll(ctx, m); err != nil {
+		s.log.Warn("a cancel, or a session's end, was not handed over", "code", string(fault.CodeOf(err)), "cause", fault.Cause(err))
+		return notReached("the other daemons could not be told", err)
+	}
+	return nil
+}
+
 func (s *Server) handAll(ctx context.Context, m Handed) error {
 	others, err := s.sessions.shared.Others(ctx)
 	if err != nil {
@@ -78,10 +89,13 @@ func (s *Server) handAll(ctx context.Context, m Handed) error {
 	taken := false
 	for range others { // also those that are called off: nobody is left behind
 		switch e := <-told; {
-		case e == nil:
+		case e == nil && !m.End:
 			taken = true
 			found()
-		case fault.CodeOf(e) != errNoSession.Code:
+		case e == nil, taken, fault.CodeOf(e) == errNoSession.Code:
+		case errors.Is(e, ErrSilent):
+			s.log.Info("a daemon did not answer to a cancel, or a session's end", "cause", fault.Cause(e))
+		default:
 			err = e
 		}
 	}

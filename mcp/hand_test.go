@@ -9,8 +9,8 @@ import (
 	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
-// loss is how many more of what is handed over are lost: on the way, or their acknowledgement alone; and how many were tried.
-type loss struct{ there, back, tried atomic.Int64 }
+// loss is how many more of what is handed over are lost: on the way, or their acknowledgement alone; how many fail by what carries them; and how many were tried.
+type loss struct{ there, back, fails, tried atomic.Int64 }
 
 func (l *loss) next(there, back int64) {
 	l.there.Store(there)
@@ -26,7 +26,10 @@ type lossy struct {
 
 func (l lossy) Hand(ctx context.Context, to string, msg mcp.Handed) error {
 	l.tried.Add(1)
-	gone := fault.New(fault.DaemonUnavailable, "it does not answer", "")
+	if l.fails.Add(-1) >= 0 {
+		return fault.New(fault.DaemonUnavailable, "the database does not answer", "")
+	}
+	gone := fault.New(fault.DaemonUnavailable, "it does not answer", "").Because(mcp.ErrSilent)
 	if l.there.Add(-1) >= 0 {
 		return gone
 	}

@@ -93,6 +93,13 @@ func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request, ag Agent,
 	case ses == nil || ses.stream != nil:
 		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
 	default:
+		if s.sessions.shared != nil { // first: one that not all were told of can be deleted again
+			if f := s.spread(r.Context(), Handed{Agent: ag, Session: ses.id, End: true}); f != nil {
+				s.deny(w, r, f)
+				return
+			}
+			_ = s.sessions.bury(ses.id, ag.ID)
+		}
 		s.sessions.end(ses)
 		w.WriteHeader(http.StatusOK)
 	}

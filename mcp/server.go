@@ -30,6 +30,7 @@ type Server struct {
 	agents   *agentLimits
 	sessions *sessions
 	crowd    *crowd
+	outbound *outbound
 	conns    atomic.Int64  // open connections of the agent socket
 	ended    chan struct{} // closed by the first CloseSessions
 	closing  sync.Once
@@ -57,6 +58,7 @@ func New(o Options) (*Server, error) {
 	s.sessions = newSessions(s.limits, s.clock)
 	s.sessions.shared = o.Replicas
 	s.crowd = newCrowd(s.limits, s.http.trusted)
+	s.outbound = newOutbound()
 	var err error
 	if s.core, err = newCore(s, o); err != nil {
 		return nil, err

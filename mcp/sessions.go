@@ -18,6 +18,7 @@ type sessions struct {
 	mu     sync.Mutex
 	by     map[string]*session
 	swept  time.Time
+	buried buried
 }
 
 type session struct {
@@ -45,6 +46,9 @@ func (s *sessions) enlist(id, agent string, can canAsk, stream *peer) (*session,
 	defer s.mu.Unlock()
 	if x := s.by[id]; x != nil { // two requests of one client at once
 		return x, nil
+	}
+	if s.buried.holds(id) {
+		return nil, errNoSession
 	}
 	now := s.clock()
 	s.sweep(now)

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -23,15 +24,19 @@ type Replicas interface {
 	Mark(text string) [32]byte
 	// Others gives the ids of the other servers that live.
 	Others(ctx context.Context) ([]string, error)
-	// Hand has another server Take a message. Errors: fault daemon_unavailable, invalid_argument where it has nothing that the message is for.
+	// Hand has another server Take a message. Errors: fault daemon_unavailable, which wraps ErrSilent where it is that server alone that is not reached; invalid_argument where it has nothing that the message is for.
 	Hand(ctx context.Context, to string, m Handed) error
 }
 
-// Handed is a message for another server: for its event stream, or an answer or a cancel for a call of the session that it serves. The agent has shown its token to the server that hands it over, and the session is its own.
+// ErrSilent says of an error of Replicas.Hand that the other server did not answer: it is gone, or busy, and what carries messages is not.
+var ErrSilent = errors.New("mcp: the other server does not answer")
+
+// Handed is a message for another server: for its event stream, or an answer or a cancel for a call of the session that it serves, or the word that the session has ended. The agent has shown its token to the server that hands it over, and the session is its own.
 type Handed struct {
 	Agent   Agent  `json:"agent"`
 	Session string `json:"session"`
 	Message []byte `json:"message"`
+	End     bool   `json:"end,omitempty"` // the session has ended; there is no message
 }
 
 // sessionLife is how long a session that another server opened is taken over. Whoever uses one for longer than that opens a new one.
@@ -100,7 +105,8 @@ func (s *sessions) adopt(id, agent string) *session {
 }
 
 // handOver gives a message to the server whose event stream it is for. One that asks goes once: nobody knows whether one whose acknowledgement is lost was taken.
-func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte, asks bool) *fault.Error {
+// So does a cancel, of which it is no error that its server does not answer: the call has ended with it.
+func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte, asks, cancels bool) *fault.Error {
 	if len(raw) > maxHanded {
 		return fault.New(fault.TooLarge, "the message is too long to be handed to the daemon that has the event stream", "send less, or use streamable HTTP: /mcp")
 	}
@@ -108,22 +114,30 @@ func (s *Server) handOver(ctx context.Context, id string, ag Agent, raw []byte, 
 	if !ok || server == s.sessions.shared.Self() {
 		return errNoSession
 	}
-	hand := func(ctx context.Context) error { return s.sessions.shared.Hand(ctx, server, Handed{ag, id, raw}) }
+	hand := func(ctx context.Context) error {
+		return s.sessions.shared.Hand(ctx, server, Handed{Agent: ag, Session: id, Message: raw})
+	}
 	var err error
-	if asks {
+	switch {
+	case asks:
 		err = hand(ctx)
-	} else {
+	case cancels:
+		err = within(ctx, wordTime, hand)
+	default:
 		err = s.again(ctx, hand)
 	}
-	if err != nil {
-		return fault.Of(err)
+	if err == nil || cancels && errors.Is(err, ErrSilent) {
+		return nil
 	}
-	return nil
+	return fault.Of(err)
 }
 
-// Take takes a message that came for one of this server's event streams at another, or the answer to what one of its calls over streamable HTTP asks, or the word that one is given up. Another session's call,
+// Take takes a message that came for one of this server's event streams at another, or the answer to what one of its calls over streamable HTTP asks, or the word that one is given up, or that a session has ended. Another session's call,
 // the same agent's too, is out of reach: each has its own question and its own table of calls (threat-model.md 64).
 func (s *Server) Take(m Handed) error {
+	if m.End {
+		return s.sessions.bury(m.Session, m.Agent.ID)
+	}
 	ses := s.sessions.here(m.Session, m.Agent.ID)
 	if ses == nil {
 		return errNoSession

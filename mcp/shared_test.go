@@ -42,7 +42,7 @@ func (m member) Others(context.Context) (all []string, err error) {
 func (m member) Hand(_ context.Context, to string, msg mcp.Handed) error {
 	w := m.by[to]
 	if w == nil {
-		return fault.New(fault.DaemonUnavailable, "it is gone", "")
+		return fault.New(fault.DaemonUnavailable, "it is gone", "").Because(mcp.ErrSilent)
 	}
 	return w.srv.Take(msg)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/zavhoz/zavhoz/mcp/internal/wire"
+	"github.com/zavhoz/zavhoz/vault/fault"
 )
 
 // keepAlive is how often an idle stream says that it lives, for what lies between would close it.
@@ -97,18 +98,20 @@ func (s *Server) messageAway(w http.ResponseWriter, r *http.Request, ag Agent, i
 		return
 	}
 	m, bad := wire.Parse(raw)
-	asks := bad != nil || m.Request() // what cannot be read is answered, too
-	in := s.agents.hand               // counted here: where it goes, requests alone are
+	var leave func()
+	var f *fault.Error
+	ctx, asks := r.Context(), bad != nil || m.Request() // what cannot be read is answered, too
 	if asks {
-		in = s.agents.enter
+		leave, f = s.agents.enter(ag)
+	} else { // counted here: where it goes, requests alone are
+		ctx, leave, f = s.outward(ctx, ag, handWhole)
 	}
-	leave, f := in(ag)
 	if f != nil {
 		s.denyMessage(w, r, raw, f.Code.Of().HTTP, f)
 		return
 	}
 	defer leave()
-	switch f := s.handOver(r.Context(), id, ag, raw, asks); {
+	switch f := s.handOver(ctx, id, ag, raw, asks, m.Cancel()); {
 	case f == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case f.Code == errNoSession.Code:

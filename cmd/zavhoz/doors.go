@@ -227,6 +227,7 @@ func (d *daemon) httpDoor() (door, error) {
 			d.mcp.CloseSessions()
 			_ = srv.Shutdown(ctx)
 			_ = srv.Close()
+			d.mcp.Settle(ctx) // what its clients left on the way to other daemons: HTTP/2 does not wait for a handler whose connection is gone
 		},
 	}, nil
 }

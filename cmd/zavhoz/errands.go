@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
@@ -71,8 +73,10 @@ func (e elsewhere) lives(ctx context.Context, owner string) error {
 			return nil
 		}
 	}
-	return fault.New(fault.DaemonUnavailable, "the daemon that has it is gone", "a run of it is marked as lost in a moment: look again then; a session is opened anew")
+	return errGone
 }
+
+var errGone = fault.New(fault.DaemonUnavailable, "the daemon that has it is gone", "a run of it is marked as lost in a moment: look again then; a session is opened anew")
 
 // others gives the way to the runs of other daemons; nil where there are none.
 func (d *daemon) others() run.Elsewhere {
@@ -152,10 +156,18 @@ func (s servers) Others(ctx context.Context) (ids []string, err error) {
 
 // Hand gives a message to the daemon that it is for.
 func (s servers) Hand(ctx context.Context, to string, m mcp.Handed) error {
-	if err := elsewhere(s).lives(ctx, to); err != nil {
+	all, err := s.Others(ctx)
+	switch {
+	case err != nil:
 		return err
+	case !slices.Contains(all, to):
+		return errGone.Because(mcp.ErrSilent)
 	}
-	return s.d.desk.Ask(ctx, to, askMessage, m, nil)
+	err = s.d.desk.Ask(ctx, to, askMessage, m, nil)
+	if errors.Is(err, errand.ErrSilent) {
+		return fault.Of(err).Because(errors.Join(mcp.ErrSilent, err))
+	}
+	return err
 }
 
 // doorsBeside gives the other daemons' MCP doors; nil where there are none.

@@ -222,9 +222,12 @@ func (d *Desk) await(ctx context.Context, q question, notices <-chan store.Chang
 	}
 }
 
+// ErrSilent is what an error of Ask wraps where nobody answered, though the store does.
+var ErrSilent = errors.New("errand: nobody answered")
+
 var (
 	errNotYet = errors.New("errand: no answer yet")
-	errSilent = fault.New(fault.DaemonUnavailable, "the daemon of this vault that it is for does not answer", "try again in a moment; `zavhoz status` lists the daemons")
+	errSilent = fault.New(fault.DaemonUnavailable, "the daemon of this vault that it is for does not answer", "try again in a moment; `zavhoz status` lists the daemons").Because(ErrSilent)
 )
 
 // recall takes back a question that nobody waits for any more: what is carried out of it finds nobody to tell.
