@@ -66,7 +66,7 @@ type Item struct {
 	Where   string // for people: which file, and where in it
 	Problem *fault.Error
 	path    []string // of a value below the top of a tree: the keys that Name is made of, as the source has them
-	pasted  bool     // Name shows a value of the entry that this is a part of, which may be another part's
+	pasted  showing  // Name shows a value of the entry that this is a part of, or of what is beside it in a tree
 }
 
 // Wipe overwrites the values.

@@ -54,29 +54,38 @@ func label(s string) bool {
 	return s != "" && len(s) <= 128 && !looks && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xFFFD })
 }
 
-// flatten gives every scalar by its way through maps and lists: {"db": {"password": …}} is DB_PASSWORD; a name at the top stays as it is.
+// flatten gives every scalar by its way through maps and lists: {"db": {"password": …}} is DB_PASSWORD; a name at the top stays as it is. What has a key on its way that shows a value is shown by none of them.
 func flatten(n wire.Node) (out []Item) {
-	walk(n, nil, func(path []string, leaf wire.Node) {
+	all := newSpelt()
+	all.add(n, true)
+	all.walk(n, nil, 0, func(path []string, pasted showing, leaf wire.Node) {
 		i := Item{Name: strings.Join(path, "."), Secrets: map[string]secret.Secret{"value": leaf.Text.Clone()}}
 		i.Where = i.Name
 		if _, looks := kind.LooksSecret(i.Name); len(path) > 1 && !looks { // a token in capitals looks like none any more
 			i.Name, i.path = strings.ToUpper(notInNames.ReplaceAllString(strings.Join(path, "_"), "_")), path
+		}
+		if i.pasted = max(pasted, all.is(strings.Join(path, ".")), all.is(i.Name)); i.pasted == asIs {
+			i.Where = "value " + strconv.Itoa(len(out)+1)
 		}
 		out = append(out, i)
 	})
 	return out
 }
 
-// walk visits every scalar below n that has a name.
-func walk(n wire.Node, path []string, visit func(path []string, leaf wire.Node)) {
+// walk visits every scalar below n that has a name, and tells how a key on its way shows a value.
+func (s spelt) walk(n wire.Node, path []string, pasted showing, visit func(path []string, pasted showing, leaf wire.Node)) {
 	if n.Kind.Scalar() && len(path) > 0 {
-		visit(path, n)
+		visit(path, pasted, n)
 	}
+	if len(n.Items) == 0 {
+		return
+	}
+	keys := pastedKeys(n, s)
 	for i, item := range n.Items {
 		key := item.Key
 		if n.Kind == wire.List {
 			key = strconv.Itoa(i)
 		}
-		walk(item.Value, append(path[:len(path):len(path)], key), visit)
+		s.walk(item.Value, append(path[:len(path):len(path)], key), max(pasted, keys[i]), visit)
 	}
 }

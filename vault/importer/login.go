@@ -36,7 +36,9 @@ func (l login) items() []Item {
 	}
 	server := l.machine(host)
 	rest := login{title: l.title + " (more)", folder: l.folder, where: l.where, totp: l.totp, notes: l.notes, more: l.more}.item(host, l.password, l.key)
-	server.pasted = shows(l.title, server.Secrets) || shows(l.title, rest.Secrets) // the two have one title: what it shows of the one, the other's names would
+	if shows(l.title, server.Secrets) || shows(l.title, rest.Secrets) { // the two have one title: what it shows of the one, the other's names would
+		server.pasted = asIs
+	}
 	if rest.pasted = server.pasted; rest.Problem != nil {
 		return []Item{server}
 	}

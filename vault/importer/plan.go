@@ -179,7 +179,7 @@ func (i Item) blank() bool {
 // a program, and does so only where it has the value letter by letter: POSTGRES_PASSWORD stays, though it is "postgres".
 func (i Item) repeats() bool {
 	_, looks := kind.LooksSecret(i.Name)
-	return looks || i.pasted || slices.ContainsFunc(i.titles(), func(t string) bool { return has(t, i.Secrets) || variableOf(t) != t && shows(t, i.Secrets) })
+	return looks || i.pasted == asIs || slices.ContainsFunc(i.titles(), func(t string) bool { return has(t, i.Secrets) || variableOf(t) != t && shows(t, i.Secrets) })
 }
 
 // titles are what names are made of: below the top of a tree, each key on the way is one.
@@ -280,7 +280,7 @@ func (p *planner) name(items []Item, drafts []Draft) {
 			continue
 		}
 		base := handleOf(items[i].Name)
-		if items[i].pasted || slices.ContainsFunc(items[i].titles(), func(t string) bool { return shows(t, d.Secrets) }) {
+		if items[i].pasted > 0 || slices.ContainsFunc(items[i].titles(), func(t string) bool { return shows(t, d.Secrets) }) {
 			base = nameless
 		}
 		if d.Project != vault.DefaultProject { // the same name in two projects is two resources

@@ -66,7 +66,7 @@ func TestAttack65_APastedKeyIsShownNowhere(t *testing.T) {
 			ds := planned(t, items...)
 			d := ds[len(ds)-1]
 			said := strings.ToLower(fmt.Sprint(d.Handle, d.Source, d.Where, d.Attrs, d.Notes, d.Out))
-			if d.Problem != nil || d.Out == "" && (d.Handle != "imported" || len(d.Attrs) != 0 || len(d.Notes) != 1) || strings.Contains(said, "hunter") || strings.Contains(said, "ghp_") {
+			if d.Problem != nil || d.Out == "" && (!strings.HasPrefix(d.Handle, "imported") || len(d.Attrs) != 0 || len(d.Notes) != 1) || strings.Contains(said, "hunter") || strings.Contains(said, "ghp_") {
 				t.Errorf("%s: %s %v", file, said, d.Problem)
 			}
 		}
@@ -76,7 +76,7 @@ func TestAttack65_APastedKeyIsShownNowhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	ds := planned(t, items...)
-	for i, want := range []string{"imported ENV_POSTGRES_PASSWORD", "env_hunter2hunter2 ENV_HUNTER2HUNTER2", "env_pin ENV_PIN", "pass_word_1 PASS_WORD_1"} {
+	for i, want := range []string{"imported ENV_POSTGRES_PASSWORD", "imported_2 ENV_HUNTER2HUNTER2", "env_pin ENV_PIN", "pass_word_1 PASS_WORD_1"} {
 		if got := ds[i].Handle + " " + ds[i].Attrs["env"]; got != want || len(ds[i].Notes) != 0 || ds[i].Source != strings.Fields(want)[1] {
 			t.Errorf("%s: %q, %q, want %q", ds[i].Source, got, ds[i].Notes, want)
 		}

@@ -1,0 +1,94 @@
+package importer_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zavhoz/zavhoz/vault/importer"
+)
+
+// dryRun is all that a dry run shows of a file's drafts, and what is stored of them in clear.
+func dryRun(t *testing.T, file string, f importer.Format) (said string, names []string) {
+	t.Helper()
+	items, err := importer.Read([]byte(file), importer.Options{Format: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := importer.Plan(items, importer.Naming{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range ds {
+		said += fmt.Sprintln(d.Source, d.Where, d.Handle, d.Kind, d.Project, d.Attrs, d.Labels, d.Fields(), d.Notes, d.Out, d.Problem)
+		names = append(names, d.Handle+" "+d.Attrs["env"])
+		d.Wipe()
+	}
+	return said, names
+}
+
+// A key that repeats a value of what is beside it in a tree, or is a value of the file and nothing else, is in no name that anybody reads; keys beside it keep theirs.
+func TestAttack65_AKeyThatShowsAnotherValueIsShownNowhere(t *testing.T) {
+	for file, want := range map[string]string{
+		`{"hunter2secret": "x", "password": "hunter2secret"}`:                                  "imported |password password",
+		`{"old hunter2secret!": "x", "password": "hunter2secret"}`:                             "imported |password password",
+		`{"old Hunter2.Secret": "x", "password": "hunter2-secret"}`:                            "imported |password password",
+		`{"db": {"hunter2secret": {"port": "1"}, "password": "hunter2secret", "user": "bob"}}`: "imported |db_password DB_PASSWORD|db_user DB_USER",
+		`{"hunter2secret": {"port": "1"}, "db": {"password": "hunter2secret"}}`:                "imported |db_password DB_PASSWORD",
+		`{"keys": ["one", ["hunter2secret"]], "my_hunter2secret": "x"}`:                        "keys_0 KEYS_0|keys_1_0 KEYS_1_0|imported ",
+		`{"hunter2": {"secret": "x"}, "password": "hunter2.secret"}`:                           "imported |password password",
+		`{"POSTGRES_USER": "postgres", "POSTGRES_DB": "1"}`:                                    "imported POSTGRES_USER|imported_2 POSTGRES_DB",
+		`{"short": "x", "password": "short"}`:                                                  "short short|password password",
+		`{"a": {"my_production": "x"}, "b": {"stage": "production"}}`:                          "a_my_production A_MY_PRODUCTION|b_stage B_STAGE",
+	} {
+		said, names := dryRun(t, file, importer.JSON)
+		if got := strings.Join(names, "|"); got != want || strings.Contains(strings.ToLower(said), "hunter2") {
+			t.Errorf("%s\n got %s\nwant %s\n%s", file, got, want, said)
+		}
+		if again, _ := dryRun(t, file, importer.YAML); again != said {
+			t.Errorf("as YAML: %s", again)
+		}
+	}
+}
+
+// FuzzTreeNames plants a value in a tree and the same, or what is made of it, in keys beside it and away from it: what a dry run shows has it nowhere.
+func FuzzTreeNames(f *testing.F) {
+	for _, s := range []string{"hunter2secret", "Correct Horse Battery", "пароль-123", "a.b-c_d.e", "\x00\x00\x00\x00\x00\x00\x00\x00", "........", "aaaaaaaa"} {
+		f.Add(s, "old ", uint8(0))
+		f.Add(s, "", uint8(255))
+	}
+	f.Fuzz(func(t *testing.T, value, more string, shape uint8) {
+		value = strings.ToValidUTF8(value, "?")
+		more = strings.ToValidUTF8(more, "?")
+		if len(value) < 8 || len(value) > 200 || len(more) > 50 || strings.ContainsAny(value, "\ufffd") || ours(t, value) {
+			return
+		}
+		planted := map[string]any{more + value + more: map[string]any{"port": "1"}, "here": value}
+		if shape&1 > 0 {
+			planted[more+value+more] = "x"
+		}
+		if shape&2 > 0 {
+			planted["here"] = []any{"x", []any{value}}
+		}
+		file := map[string]any{"db": planted, "id": "x"}
+		if shape&4 > 0 {
+			file = map[string]any{value: map[string]any{"port": "1"}, "db": map[string]any{"deep": map[string]any{"here": value}}}
+		}
+		raw, err := json.Marshal(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, _ := dryRun(t, string(raw), importer.JSON); strings.Contains(said, value) {
+			t.Errorf("%q is shown of %s:\n%s", value, raw, said)
+		}
+	})
+}
+
+// ours tells of a value that a dry run says of itself: one of its own words, or between them.
+func ours(t *testing.T, value string) bool {
+	said, _ := dryRun(t, `{"db": {"1": {"port": "1"}, "here": ["x", ["y"]]}, "id": "x", "deep": {"here": ""}}`, importer.JSON)
+	all := said + " its title shows a value, so that neither a handle nor a variable is made of it: --map gives it a handle"
+	return strings.Contains(all, value) || slices.Contains([]string{"imported", "imported_2", "imported_3", "imported_4"}, value)
+}
