@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
 	"github.com/zavhoz/zavhoz/store/postgres"
 	"github.com/zavhoz/zavhoz/vault"
@@ -276,10 +278,70 @@ func TestWhatAnInitLeftIsForgottenWhereItHoldsNoVault(t *testing.T) {
 	}
 	p.bare()
 	stay("nothing was done", "another", "elsewhere", "own")
+	p.misled(filepath.Join(root, ".h-init-own"), filepath.Join(root, ".h-init-another"))
+	stay("nothing was finished", "another", "elsewhere", "own")
 	if out := p.ok(initAway...); !strings.Contains(out, "an earlier init began") || !strings.Contains(out, "--grant-to") {
 		t.Fatal(out)
 	}
 	p.whole()
+}
+
+// misled tells that a folder is not believed: one whose identity does not open the vault of the database, though it says that it is its own; one that opens it and says another; and several that open it. Each is named, and stays.
+func (p *place) misled(own, another string) {
+	p.t.Helper()
+	file := func(folder, name string) []byte {
+		p.t.Helper()
+		b, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return b
+	}
+	put := func(folder, name string, b []byte) {
+		p.t.Helper()
+		if err := os.WriteFile(filepath.Join(folder, name), b, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	refused := func(what string, code int, text string, named, not []string) {
+		p.t.Helper()
+		r := p.run("", initAway...)
+		if _, err := os.Lstat(p.dir.Path()); r.code != code || !strings.Contains(r.stderr, text) || err == nil {
+			p.t.Fatalf("%s: %v, %v", what, r, err)
+		}
+		for _, folder := range named {
+			if !strings.Contains(r.stderr, folder) {
+				p.t.Errorf("%s: %s is not named: %v", what, folder, r)
+			}
+		}
+		for _, folder := range not {
+			if strings.Contains(r.stderr, folder) {
+				p.t.Errorf("%s: %s is named: %v", what, folder, r)
+			}
+		}
+	}
+	config, key, says, before := file(own, "config.yaml"), file(own, "identity.txt"), file(own, knownName), file(another, knownName)
+	stranger, err := age.GenerateX25519Identity()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	put(own, "identity.txt", []byte(stranger.String()+"\n"))
+	refused("another's key", 7, "does not open", []string{own}, []string{another})
+	put(another, knownName, says)
+	refused("another's key, twice", 7, "does not open", []string{own, another}, nil)
+	put(own, "config.yaml", []byte("unlock: {sources: [passphrase]}\n"))
+	put(another, "identity.txt", key)
+	put(another, "config.yaml", nil)
+	put(another, knownName, before)
+	refused("one that opens it and remembers another", 7, "remembers another", []string{another}, []string{own})
+	put(another, knownName, says)
+	put(own, "config.yaml", config)
+	put(own, "identity.txt", key)
+	refused("two of one key", 4, "more than one", []string{own, another}, nil)
+	put(another, knownName, before)
+	if err := os.Remove(filepath.Join(another, "identity.txt")); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // Of several inits at the same time, at one database, one makes the vault, and it opens.
