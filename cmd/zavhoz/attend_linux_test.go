@@ -109,6 +109,7 @@ func TestAgentSessionOnATerminal(t *testing.T) {
 
 // Whatever ends a session, the terminal is given back.
 func TestAgentSessionGivesTheTerminalBack(t *testing.T) {
+	t.Parallel()
 	p, project := withOpenAI(t)
 	tm := p.sit()
 	before := tm.settings()
@@ -228,6 +229,7 @@ func TestAttendedRunPassesSignalsOn(t *testing.T) {
 }
 
 func TestAttendedRunAsksForPresence(t *testing.T) {
+	t.Parallel()
 	p, project := withOpenAI(t)
 	p.okIn(phrase+"\n", "presence", "set", "--operator-passphrase-from", "-")
 	if r := p.run("", "run", "openai", "--", "true"); r.code != 125 || !strings.Contains(r.stderr, "presence_required") {
@@ -246,6 +248,7 @@ func TestAttendedRunAsksForPresence(t *testing.T) {
 
 // Changes beside a folder are asked about at the terminal; what was typed for the command is no answer.
 func TestAttendedRunAsksAboutChanges(t *testing.T) {
+	t.Parallel()
 	p, project := withOpenAI(t)
 	tm := p.sit()
 	tm.do("cd " + project)

@@ -34,6 +34,7 @@ var ageProgram = sync.OnceValues(func() (string, error) {
 
 // The real age opens a backup with the vault's identity file, and what it gives holds no value in any form that we can think of.
 func TestTheRealAgeOpensABackup(t *testing.T) {
+	t.Parallel()
 	age, err := ageProgram()
 	if err != nil {
 		t.Fatal(err)
@@ -81,6 +82,7 @@ func forms(value string) []string {
 // Whatever is written by backup, restore, migrate, purge and compact, in files and on the terminal, holds no planted value, no passphrase and no identity but where
 // that belongs.
 func TestAttack66_CopiesHoldNoValue(t *testing.T) {
+	t.Parallel()
 	p, backup := kept(t)
 	root := filepath.Dir(p.dir.Path())
 	const phrase = "open sesame, said the person"
@@ -134,6 +136,7 @@ func TestAttack66_CopiesHoldNoValue(t *testing.T) {
 
 // A new file has nothing of a version that was purged; the one before has it, which is why there is a new one.
 func TestCompactLeavesNothingOfWhatWasPurged(t *testing.T) {
+	t.Parallel()
 	p, _ := kept(t)
 	seal := func() (old string) {
 		b, err := os.ReadFile(p.dir.Vault())

@@ -45,6 +45,7 @@ func browserScript(t *testing.T, name string) (dir, script string) {
 // TestAPersonGivesASecretInABrowser: an agent asks, a person makes a code, another opens the link in a real browser, and the agent's run has the secret, by stand-in. What the browser sends, shows and
 // keeps is looked at: a form says where it comes from, the pages load nothing from elsewhere, and the value is in none of them, nor in the browser's way back.
 func TestAPersonGivesASecretInABrowser(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	url, _ := p.listens()
 	p.ok("project", "create", "shop")

@@ -214,6 +214,7 @@ func (p *place) sends(url, value string) {
 // TestWhatALockLeavesInMemory: whoever is not root reads nothing of the daemon's memory, unlocked or locked; and root finds no copy of the passphrase, of the keys or of a value in one that is
 // locked, whoever made it: the age library, the ciphers, net/http of what came over the operator's socket, over a connection that is kept open, or went to a person's own run.
 func TestWhatALockLeavesInMemory(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	phrase, value, sent := random(t, "phrase"), random(t, "value"), random(t, "sent")
 	p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-from", "-")
@@ -234,6 +235,7 @@ func TestWhatALockLeavesInMemory(t *testing.T) {
 
 // An identity that a person brought is gone as well.
 func TestALockForgetsTheIdentity(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.ok("lock") // the next daemon does not look for it
 	p.stop()

@@ -10,6 +10,7 @@ import (
 
 // TestConnectTellsTheTruthAboutASharedUID asks of every client, on a vault without and with presence, with the key in a file and in a passphrase alone, and over a service's socket.
 func TestConnectTellsTheTruthAboutASharedUID(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	clients := []string{"claude-code", "codex", "cursor", "vscode", "langgraph"}
 	says := func(p *place, client string, args ...string) (c connection, text string) {

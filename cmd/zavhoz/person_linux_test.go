@@ -13,6 +13,7 @@ import (
 const phrase = "open sesame, said the person"
 
 func TestInitAsksForAPassphraseTwice(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	tm := p.sit()
 	tm.types("zavhoz init")
@@ -115,6 +116,7 @@ func TestMissingSecretsAreAskedWithoutEcho(t *testing.T) {
 }
 
 func TestPresenceIsAskedAndRememberedForThisTerminalAlone(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.okIn("correct-horse-battery", "resource", "add", "generic", "one", "--set", "env=ONE", "--secret", "value=-")
 	p.okIn(phrase+"\n", "presence", "set", "--operator-passphrase-from", "-")

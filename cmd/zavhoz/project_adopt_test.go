@@ -20,6 +20,7 @@ import (
 
 // TestAdoptAsAPersonTypesIt: look, adopt, change, finish; the earlier system's table has the change, and no output a value.
 func TestAdoptAsAPersonTypesIt(t *testing.T) {
+	t.Parallel()
 	server := postgrestest.Start(t)
 	key := base64.URLEncoding.EncodeToString([]byte("0123456789abcdefFEDCBA9876543210"))
 	keys, err := importer.ParseFernetKeys([]byte(key))

@@ -13,6 +13,7 @@ import (
 
 // TestServersOfAProvider plays the servers' part of the manual against the simulator: list, sync, manage, adopt, and an outage that everyone sees.
 func TestServersOfAProvider(t *testing.T) {
+	t.Parallel()
 	sim := time4vpstest.New()
 	sim.SetLogin("owner@example.org", "correct-horse-battery-9")
 	sim.Populate(3)

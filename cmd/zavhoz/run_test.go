@@ -36,6 +36,7 @@ var ways = []struct {
 }{{"quick", nil}, {"long", []string{"--tty"}}}
 
 func TestRunForwardsSignals(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	p.okIn("correct-horse-battery", "resource", "add", "generic", "job", "--set", "env=JOB", "--secret", "value=-")
 	for _, way := range ways {

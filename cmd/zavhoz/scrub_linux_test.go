@@ -22,6 +22,7 @@ const planted7f3a = "planted7f3a"
 // TestAttack19_NothingOfTheEnvironmentStays starts a daemon in the foreground from a shell that holds secrets, with a passphrase on a descriptor, and reads in /proc what
 // the kernel shows of it and of each sort of child that it starts: environment, command line, and, for the daemon's own user, whether there is anything to read at all.
 func TestAttack19_NothingOfTheEnvironmentStays(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-from", "-")
 	made, err := exec.Command("age-plugin-mirror", "-keygen").Output()

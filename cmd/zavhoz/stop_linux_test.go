@@ -32,6 +32,7 @@ func (d *stdioDoor) writes(t *testing.T, project string, command ...string) stri
 
 // What an agent's run wrote beside a folder outlives every end of the daemon, and is kept, or not, as it was listed.
 func TestHeldChangesOutliveTheDaemon(t *testing.T) {
+	t.Parallel()
 	p, project := withOpenAI(t)
 	p.ok("workdir", "add", project, "--mode", "overlay")
 	if err := os.WriteFile(filepath.Join(project, "mine"), []byte("mine\n"), 0o644); err != nil {

@@ -10,6 +10,7 @@ import (
 
 // A person unlocks at their terminal: the vault's passphrase is asked for without echo, and where the key is a file, the operator's.
 func TestUnlockAtATerminal(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.okIn(phrase+"\n", "init", "--unlock", "passphrase", "--passphrase-from", "-")
 	tm := p.sit()
@@ -42,6 +43,7 @@ func TestUnlockAtATerminal(t *testing.T) {
 
 // An age plugin's key proves presence: over a guarded act, and over an unlocking.
 func TestPresenceByAPluginsKey(t *testing.T) {
+	t.Parallel()
 	p := initialised(t)
 	made, err := exec.Command("age-plugin-mirror", "-keygen").Output()
 	if err != nil {

@@ -26,6 +26,7 @@ func pinned(t *testing.T) (p *place, file string) {
 
 // A plugin's PIN is asked for at the person's own terminal, and never by a daemon that nobody hears: by unlock, from the daemon's own identity file or another, and by key check.
 func TestAPluginsPINIsAskedForAtTheTerminal(t *testing.T) {
+	t.Parallel()
 	p, file := pinned(t)
 	if r := p.run("", "key", "check", file); r.code != 1 || !strings.Contains(r.stderr, "nobody is there to answer") || !strings.Contains(r.stderr, "terminal of your own") {
 		t.Fatalf("key check without a terminal: %v", r)
@@ -84,6 +85,7 @@ func TestAPluginsPINIsAskedForAtTheTerminal(t *testing.T) {
 
 // The PIN is asked for once, and the operator's presence besides; an identity that a passphrase encrypts is opened here, too. A Ctrl-C at the PIN gives the terminal back.
 func TestAPluginsPINAndPresence(t *testing.T) {
+	t.Parallel()
 	p, file := pinned(t)
 	p.okIn(phrase+"\n", "presence", "set", "--operator-passphrase-from", "-")
 	p.ok("lock")

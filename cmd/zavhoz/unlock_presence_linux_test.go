@@ -11,6 +11,7 @@ import (
 // TestAttack70_AnUnlockingSellsNoTicket: whatever state the vault is in, a word for the operator's presence that is wrong, or that nobody looked at, opens no guarded act
 // on the connection that brought it; it counts as a guess. The right one does open it.
 func TestAttack70_AnUnlockingSellsNoTicket(t *testing.T) {
+	t.Parallel()
 	wrong := map[string]any{"presence": "any word at all"}
 	byPhrase := map[string]any{"passphrase": phrase, "presence": "any word at all"}
 	for name, c := range map[string]struct {
