@@ -19,7 +19,7 @@ import (
 )
 
 // Format is the number of the tables' layout: of the last migration. A database with a greater one gives store.ErrFormat.
-const Format = 1
+const Format = 2
 
 //go:embed migrations/*.sql
 var embedded embed.FS
