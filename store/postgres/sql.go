@@ -100,7 +100,7 @@ func statementsOf(schema string) statements {
 		get:     in(sqlGet), gets: in(sqlGets), up: way("ASC"), down: way("DESC"),
 		trim:   in("DELETE FROM {schema}.commits WHERE seq < $1 AND at < clock_timestamp() - interval '5 minutes'"),
 		all:    in("SELECT DISTINCT collection FROM {schema}.records"),
-		listen: `LISTEN "` + channel + `"`, notify: "SELECT pg_catalog.pg_notify($1, $2)", channel: channel,
+		listen: `LISTEN "` + channel + `"`, notify: "SELECT pg_catalog.set_config('synchronous_commit', 'off', true), pg_catalog.pg_notify($1, $2)", channel: channel,
 	}
 	for what := range st.commit {
 		st.commit[what] = in(sqlCommitOf(what))

@@ -67,7 +67,7 @@ func (s *Store) told(from, to moment, changes []change) {
 }
 
 // spread notifies the other processes of what this one has committed: at once, and then in groups. A notice in each commit would wake all of them, and us, each time. Who
-// misses one, for we were killed before it, asks within pollEvery.
+// misses one, for we were killed before it, asks within pollEvery. It waits for no disk: what it tells of is on it.
 func (s *Store) spread() {
 	for range s.pulse {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

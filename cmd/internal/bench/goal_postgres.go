@@ -146,24 +146,15 @@ func (h *house) open(ctx context.Context, id string) error {
 	return err
 }
 
-// measureJobs measures each job with one caller, all by turns, and then each with many.
+// measureJobs measures each job with one caller, call by call in turns with its floor, and then each with many.
 func measureJobs(b *bench, jobs []job, where string) (rows []Row, err error) {
-	n := 0
-	var each []func() (float64, error)
-	for i, j := range jobs {
-		each = append(each, micros(func() error {
-			if i == 0 {
-				n++
-			}
-			return j.floor(n)
-		}), micros(func() error { return j.ours(n + i) })) // the next replica than the job before
-	}
-	got, err := samples(b.rounds(1000), each...)
-	if err != nil {
-		return nil, err
-	}
-	for i, j := range jobs {
-		rows = append(rows, j.one(got[2*i], got[2*i+1], where)...)
+	for _, j := range jobs {
+		n := 0
+		got, err := samples(b.rounds(1000), micros(func() error { n++; return j.floor(n) }), micros(func() error { return j.ours(n) }))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, j.one(got[0], got[1], where)...)
 	}
 	for _, j := range jobs {
 		more, err := j.many(b, where)
