@@ -17,7 +17,7 @@
 // asks that with the begin of its own transaction, in one round trip, and shares the question with others that came before it was sent (moment.go, snapshot.go). A lease that
 // another replica revoked is not seen in use for even a moment. What many Views lack at once they ask for together (gather.go).
 //
-// Limits: a primary that acknowledges before its standby has the commit can lose it by a failover; synchronous_commit is never left off here, what the standby
+// Limits: a primary that acknowledges before its standby has the commit can lose it by a failover; no commit leaves synchronous_commit off, what the standby
 // confirms is the operator's to choose (docs/postgresql.md). A pooler that gives each transaction another connection breaks LISTEN and the leader: connect directly. PostgreSQL
 // 13 or later.
 //
