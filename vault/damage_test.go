@@ -110,7 +110,7 @@ func (d damaged) read(t *testing.T, image []byte) (err error) {
 func TestDamageIsNeverSilent(t *testing.T) {
 	d := makeImage(t)
 	must(t, d.read(t, d.image))
-	rounds, seed := 400, uint64(time.Now().UnixNano())
+	rounds, seed := 200, uint64(time.Now().UnixNano())
 	if os.Getenv("ZAVHOZ_LONG") != "" {
 		rounds = 20_000
 	}

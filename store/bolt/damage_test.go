@@ -144,7 +144,7 @@ func TestEveryFlip(t *testing.T) {
 		}
 		return d, err
 	}
-	masks, stride, skip := []byte{0x01, 0x80}, 211, 7
+	masks, stride, skip := []byte{0x01, 0x80}, 421, 7
 	if storetest.Long() {
 		masks, stride, skip = []byte{0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xff}, 7, 1
 	}
@@ -187,7 +187,7 @@ func TestEveryByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stride := 23
+	stride := 47
 	if storetest.Long() {
 		stride = 1
 	}
@@ -214,7 +214,7 @@ func TestEveryCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stride := 509
+	stride := 1021
 	if storetest.Long() {
 		stride = 101
 	}
