@@ -214,10 +214,12 @@ func (j job) many(b *bench, where string) ([]Row, error) {
 // sameRowsRaw is what any store over PostgreSQL pays that keeps the rows of an audited edit: one statement, one round trip.
 func sameRowsRaw(b *bench, f floorOfProjects) ([]Row, error) {
 	n := 0
-	got, err := turns(b.rounds(1000),
-		micros(func() error { n += manyCallers; return f.set(n) }),
-		micros(func() error { return f.sameRows(n, 1) }),
-		micros(func() error { return f.sameRows(n, manyCallers) }))
+	next := func(rows int) int { n += rows; return n - rows }
+	one, err := turns(b.rounds(1000), micros(func() error { return f.set(n) }), micros(func() error { return f.sameRows(next(1), 1) }))
+	if err != nil {
+		return nil, err
+	}
+	many, err := turns(b.rounds(300), micros(func() error { return f.sameRows(next(manyCallers), manyCallers) })) // by itself: what follows it waits for the disk it kept busy
 	if err != nil {
 		return nil, err
 	}
@@ -226,8 +228,8 @@ func sameRowsRaw(b *bench, f floorOfProjects) ([]Row, error) {
 		return nil, err
 	}
 	return []Row{
-		Row{What: "floor of the same rows: as many as an edit writes, in one statement of raw pgx; 1 caller, beside raw pgx's jsonb_set", Floor: got[0], Ours: got[1], Unit: "µs"}.ratio(1, "×"),
+		Row{What: "floor of the same rows: as many as an edit writes, in one statement of raw pgx; 1 caller, beside raw pgx's jsonb_set", Floor: one[0], Ours: one[1], Unit: "µs"}.ratio(1, "×"),
 		Row{What: fmt.Sprintf("floor of the same rows: those of %d edits in one statement, one after the other, beside raw pgx's jsonb_set by %d callers", manyCallers, manyCallers),
-			Floor: rates[0], Ours: manyCallers * 1e6 / got[2], Unit: "/s"}.ratio(100, "%"),
+			Floor: rates[0], Ours: manyCallers * 1e6 / many[0], Unit: "/s"}.ratio(100, "%"),
 	}, nil
 }
