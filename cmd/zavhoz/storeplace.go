@@ -218,12 +218,15 @@ func openInhabited(ctx context.Context, o postgres.Options) (*postgres.Store, er
 	return st, nil
 }
 
-// openDatabase opens tables that are there; those of an earlier format are migrated, where the role may.
+// openDatabase opens tables that are there; those of an earlier format are read as they are, and migrated for who writes, where the role may.
 func openDatabase(ctx context.Context, o postgres.Options) (*postgres.Store, error) {
 	st, err := postgres.Open(ctx, o)
 	if postgres.Behind(err) && !o.ReadOnly {
-		if _, err = postgres.Prepare(ctx, o, ""); err == nil {
+		switch _, perr := postgres.Prepare(ctx, o, ""); {
+		case perr == nil:
 			st, err = postgres.Open(ctx, o)
+		case !errors.Is(perr, store.ErrDenied): // else it says who may: the tables' owner
+			err = perr
 		}
 	}
 	return st, databaseFault(err)
@@ -266,25 +269,29 @@ func (p vaultPlace) target(ctx context.Context) (st store.Store, made bool, err 
 
 // vacant opens the database of a new vault for this process alone, and makes its tables; a role may be given what a daemon needs of them.
 func (p vaultPlace) vacant(ctx context.Context, grantTo string) (*postgres.Store, error) {
-	if st, err := p.look(ctx, ""); err == nil { // served, perhaps: then nobody has it alone
+	st, err := p.look(ctx, "")
+	if err == nil { // served, perhaps: then nobody has it alone
 		return nil, errors.Join(errInhabited, st.Close())
+	}
+	if postgres.Behind(err) { // of a format that cannot be looked into: to make its tables would migrate somebody's vault
+		return nil, err
 	}
 	o := *p.pg
 	o.Exclusive = true
-	st, err := postgres.Create(ctx, o)
+	made, err := postgres.Create(ctx, o)
 	if err != nil {
 		return nil, databaseFault(err)
 	}
-	switch _, err = vault.Header(ctx, st); {
+	switch _, err = vault.Header(ctx, made); {
 	case err == nil:
 		err = errInhabited
 	case errors.Is(err, store.ErrNotFound):
 		err = p.grant(ctx, grantTo)
 	}
 	if err != nil {
-		return nil, errors.Join(err, st.Close())
+		return nil, errors.Join(err, made.Close())
 	}
-	return st, nil
+	return made, nil
 }
 
 // grant gives a role what a daemon needs of the tables, and nothing else. "": none.
@@ -349,6 +356,8 @@ func databaseFault(err error) error {
 		return fault.New(fault.NotSupported, "the database's server is older than PostgreSQL 13, or does not say", "upgrade it, or name another: docs/postgresql.md").Because(err)
 	case errors.Is(err, postgres.ErrRole):
 		return fault.New(fault.InvalidArgument, "the database's server has no role of the name that --grant-to says", "make it first: CREATE ROLE … LOGIN (docs/postgresql.md)").Because(err)
+	case postgres.Behind(err):
+		return fault.New(fault.VaultFormat, "the database's tables are of an earlier zavhoz", "start `zavhoz serve` once as the role that owns them, which migrates them: docs/postgresql.md").Because(err)
 	case errors.Is(err, fs.ErrNotExist):
 		return fault.New(fault.NotInitialized, "the database holds no vault", "make one: `zavhoz init --store …`; or copy one there: `zavhoz migrate --to …`").Because(err)
 	case errors.Is(err, store.ErrBusy):

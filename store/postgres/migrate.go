@@ -21,6 +21,9 @@ import (
 // Format is the number of the tables' layout: of the last migration. A database with a greater one gives store.ErrFormat.
 const Format = 2
 
+// readable is the earliest format whose tables are read as they are: the migrations after it change what is written alone.
+const readable = 1
+
 //go:embed migrations/*.sql
 var embedded embed.FS
 
@@ -207,8 +210,8 @@ func lockOf(schema, name string) int64 {
 	return int64(h.Sum64())
 }
 
-// known refuses tables that are not of this program's format. Errors: store.ErrNotFound where there are none.
-func known(ctx context.Context, q querier, schema string) error {
+// known refuses tables that are not of this program's format, or to who only reads of one that it cannot read. Errors: store.ErrNotFound where there are none.
+func known(ctx context.Context, q querier, schema string, reads bool) error {
 	done, err := appliedSteps(ctx, q, schema)
 	if err != nil {
 		return failure(ctx, err)
@@ -220,7 +223,7 @@ func known(ctx context.Context, q querier, schema string) error {
 	if err := compare(all, done); err != nil {
 		return err
 	}
-	if len(done) < len(all) {
+	if len(done) < len(all) && (!reads || len(done) < readable) {
 		return errBehind
 	}
 	return nil

@@ -58,7 +58,7 @@ func Create(ctx context.Context, o Options) (*Store, error) {
 	return Open(ctx, o)
 }
 
-// Open opens tables that are there. Errors: fs.ErrNotExist (there are none), store.ErrFormat (of a newer zavhoz, or of an earlier one: Prepare), store.ErrBusy (see
+// Open opens tables that are there. Errors: fs.ErrNotExist (there are none), store.ErrFormat (of a newer zavhoz, or of an earlier one and not for reading alone: Prepare), store.ErrBusy (see
 // Options.Exclusive), ErrOld, store.ErrDenied, store.ErrUnavailable.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Patience <= 0 {
@@ -102,7 +102,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // first looks at the tables and learns the moment.
 func (s *Store) first(ctx context.Context) error {
 	return s.patient(ctx, func(ctx context.Context) error {
-		err := known(ctx, s.pool, s.schema)
+		err := known(ctx, s.pool, s.schema, s.opts.ReadOnly)
 		if errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("postgres: no tables of zavhoz: %w", fs.ErrNotExist)
 		}

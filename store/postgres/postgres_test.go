@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -172,37 +171,6 @@ func TestMigrations(t *testing.T) {
 	server.Exec(t, "DELETE FROM "+o.Schema+".migrations")
 	if _, err := postgres.Open(ctx, o); !errors.Is(err, store.ErrFormat) {
 		t.Errorf("an earlier format: %v", err)
-	}
-}
-
-// TestTablesOfAnEarlierFormat: tables as format 1 made them are refused until they are migrated, by who owns them, and keep their rows.
-func TestTablesOfAnEarlierFormat(t *testing.T) {
-	ctx := context.Background()
-	o := fresh(server)
-	s := create(t, o)
-	put(t, s, "a", "1")
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []string{
-		"ALTER TABLE $.records ADD CHECK (octet_length(collection) BETWEEN 1 AND 32), ADD CHECK (octet_length(key) BETWEEN 1 AND 512), ADD CHECK (octet_length(value) <= 16777216)",
-		"ALTER TABLE $.moment ADD CHECK (one)",
-		"DELETE FROM $.migrations WHERE number = 2",
-	} {
-		server.Exec(t, strings.ReplaceAll(q, "$", o.Schema))
-	}
-	if _, err := postgres.Open(ctx, o); !postgres.Behind(err) || !errors.Is(err, store.ErrFormat) {
-		t.Errorf("not migrated: %v", err)
-	}
-	if applied, err := postgres.Prepare(ctx, o, ""); err != nil || !slices.Equal(applied, []string{"0002_no_checks"}) {
-		t.Fatalf("migrated: %v %v", applied, err)
-	}
-	if left := server.AdminQuery(t, "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = $1::regnamespace", o.Schema); left != "" {
-		t.Errorf("a check is left: %s", left)
-	}
-	s = open(t, o)
-	if got := value(t, s, "a"); got != "1" {
-		t.Errorf("after it: %q", got)
 	}
 }
 
