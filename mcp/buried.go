@@ -32,18 +32,24 @@ func (b *buried) add(id string) {
 	b.is[id] = struct{}{}
 }
 
-// bury ends an agent's session over streamable HTTP, whether or not it was gone on with here, and has it not gone on with again. Only who has the session's id, with its mark, and is its agent gets here. An event stream ends
-// with its connection.
+// bury ends an agent's session over streamable HTTP, whether or not it was gone on with here, and has it not gone on with again. One that is here ends however old its id is, and whatever keys marked it: it would go on while it
+// is used. Of one that is not, only who has the id, with its mark, and is its agent has it remembered. An event stream ends with its connection.
 func (s *sessions) bury(id, agent string) error {
-	kind, server, ok := s.foreign(id, agent)
-	if _, streamable := canAskOfKind(kind); !ok || !streamable {
-		return errNoSession
-	}
+	kind, server, adoptable := s.foreign(id, agent)
+	_, streamable := canAskOfKind(kind)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.by, id)
-	if server != s.shared.Self() { // its own that is gone has ended
+	x := s.by[id]
+	here := x != nil && x.agent == agent && x.stream == nil
+	if here {
+		delete(s.by, id)
+	}
+	adoptable = adoptable && streamable
+	if adoptable && server != s.shared.Self() { // its own that is gone has ended
 		s.buried.add(id)
+	}
+	if !here && !adoptable {
+		return errNoSession
 	}
 	return nil
 }

@@ -1,9 +1,12 @@
 package mcp_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/mcp"
 )
@@ -90,6 +93,95 @@ func TestAttack63_ADeletedSessionGoesOnNowhere(t *testing.T) {
 	b.ids.set(tokenA, &mcp.Agent{ID: "agt_a", Name: "anna", PerMinute: 1})
 	if got := []int{b.delete(tokenA, c.session(tokenA)), b.delete(tokenA, c.session(tokenA))}; got[0] != 200 || got[1] != 429 {
 		t.Errorf("without end: %v", got)
+	}
+}
+
+// turned is a member whose key changes.
+type turned struct {
+	member
+	turns *atomic.Int64
+}
+
+func (m turned) Mark(text string) [32]byte {
+	m.key = fmt.Sprint(m.turns.Load())
+	return m.member.Mark(text)
+}
+
+// TestAttack63_AnOldSessionEndsEverywhereToo: one that is older than others take it over, or was marked with a former key, goes on where it is known while it is used, and ends there with the others.
+func TestAttack63_AnOldSessionEndsEverywhereToo(t *testing.T) {
+	for _, what := range []string{"old", "of a former key"} {
+		f, turns := &fleet{map[string]*web{}}, &atomic.Int64{}
+		for _, n := range []string{"a", "b", "c"} {
+			f.by[n] = newWeb(t, func(o *mcp.Options) { o.Replicas = turned{member{f, n, ""}, turns} })
+		}
+		a, b := f.by["a"], f.by["b"]
+		sid := a.session(tokenA)
+		_, query, _ := b.sseStream(tokenA)
+		stream := strings.TrimPrefix(query, "?sessionId=")
+		serve := func(want int) {
+			t.Helper()
+			for n, w := range f.by {
+				if got := w.serves(tokenA, sid); got != want {
+					t.Fatalf("%s, %s: %d", what, n, got)
+				}
+			}
+		}
+		serve(200)
+		for range 61 {
+			if what != "old" {
+				turns.Store(1)
+				break
+			}
+			for _, w := range f.by {
+				w.now.pass(25 * time.Minute)
+			}
+			serve(200)
+		}
+		for _, m := range []mcp.Handed{
+			{Agent: mcp.Agent{ID: "agt_b"}, Session: sid, End: true},
+			{Agent: mcp.Agent{ID: "agt_a"}, Session: stream, End: true},
+		} {
+			if b.srv.Take(m) == nil {
+				t.Errorf("%s, taken: %+v", what, m)
+			}
+		}
+		serve(200)
+		if got := a.delete(tokenA, sid); got != 200 {
+			t.Errorf("%s: %d", what, got)
+		}
+		serve(404)
+	}
+}
+
+// TestADeleteThatIsSentAgainReachesTheRest: one that got 503 may be sent again to a server that was told: it has no such session any more, and says so when the others have none either.
+func TestADeleteThatIsSentAgainReachesTheRest(t *testing.T) {
+	for _, passed := range []time.Duration{0, 25 * time.Hour} {
+		f, l := newLossyFleet(t, func(*mcp.Options) {}, "a", "b", "c")
+		a, b := f.by["a"], f.by["b"]
+		sid := a.session(tokenA)
+		if b.serves(tokenA, sid) != 200 {
+			t.Fatal("it does not go on at another server")
+		}
+		if err := a.srv.Take(mcp.Handed{Agent: mcp.Agent{ID: "agt_a"}, Session: sid, End: true}); err != nil {
+			t.Fatal(err)
+		}
+		a.now.pass(passed)
+		l.tried.Store(0)
+		if got := []int{a.delete(tokenB, sid), a.delete(tokenA, sid+"0"), a.delete(tokenA, "")}; got[0] != 404 || got[1] != 404 || got[2] != 404 || l.tried.Load() != 0 {
+			t.Errorf("after %s, who may not: %v, handed over %d times", passed, got, l.tried.Load())
+		}
+		l.fails.Store(2)
+		if got := a.delete(tokenA, sid); got != 503 || b.serves(tokenA, sid) != 200 {
+			t.Errorf("after %s, nothing is carried: %d", passed, got)
+		}
+		if got := a.delete(tokenA, sid); got != 404 {
+			t.Errorf("after %s: %d", passed, got)
+		}
+		for n, w := range f.by {
+			if got := w.serves(tokenA, sid); got != 404 {
+				t.Errorf("after %s, %s: %d", passed, n, got)
+			}
+		}
 	}
 }
 

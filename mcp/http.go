@@ -85,24 +85,27 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 }
 
 func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request, ag Agent, version string) {
-	ses := s.sessions.find(r.Header.Get(headerSession), ag.ID)
-	switch {
-	case wire.Modern(version):
+	if wire.Modern(version) {
 		w.Header().Set("Allow", "POST")
 		s.denyStatus(w, r, http.StatusMethodNotAllowed, fault.New(fault.NotSupported, "this protocol version has no sessions", ""))
-	case ses == nil || ses.stream != nil:
-		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
-	default:
-		if s.sessions.shared != nil { // first: one that not all were told of can be deleted again
-			if f := s.spread(r.Context(), Handed{Agent: ag, Session: ses.id, End: true}); f != nil {
-				s.deny(w, r, f)
-				return
-			}
-			_ = s.sessions.bury(ses.id, ag.ID)
-		}
-		s.sessions.end(ses)
-		w.WriteHeader(http.StatusOK)
+		return
 	}
+	sid := r.Header.Get(headerSession)
+	ses := s.sessions.find(sid, ag.ID)
+	here := ses != nil && ses.stream == nil
+	if s.sessions.shared != nil && (here || s.sessions.wasOpened(sid, ag.ID)) { // first: one that not all were told of can be deleted again, also where it has ended already
+		if f := s.spread(r.Context(), Handed{Agent: ag, Session: sid, End: true}); f != nil {
+			s.deny(w, r, f)
+			return
+		}
+		_ = s.sessions.bury(sid, ag.ID)
+	}
+	if !here {
+		s.denyStatus(w, r, http.StatusNotFound, errNoSession)
+		return
+	}
+	s.sessions.end(ses)
+	w.WriteHeader(http.StatusOK)
 }
 
 var errNoSession = fault.New(fault.InvalidArgument, "there is no such session", "send initialize again")

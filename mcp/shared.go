@@ -69,25 +69,38 @@ func (s *sessions) mark(id, agent string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// foreign takes an id apart that another server made for this agent.
+// foreign takes an id apart that another server made for this agent, and that can still be gone on with.
 func (s *sessions) foreign(id, agent string) (kind, server string, ok bool) {
-	if s.shared == nil || len(id) > 200 {
+	kind, server, opened, ok := s.marked(id, agent)
+	now := s.clock()
+	if !ok || now.Sub(opened) > sessionLife || opened.Sub(now) > time.Hour {
 		return "", "", false
+	}
+	return kind, server, true
+}
+
+// marked takes an id apart that a server made for this agent at any time.
+func (s *sessions) marked(id, agent string) (kind, server string, opened time.Time, ok bool) {
+	if s.shared == nil || len(id) > 200 {
+		return "", "", opened, false
 	}
 	parts := strings.Split(id, ".")
 	if len(parts) != 5 {
-		return "", "", false
+		return "", "", opened, false
 	}
 	want := s.mark(strings.Join(parts[:4], "."), agent)
 	if subtle.ConstantTimeCompare([]byte(want), []byte(parts[4])) != 1 {
-		return "", "", false
+		return "", "", opened, false
 	}
 	at, err := strconv.ParseInt(parts[2], 36, 64)
-	now := s.clock()
-	if opened := time.Unix(at, 0); err != nil || now.Sub(opened) > sessionLife || opened.Sub(now) > time.Hour {
-		return "", "", false
-	}
-	return parts[1], parts[3], true
+	return parts[1], parts[3], time.Unix(at, 0), err == nil
+}
+
+// wasOpened says whether an id is of a session over streamable HTTP that was this agent's, at whichever server and however long ago.
+func (s *sessions) wasOpened(id, agent string) bool {
+	kind, _, _, ok := s.marked(id, agent)
+	_, streamable := canAskOfKind(kind)
+	return ok && streamable
 }
 
 // adopt goes on with a session that another server opened over streamable HTTP.

@@ -42,6 +42,7 @@ const (
 	skew     = 2 * time.Minute  // between the clocks of two daemons, at most
 	keep     = 20 * time.Minute // of what nobody took, and of what was carried out: longer than a question is good for
 	poll     = time.Second      // where no notice came
+	tidying  = 2 * time.Second  // of taking rows away: whoever asked waits for it
 	slots    = 32               // questions at once
 )
 
@@ -130,7 +131,7 @@ func New(o Options) *Desk {
 func (d *Desk) Handle(what string, h Handler) { d.handlers[what] = h }
 
 // Ask has another daemon do what, and gives its answer in out, which may be nil. It waits for ten seconds, or as long as ctx says. Errors: those of who did it; daemon_unavailable where nobody took it within ten seconds, or answered
-// in time: then nobody knows whether it was done.
+// in time: then nobody knows whether it was done. That wraps ErrSilent where the store was there to the end.
 func (d *Desk) Ask(ctx context.Context, to, what string, in, out any) error {
 	wait := patience
 	if end, has := ctx.Deadline(); has {
@@ -190,8 +191,7 @@ func (d *Desk) await(ctx context.Context, q question, notices <-chan store.Chang
 			}
 		case <-tick.C:
 		case <-ctx.Done():
-			d.recall(ctx, q)
-			return a, errSilent
+			return a, d.silent(ctx, q)
 		}
 		taken := false
 		err = d.view(ctx, func(tx store.Tx) (err error) {
@@ -207,17 +207,16 @@ func (d *Desk) await(ctx context.Context, q question, notices <-chan store.Chang
 		})
 		switch {
 		case err == nil:
-			if err := d.update(context.WithoutCancel(ctx), func(tx store.Tx) error { return d.answers.Delete(tx, q.ID) }); err != nil {
+			if err := d.tidy(ctx, func(tx store.Tx) error { return d.answers.Delete(tx, q.ID) }); err != nil {
 				d.o.Log.Warn("an answer stays for a while", "what", q.What, "cause", fault.Cause(err))
 			}
 			return a, nil
 		case ctx.Err() != nil:
 		case !errors.Is(err, errNotYet):
-			d.recall(ctx, q)
+			_ = d.recall(ctx, q)
 			return a, err
 		case !taken && time.Since(begun) > patience:
-			d.recall(ctx, q)
-			return a, errSilent
+			return a, d.silent(ctx, q)
 		}
 	}
 }
@@ -228,18 +227,33 @@ var ErrSilent = errors.New("errand: nobody answered")
 var (
 	errNotYet = errors.New("errand: no answer yet")
 	errSilent = fault.New(fault.DaemonUnavailable, "the daemon of this vault that it is for does not answer", "try again in a moment; `zavhoz status` lists the daemons").Because(ErrSilent)
+	errLost   = fault.New(fault.DaemonUnavailable, "the vault's database went away while another daemon was asked: whether it was done is not known", "try again in a moment; `zavhoz doctor` says more")
 )
 
+// silent takes back a question that nobody answered, and says whose silence it was: of a store that does not take it back nobody knows whether it carried anything.
+func (d *Desk) silent(ctx context.Context, q question) error {
+	if err := d.recall(ctx, q); err != nil {
+		return errLost.Because(err)
+	}
+	return errSilent
+}
+
 // recall takes back a question that nobody waits for any more: what is carried out of it finds nobody to tell.
-func (d *Desk) recall(ctx context.Context, q question) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	err := d.update(ctx, func(tx store.Tx) error {
+func (d *Desk) recall(ctx context.Context, q question) error {
+	err := d.tidy(ctx, func(tx store.Tx) error {
 		return errors.Join(d.questions.Delete(tx, q.key()), d.answers.Delete(tx, q.ID))
 	})
 	if err != nil {
 		d.o.Log.Warn("a question could not be taken back", "what", q.What, "cause", fault.Cause(err))
 	}
+	return err
+}
+
+// tidy updates the store within a short time of its own: ctx may be over.
+func (d *Desk) tidy(ctx context.Context, fn func(store.Tx) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
+	defer cancel()
+	return d.update(ctx, fn)
 }
 
 func (q question) key() string { return q.To + "/" + q.ID }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -48,19 +49,35 @@ func newHouse(t *testing.T) *house {
 }
 
 // desk is one daemon's.
-func (h *house) desk(self string, leads bool) *errand.Desk {
+func (h *house) desk(self string, leads bool, change ...func(*errand.Options)) *errand.Desk {
 	h.t.Helper()
 	k, err := keyring.Unlock(h.header, []age.Identity{h.id})
 	vaulttest.Must(h.t, err)
-	return errand.New(errand.Options{Store: h.st, Book: record.NewBook(k), Keyring: k, Opener: open.New(k), Self: self, Leads: func() bool { return leads }})
+	o := errand.Options{Store: h.st, Book: record.NewBook(k), Keyring: k, Opener: open.New(k), Self: self, Leads: func() bool { return leads }}
+	for _, c := range change {
+		c(&o)
+	}
+	return errand.New(o)
 }
 
-// serve runs a desk until the test ends.
-func (h *house) serve(d *errand.Desk) {
+// serve runs a desk until the test ends, or end is called: then nothing of it is under way.
+func (h *house) serve(d *errand.Desk) (end func()) {
 	ctx, stop := context.WithCancel(h.t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); d.Run(ctx) }()
-	h.t.Cleanup(func() { stop(); <-done })
+	end = func() { stop(); <-done }
+	h.t.Cleanup(end)
+	return end
+}
+
+// between stands before a store's changes.
+type between struct {
+	store.Store
+	update func(ctx context.Context, do func() error) error
+}
+
+func (b between) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return b.update(ctx, func() error { return b.Store.Update(ctx, fn) })
 }
 
 const canary = "the-canary-of-an-errand"
@@ -137,18 +154,68 @@ func (h *house) rows() int {
 	return h.look(stop)
 }
 
-// TestNobodyAnswers: who asks a daemon that is gone, or a leader where nobody leads, is told in time, and takes the question back.
+// TestNobodyAnswers: who asks a daemon that is gone, or a leader where nobody leads, is told so when their time is over, and takes the question back. Where the store does not take it back, it is not that daemon that was silent.
 func TestNobodyAnswers(t *testing.T) {
 	h := newHouse(t)
-	a, b := h.desk("rpl_a", false), h.desk("rpl_b", false)
-	h.serve(b)
-	for _, to := range []string{"rpl_gone", errand.Leader} {
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		vaulttest.WantCode(t, a.Ask(ctx, to, "echo", canary, nil), fault.DaemonUnavailable)
-		cancel()
+	var dead atomic.Bool
+	written := make(chan struct{}, 1)
+	a := h.desk("rpl_a", false, func(o *errand.Options) {
+		o.Store = between{h.st, func(_ context.Context, do func() error) error {
+			if dead.Load() {
+				return store.ErrUnavailable
+			}
+			err := do()
+			select {
+			case written <- struct{}{}:
+			default: // taken back
+			}
+			return err
+		}}
+	})
+	h.serve(h.desk("rpl_b", false))
+	for _, dies := range []bool{false, true} {
+		for _, to := range []string{"rpl_gone", errand.Leader} {
+			ctx, over := context.WithCancel(t.Context())
+			told := make(chan error, 1)
+			go func() { told <- a.Ask(ctx, to, "echo", canary, nil) }()
+			<-written
+			dead.Store(dies)
+			over()
+			err := <-told
+			vaulttest.WantCode(t, err, fault.DaemonUnavailable)
+			if errors.Is(err, errand.ErrSilent) == dies {
+				t.Errorf("%s, the store dies: %t: %v", to, dies, err)
+			}
+			dead.Store(false)
+			select {
+			case <-written: // taken back
+			default:
+			}
+		}
+		if n := h.rows(); (n != 0) != dies {
+			t.Errorf("the store dies: %t: %d rows are left", dies, n)
+		}
 	}
-	if n := h.rows(); n != 0 {
-		t.Errorf("%d rows are left", n)
+}
+
+// TestWhoHasTheAnswerGoesOnSoon: what takes it out of the store has a short time of its own, also where the asker's is long, or over.
+func TestWhoHasTheAnswerGoesOnSoon(t *testing.T) {
+	h := newHouse(t)
+	var changes atomic.Int32
+	a := h.desk("rpl_a", false, func(o *errand.Options) {
+		o.Store = between{h.st, func(ctx context.Context, do func() error) error {
+			if end, bound := ctx.Deadline(); changes.Add(1) == 2 && (!bound || time.Until(end) > 5*time.Second) {
+				t.Errorf("until %v, %t", end, bound)
+			}
+			return do()
+		}}
+	})
+	b := h.desk("rpl_b", false)
+	b.Handle("echo", echo)
+	h.serve(b)
+	vaulttest.Must(t, a.Ask(t.Context(), "rpl_b", "echo", canary, nil))
+	if n := changes.Load(); n != 2 {
+		t.Errorf("%d changes: what was looked at is something else", n)
 	}
 }
 
@@ -176,45 +243,52 @@ func TestAtMostOnce(t *testing.T) {
 	}
 }
 
+// lines are what a desk logs.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default: // it says it again
+	}
+	return len(p), nil
+}
+
 // TestAttack57_AnEditedErrandIsNone: who writes the store without the keys asks nothing and answers nothing.
 func TestAttack57_AnEditedErrandIsNone(t *testing.T) {
 	h := newHouse(t)
-	a, b := h.desk("rpl_a", false), h.desk("rpl_b", false)
+	log := make(lines, 16)
+	a, b := h.desk("rpl_a", false), h.desk("rpl_b", false, func(o *errand.Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	var done atomic.Int32
 	b.Handle("echo", func(ctx context.Context, body json.RawMessage) (any, error) { done.Add(1); return echo(ctx, body) })
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	edited := make(chan struct{})
-	go func() { // between question and answer: the row is another daemon's, moved
-		defer close(edited)
-		for ctx.Err() == nil {
-			moved := false
-			_ = h.st.Update(ctx, func(tx store.Tx) error {
-				return tx.Scan(errand.Questions, "rpl_gone/", "", func(key string, v []byte) (bool, error) {
-					moved = true
-					return false, nil
-				})
-			})
-			if !moved {
-				continue
-			}
-			vaulttest.Must(t, h.st.Update(t.Context(), func(tx store.Tx) error {
-				var key string
-				var row []byte
-				if err := tx.Scan(errand.Questions, "rpl_gone/", "", func(k string, v []byte) (bool, error) { key, row = k, v; return false, nil }); err != nil || key == "" {
-					return err
-				}
-				return tx.Put(errand.Questions, "rpl_b/"+strings.TrimPrefix(key, "rpl_gone/"), row)
-			}))
-			return
+	ctx, over := context.WithCancel(t.Context())
+	defer over()
+	told := make(chan error, 1)
+	go func() { told <- a.Ask(ctx, "rpl_gone", "echo", canary, nil) }()
+	key, row := h.question("rpl_gone/")
+	move := func(from, to string) {
+		t.Helper()
+		vaulttest.Must(t, h.st.Update(t.Context(), func(tx store.Tx) error {
+			return errors.Join(tx.Delete(errand.Questions, from), tx.Put(errand.Questions, to, row))
+		}))
+	}
+	moved := "rpl_b/" + strings.TrimPrefix(key, "rpl_gone/")
+	move(key, moved) // as many rows as there were
+	end := h.serve(b)
+	for said := ""; !strings.Contains(said, string(fault.RecordTampered)); { // it has looked at it
+		select {
+		case said = <-log:
+		case err := <-told:
+			t.Fatalf("a question that was moved has an end before it was refused: %v", err)
 		}
-	}()
-	h.serve(b)
-	vaulttest.WantCode(t, a.Ask(ctx, "rpl_gone", "echo", canary, nil), fault.DaemonUnavailable)
-	<-edited
-	time.Sleep(1200 * time.Millisecond) // longer than a desk waits between two looks
-	if done.Load() != 0 {
-		t.Error("a question that was moved was carried out")
+	}
+	move(moved, key)
+	over()
+	vaulttest.WantCode(t, <-told, fault.DaemonUnavailable)
+	vaulttest.Must(t, a.Ask(t.Context(), "rpl_b", "echo", canary, nil))
+	end()
+	if n := done.Load(); n != 1 {
+		t.Errorf("beside a question that was moved, one was asked: %d were carried out", n)
 	}
 }
 
@@ -238,19 +312,21 @@ func TestAttack57_AQuestionIsNotCarriedOutAgain(t *testing.T) {
 	answered := make(chan error, 1)
 	go func() { answered <- a.Ask(t.Context(), "rpl_b", "count", canary, nil) }()
 	key, row := h.question("rpl_b/")
-	h.serve(b)
+	end := h.serve(b)
 	vaulttest.Must(t, <-answered)
-	soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	go func() { answered <- a.Ask(soon, "rpl_gone", "count", canary, nil) }()
+	ctx, over := context.WithCancel(t.Context())
+	defer over()
+	go func() { answered <- a.Ask(ctx, "rpl_gone", "count", canary, nil) }()
 	other, _ := h.question("rpl_gone/") // in whose place it is put: as many rows as there were
 	vaulttest.Must(t, h.st.Update(t.Context(), func(tx store.Tx) error {
 		return errors.Join(tx.Delete(errand.Questions, other), tx.Put(errand.Questions, key, row))
 	}))
-	time.Sleep(1200 * time.Millisecond) // longer than a desk waits between two looks
-	if n := done.Load(); n != 1 {
-		t.Errorf("carried out %d times", n)
+	vaulttest.Must(t, a.Ask(t.Context(), "rpl_b", "count", canary, nil)) // who took this one has looked at both
+	end()
+	if n := done.Load(); n != 2 {
+		t.Errorf("two questions were carried out %d times", n)
 	}
+	over()
 	if err := <-answered; err == nil {
 		t.Error("nobody answered, and all is well")
 	}
