@@ -18,7 +18,7 @@ import (
 	"github.com/zavhoz/zavhoz/run/ssh/sshtest"
 )
 
-// neighbour is another agent's command on the same connection. It goes on until its end is wanted, and then has to end well.
+// neighbour is another agent's command on the same connection. It goes on until its end is wanted, and then has to end well. Whatever becomes of the test, it ends with the test's folder: nobody else would end it.
 type neighbour struct {
 	until  string
 	result chan error
@@ -31,9 +31,10 @@ func beside(t *testing.T, p *ssh.Pool, tg ssh.Target) *neighbour {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &neighbour{until: filepath.Join(t.TempDir(), "until"), result: make(chan error, 1), out: watch("begun")}
+	dir := t.TempDir()
+	n := &neighbour{until: filepath.Join(dir, "until"), result: make(chan error, 1), out: watch("begun")}
 	go func() {
-		exit, err := s.Run(t.Context(), ssh.Command{Line: "echo begun; until test -e " + n.until + "; do sleep 0.1; done; echo well; exit 3", Stdout: n.out})
+		exit, err := s.Run(t.Context(), ssh.Command{Line: "echo begun; until test -e " + n.until + "; do test -d " + dir + " || exit 4; sleep 0.1; done; echo well; exit 3", Stdout: n.out})
 		if err == nil && exit.Code != 3 {
 			err = errors.New("another exit code")
 		}
