@@ -10,7 +10,7 @@ LDFLAGS   := -s -w -X main.buildVersion=$(VERSION)
 EXE       := $(shell $(GO) env GOEXE)
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 CORES     := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
-# Packages tested at once: one more than cores, for they wait a third of their time for sshd, databases and daemons of their own; many more would make deadlines miss.
+# Packages tested at once: one more than cores, but never more than four. They wait a third of their time for sshd, databases and daemons of their own; many more would make deadlines miss.
 JOBS      ?= $(shell n=$(CORES); echo $$(( n > 3 ? 4 : n + 1 )))
 # What takes longest starts first, beside everything else.
 FIRST     := ./cmd/zavhoz ./run
@@ -19,7 +19,8 @@ PLAIN     := ./cmd/zavhoz-sops
 TIMEOUT   ?= 30m
 # A passphrase costs half a second by intent, and twelve times that where the race detector watches each of scrypt's steps: one function on memory of its own, which
 # nobody else sees, in a package that is not ours.
-# And the schemas of JSON's own schemas, which a library of mcp-go compiles at the start of every process (thousands here), before main: 30 ms where they are watched.
+# And the schemas of JSON's own schemas, which a library of mcp-go compiles at the start of every process (thousands here), before main: 30 ms where they are watched. Afterwards tests alone call it:
+# mcp-go's checks by schema are not switched on here (WithInputSchemaValidation, WithOutputSchemaValidation).
 RACE      := -race -gcflags=golang.org/x/crypto/scrypt=-race=false -gcflags=github.com/santhosh-tekuri/jsonschema/v6=-race=false
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s
@@ -27,7 +28,7 @@ BENCHTIME ?= 1s
 # $(call scratch): a TMPDIR of our own that goes when the recipe ends, whatever the outcome. Short: unix socket paths hold 104 bytes. Nobody else
 # can list it, but pass through: tests of root's run programs as an ordinary user.
 scratch = export TMPDIR="$$(mktemp -d "$${TMPDIR:-/tmp}/zvt.XXXXXX")"; chmod 711 "$$TMPDIR"; \
-	lint=; trap '[ -z "$$lint" ] || kill -- "-$$lint" 2>/dev/null || :; chmod -R u+rwX "$$TMPDIR" 2>/dev/null || :; rm -rf "$$TMPDIR"' EXIT; trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
+	lint=; trap '[ -z "$$lint" ] || { kill -- "-$$lint"; wait "$$lint"; } 2>/dev/null || :; chmod -R u+rwX "$$TMPDIR" 2>/dev/null || :; rm -rf "$$TMPDIR"' EXIT; trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
 
 .PHONY: help
 help: ## List the targets
@@ -56,8 +57,9 @@ needs: ## Install what the tests need, if it is missing (apt; as root or by sudo
 tested = code=0; $(GO) test $(RACE) -vet=off -p $(JOBS) -timeout $(1) $(FIRST) $$($(GO) list ./... | grep -vx 'github.com/zavhoz/zavhoz$(PLAIN:.%=%)') </dev/null || code=$$?; \
 	CGO_ENABLED=0 $(GO) test -vet=off -timeout $(1) $(PLAIN) </dev/null || code=$$?; [ -z "$$lint" ] || wait "$$lint" || code=$$?; lint=; exit $$code
 
-# lint runs while the tests wait; they come first, and it speaks when it has ended. A group of its own: what ends us ends it.
-beside = set -m; { code=0; nice -n 10 $(MAKE) lint >"$$TMPDIR/lint" 2>&1 || code=$$?; cat "$$TMPDIR/lint"; exit $$code; } </dev/null & lint=$$!; set +m
+# lint runs while the tests wait; they come first, and it speaks when it has ended. A group of its own: what ends us ends it, and is there until all of it has ended. With no MAKEFLAGS, for we hand
+# down no jobserver of a make -j; variables of the command line are in the environment.
+beside = set -m; { trap 'exit 143' TERM; code=0; MAKEFLAGS= nice -n 10 $(MAKE) --no-print-directory lint >"$$TMPDIR/lint" 2>&1 || code=$$?; cat "$$TMPDIR/lint"; exit $$code; } </dev/null & lint=$$!; set +m
 
 # Else every program that the race detector watches sleeps a second at its end.
 test test-long: export GORACE ?= atexit_sleep_ms=10
