@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -49,23 +50,33 @@ func (p vaultPlace) finish(ctx context.Context, dir home.Dir) (f finished, err e
 	return finished{dir.Path(), id, true}, dir.Finish(folder)
 }
 
-// theOne is the folder whose identity opens the vault that the database holds, and that remembers this vault: what a folder says of itself anybody may have written, and a home that opens nothing is none. The zero Dir where no
-// folder has to do with that vault. Errors: wrong_identity where none opens it that says it does, or one that says another; already_initialized where several do.
+// trial is what came of trying what a folder holds on the header of a vault.
+type trial int
+
+const (
+	opensIt   trial = iota + 1 // its identity opens a slot
+	mayOpenIt                  // its key lies in no file: there is nothing to try, and a slot that such a key could open
+	opensNot                   // its identity opens none, or is not there, or no slot is for such a key
+	untried                    // it could not be tried, or the header is damaged
+)
+
+// theOne is the folder whose identity opens the vault that the database holds, and that remembers this vault: what a folder says of itself anybody may have written, and a home that opens nothing is none. A folder whose key
+// lies in no file is believed where nothing else is known. The zero Dir where no folder has to do with that vault. Errors: already_initialized where several open it; wrong_identity where none opens it that says it does, or one
+// that says another; why one that says it does could not be tried: it may hold the only key.
 func theOne(left map[home.Dir]known, header []byte, id string) (one home.Dir, err error) {
-	var open, say []home.Dir
+	found := map[trial][]home.Dir{} // of those that say it, and all that open
 	var why error
-	for folder, k := range left {
-		if k.VaultID == id {
-			say = append(say, folder)
+	for _, folder := range slices.SortedFunc(maps.Keys(left), func(a, b home.Dir) int { return strings.Compare(a.Path(), b.Path()) }) {
+		how, err := try(folder, header)
+		if how == untried && why == nil && left[folder].VaultID == id {
+			why = inFolder(folder, err)
 		}
-		if err := openedBy(folder, header, k.VaultID == id); err == nil {
-			open = append(open, folder)
-		} else if k.VaultID == id {
-			why = err
+		if how == opensIt || left[folder].VaultID == id {
+			found[how] = append(found[how], folder)
 		}
 	}
-	switch {
-	case len(open) == 1 && slices.Contains(say, open[0]):
+	switch open, may := found[opensIt], found[mayOpenIt]; {
+	case len(open) == 1 && left[open[0]].VaultID == id:
 		return open[0], nil
 	case len(open) > 1:
 		return one, fault.New(fault.AlreadyInitialized, "more than one folder of an init that was broken off opens the vault of this database: "+foldersOf(open),
@@ -73,33 +84,61 @@ func theOne(left map[home.Dir]known, header []byte, id string) (one home.Dir, er
 	case len(open) == 1:
 		return one, fault.New(fault.WrongIdentity, "what an init that was broken off left opens the vault of this database, and remembers another: "+foldersOf(open),
 			"find out who changed known.json there; the folder's identity.txt opens the vault: keep it, and ask for help before anything of it is removed")
-	case len(say) > 0:
-		return one, fault.New(fault.WrongIdentity, "what an init that was broken off left does not open the vault of this database, though it says that it is its own: "+foldersOf(say),
-			"put back the identity.txt that was made with it, or move the folder elsewhere; then run `zavhoz init` again with the same --store").Because(why)
+	case why != nil:
+		return one, why
+	case len(may) == 1:
+		return may[0], nil
+	case len(may) > 1:
+		return one, fault.New(fault.AlreadyInitialized, "more than one folder of an init that was broken off says that it opens the vault of this database, by a key that lies in no file: "+foldersOf(may),
+			"find out which of them was made last with this --store; keep all, with the others elsewhere, and run `zavhoz init` again")
+	case len(found[opensNot]) > 0:
+		return one, fault.New(fault.WrongIdentity, "what an init that was broken off left does not open the vault of this database, though it says that it is its own: "+foldersOf(found[opensNot]),
+			"put back the identity.txt that was made with it, or move the folder elsewhere; then run `zavhoz init` again with the same --store")
 	}
 	return one, nil
 }
 
-// openedBy tells whether a folder holds what opens a slot of the header. Where the key lies in no file, there is nothing to try: what the folder says must do, and a slot that such a key could open.
-func openedBy(folder home.Dir, header []byte, says bool) error {
+// try tells whether a folder holds what opens a slot of the header, and why that cannot be told.
+func try(folder home.Dir, header []byte) (trial, error) {
 	cfg, err := home.LoadConfig(folder.Config())
 	if err != nil {
-		return err
+		return untried, err
 	}
 	if len(cfg.Unlock.Sources) == 1 && cfg.Unlock.Sources[0] != home.FromFile {
 		slots, err := keyring.Slots(header)
-		fits := func(s keyring.Slot) bool { return s.IsPassphrase() == (cfg.Unlock.Sources[0] == home.FromPassphrase) }
-		if err == nil && (!says || !slices.ContainsFunc(slots, fits)) {
-			err = fault.New(fault.WrongIdentity, "no slot of the vault is for such a key", "")
+		if err != nil {
+			return untried, err
 		}
-		return err
+		if slices.ContainsFunc(slots, func(s keyring.Slot) bool { return s.IsPassphrase() == (cfg.Unlock.Sources[0] == home.FromPassphrase) }) {
+			return mayOpenIt, nil
+		}
+		return opensNot, nil
 	}
 	ids, err := home.LoadIdentities(folder.Identity())
-	if err != nil {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		return opensNot, nil
 	}
-	_, err = keyring.Opens(header, ids)
-	return err
+	if err != nil {
+		return untried, err
+	}
+	switch _, err = keyring.Opens(header, ids); {
+	case err == nil:
+		return opensIt, nil
+	case fault.CodeOf(err) == fault.WrongIdentity:
+		return opensNot, nil
+	}
+	return untried, err
+}
+
+// inFolder is why a folder could not be tried, with its name.
+func inFolder(folder home.Dir, err error) error {
+	f := fault.Of(err)
+	next := f.Next + "; then"
+	if f.Code == fault.WrongIdentity { // it cannot be read: another would not do
+		next = "put back the identity.txt that was made with it; then"
+	}
+	return fault.New(f.Code, f.Message+"; that is of what an init that was broken off left: "+home.Quote(folder.Path()),
+		next+" run `zavhoz init` again with the same --store. The folder may hold the only key of the vault: keep it where it is").Because(err)
 }
 
 // foldersOf names folders, in order.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/zavhoz/zavhoz/run/postgres/postgrestest"
+	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/postgres"
 	"github.com/zavhoz/zavhoz/vault"
 	"github.com/zavhoz/zavhoz/vault/fault"
@@ -286,7 +288,8 @@ func TestWhatAnInitLeftIsForgottenWhereItHoldsNoVault(t *testing.T) {
 	p.whole()
 }
 
-// misled tells that a folder is not believed: one whose identity does not open the vault of the database, though it says that it is its own; one that opens it and says another; and several that open it. Each is named, and stays.
+// misled tells that a folder is not believed: one whose identity does not open the vault of the database, though it says that it is its own; one that opens it and says another; and several that open it, or say so of a key that lies in no file. Each is named, and stays.
+// What cannot be tried is refused for what it is. At the end another says that a key in the keyring opens the vault, which own was tried to do.
 func (p *place) misled(own, another string) {
 	p.t.Helper()
 	file := func(folder, name string) []byte {
@@ -338,8 +341,57 @@ func (p *place) misled(own, another string) {
 	put(own, "config.yaml", config)
 	put(own, "identity.txt", key)
 	refused("two of one key", 4, "more than one", []string{own, another}, nil)
-	put(another, knownName, before)
+	keyed := []byte("unlock: {sources: [keyring]}\n")
+	put(another, "config.yaml", keyed) // says it, and there is nothing to try: where nothing else opens the vault, that must do
+	put(own, "config.yaml", keyed)
+	refused("two by a key in no file", 4, "says that it opens", []string{own, another}, nil)
+	put(own, "config.yaml", config)
+	mode := func(m fs.FileMode) {
+		p.t.Helper()
+		if err := os.Chmod(filepath.Join(own, "identity.txt"), m); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	untried := func(what string, code int, text string) {
+		p.t.Helper()
+		refused(what, code, text, []string{own, "keep it where it is"}, []string{another, "elsewhere", "does not open", "age-keygen"})
+	}
+	mode(0o644)
+	untried("its key is exposed", 7, "key_file_exposed")
+	mode(0o600)
+	put(own, "config.yaml", []byte("unlock: {sources: 7}\n"))
+	untried("its configuration is broken", 2, "config.yaml")
+	put(own, "config.yaml", config)
+	put(own, "identity.txt", key[:len(key)/2])
+	untried("its key is cut off", 7, "put back")
+	put(own, "identity.txt", key)
+	p.header("\"created_at\":\"20", "\"created_at\":\"21")
+	untried("the header is damaged", 7, "vault_corrupt")
+	p.header("\"created_at\":\"21", "\"created_at\":\"20")
 	if err := os.Remove(filepath.Join(another, "identity.txt")); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// header changes the header of the vault in the database.
+func (p *place) header(old, fresh string) {
+	p.t.Helper()
+	o, err := postgres.Address(p.address())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	st, err := postgres.Open(p.t.Context(), o)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer st.Close()
+	if err := st.Update(p.t.Context(), func(tx store.Tx) error {
+		b, err := keyring.Load(tx)
+		if err != nil {
+			return err
+		}
+		return keyring.Save(tx, bytes.ReplaceAll(b, []byte(old), []byte(fresh)))
+	}); err != nil {
 		p.t.Fatal(err)
 	}
 }
