@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/internal/lazyregexp"
 	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/secret"
@@ -14,10 +15,10 @@ import (
 var notInNames = lazyregexp.New(`[^A-Za-z0-9_]+`)
 
 // FromTree gives what a verified SOPS file, or a plain file of the same form, holds: resources by the layout, or where something else stands at its top, names and values.
-// The values are copies; the tree stays the caller's. Errors: not_supported (several documents).
+// The values are copies; the tree stays the caller's. Errors: not_supported (several documents), too_large (of the names).
 func FromTree(t wire.Tree, format, project string) ([]Item, error) {
 	if len(t.Documents) == 1 && (format == "yaml" || format == "json") && !sops.IsLayout(t.Documents[0]) {
-		return flatten(t.Documents[0]), nil
+		return flatten(t.Documents[0])
 	}
 	set, err := sops.ReadLayout(t, format, "", project)
 	if err != nil {
@@ -55,10 +56,13 @@ func label(s string) bool {
 }
 
 // flatten gives every scalar by its way through maps and lists: {"db": {"password": …}} is DB_PASSWORD; a name at the top stays as it is. What has a key on its way that shows a value is shown by none of them.
-func flatten(n wire.Node) (out []Item) {
-	all := newSpelt()
+func flatten(n wire.Node) (out []Item, err error) {
+	if wayBytes(n, 0) > maxNames {
+		return nil, errNames
+	}
+	all, room := newSpelt(), maxShown
 	all.add(n, true)
-	all.walk(n, nil, 0, func(path []string, pasted showing, leaf wire.Node) {
+	all.walk(n, nil, 0, &room, func(path []string, pasted showing, leaf wire.Node) {
 		i := Item{Name: strings.Join(path, "."), Secrets: map[string]secret.Secret{"value": leaf.Text.Clone()}}
 		i.Where = i.Name
 		if _, looks := kind.LooksSecret(i.Name); len(path) > 1 && !looks { // a token in capitals looks like none any more
@@ -69,23 +73,43 @@ func flatten(n wire.Node) (out []Item) {
 		}
 		out = append(out, i)
 	})
-	return out
+	return out, nil
+}
+
+// maxNames bounds the names of all scalars of a tree together, in bytes: each holds all keys on its way, so a few long ones above many values are a thousand times the file.
+const maxNames = 4 * MaxFile
+
+var errNames = fault.New(fault.TooLarge, "the keys that lead to the file's values are longer than 256 MiB, counted for each value", "import it in parts, or shorten the keys above the others")
+
+// wayBytes is how long the names of all scalars below n are, above being that of n.
+func wayBytes(n wire.Node, above int) (sum int) {
+	if n.Kind.Scalar() {
+		sum = above
+	}
+	for i, item := range n.Items {
+		own := len(item.Key)
+		if n.Kind == wire.List {
+			own = len(strconv.Itoa(i))
+		}
+		sum += wayBytes(item.Value, above+1+own)
+	}
+	return sum
 }
 
 // walk visits every scalar below n that has a name, and tells how a key on its way shows a value.
-func (s spelt) walk(n wire.Node, path []string, pasted showing, visit func(path []string, pasted showing, leaf wire.Node)) {
+func (s spelt) walk(n wire.Node, path []string, pasted showing, room *int, visit func(path []string, pasted showing, leaf wire.Node)) {
 	if n.Kind.Scalar() && len(path) > 0 {
 		visit(path, pasted, n)
 	}
 	if len(n.Items) == 0 {
 		return
 	}
-	keys := pastedKeys(n, s)
+	keys := pastedKeys(n, s, room)
 	for i, item := range n.Items {
 		key := item.Key
 		if n.Kind == wire.List {
 			key = strconv.Itoa(i)
 		}
-		s.walk(item.Value, append(path[:len(path):len(path)], key), max(pasted, keys[i]), visit)
+		s.walk(item.Value, append(path[:len(path):len(path)], key), max(pasted, keys[i]), room, visit)
 	}
 }

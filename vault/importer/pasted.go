@@ -3,6 +3,7 @@ package importer
 import (
 	"index/suffixarray"
 	"slices"
+	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/kind"
 	"github.com/zavhoz/zavhoz/vault/sops/wire"
@@ -12,6 +13,9 @@ import (
 type spelt struct{ raw, names map[string]struct{} }
 
 func newSpelt() spelt { return spelt{map[string]struct{}{}, map[string]struct{}{}} }
+
+// maxShown is how often values are found in the keys of a file before nobody looks further: a key of a million letters `a` holds each of a thousand values a million times.
+const maxShown = 8 << 20
 
 // add takes the values of a node: of a list also those in it, and with deep all below.
 func (s spelt) add(n wire.Node, deep bool) {
@@ -35,7 +39,7 @@ func (s spelt) add(n wire.Node, deep bool) {
 type showing int
 
 const (
-	asHandle showing = iota + 1 // as a handle is spelled; a name that is a variable's already was chosen for a program, and stays one (Item.repeats)
+	asHandle showing = iota + 1 // as a handle is spelled; the name of a variable in capitals was chosen for a program, and stays one (Item.repeats)
 	asIs
 )
 
@@ -51,15 +55,18 @@ func (s spelt) is(key string) showing {
 }
 
 func bySpelling(key string) showing {
-	if variableOf(key) == key {
+	if chosen(key) {
 		return asHandle
 	}
 	return asIs
 }
 
+// chosen tells of a title that it is the name of a variable in capitals. In small letters a value may be written so, too.
+func chosen(title string) bool { return variableOf(title) == title && title == strings.ToUpper(title) }
+
 // pastedKeys finds the keys of a map that show a value: one beside them, or, where the key is nothing else, one anywhere in the file (all). Somebody pasted it there, and keys become names that models read.
-// Files have a million keys and values: each value is looked for in all keys at once.
-func pastedKeys(n wire.Node, all spelt) (pasted []showing) {
+// Files have a million keys and values: each value is looked for in all keys at once. room is how many more of them are looked at; where it is spent, every key is taken for one.
+func pastedKeys(n wire.Node, all spelt, room *int) (pasted []showing) {
 	pasted = make([]showing, len(n.Items))
 	if n.Kind != wire.Map {
 		return pasted
@@ -83,7 +90,15 @@ func pastedKeys(n wire.Node, all spelt) (pasted []showing) {
 	index := suffixarray.New(text)
 	for _, values := range []map[string]struct{}{beside.raw, beside.names} {
 		for v := range values {
-			for _, at := range index.Lookup([]byte(v), -1) {
+			hits := index.Lookup([]byte(v), *room+1)
+			if *room -= len(hits); *room < 0 {
+				*room = 0
+				for i := range pasted {
+					pasted[i] = asIs
+				}
+				return pasted
+			}
+			for _, at := range hits {
 				i, _ := slices.BinarySearchFunc(parts, at, func(p part, at int) int { return p.end - 1 - at })
 				p := parts[min(i, len(parts)-1)]
 				pasted[p.item] = max(pasted[p.item], p.shows)

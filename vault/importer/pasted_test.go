@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/importer"
 )
 
@@ -40,11 +41,15 @@ func TestAttack65_AKeyThatShowsAnotherValueIsShownNowhere(t *testing.T) {
 		`{"keys": ["one", ["hunter2secret"]], "my_hunter2secret": "x"}`:                        "keys_0 KEYS_0|keys_1_0 KEYS_1_0|imported ",
 		`{"hunter2": {"secret": "x"}, "password": "hunter2.secret"}`:                           "imported |password password",
 		`{"POSTGRES_USER": "postgres", "POSTGRES_DB": "1"}`:                                    "imported POSTGRES_USER|imported_2 POSTGRES_DB",
+		`{"correct_horse_battery": "x", "password": "correct-horse-battery"}`:                  "imported |password password",
+		`{"my_correct_horse_battery": "x", "password": "correct-horse-battery"}`:               "imported |password password",
+		`{"correct": {"horse_battery": "x"}, "password": "correct-horse-battery"}`:             "imported |password password",
+		`{"CORRECT_HORSE_BATTERY": "x", "password": "correct-horse-battery"}`:                  "imported CORRECT_HORSE_BATTERY|password password",
 		`{"short": "x", "password": "short"}`:                                                  "short short|password password",
 		`{"a": {"my_production": "x"}, "b": {"stage": "production"}}`:                          "a_my_production A_MY_PRODUCTION|b_stage B_STAGE",
 	} {
 		said, names := dryRun(t, file, importer.JSON)
-		if got := strings.Join(names, "|"); got != want || strings.Contains(strings.ToLower(said), "hunter2") {
+		if got := strings.Join(names, "|"); got != want || strings.Contains(strings.ToLower(said), "hunter2") || strings.Contains(said, "horse") {
 			t.Errorf("%s\n got %s\nwant %s\n%s", file, got, want, said)
 		}
 		if again, _ := dryRun(t, file, importer.YAML); again != said {
@@ -53,11 +58,48 @@ func TestAttack65_AKeyThatShowsAnotherValueIsShownNowhere(t *testing.T) {
 	}
 }
 
-// FuzzTreeNames plants a value in a tree and the same, or what is made of it, in keys beside it and away from it: what a dry run shows has it nowhere.
+// One key holds each of many values very often: what is looked at of that is bounded, and where nobody looked further no key is shown.
+func TestKeysThatShowValuesWithoutEnd(t *testing.T) {
+	var file strings.Builder
+	fmt.Fprintf(&file, `{"%s": "x"`, strings.Repeat("a", 100_000))
+	for n := range 400 {
+		fmt.Fprintf(&file, `, "K%d": "%s"`, n, strings.Repeat("a", n+8))
+	}
+	file.WriteString(`, "later": {"innocent": "y"}}`)
+	items, err := importer.Read([]byte(file.String()), importer.Options{Format: importer.JSON})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := importer.Plan(items, importer.Naming{})
+	if err != nil || len(ds) != 402 {
+		t.Fatal(len(ds), err)
+	}
+	for _, d := range ds {
+		if !strings.HasPrefix(d.Handle, "imported") || len(d.Attrs) > 0 {
+			t.Fatalf("%s %v", d.Handle, d.Attrs)
+		}
+	}
+}
+
+// Long keys above many values are in all of their names: a file that would fill the memory with them is refused before any is made.
+func TestNamesOfATreeAreBounded(t *testing.T) {
+	for values, code := range map[int]fault.Code{2: "", 4097: fault.TooLarge} {
+		file := `{"` + strings.Repeat("k ", 1<<15) + `": [` + strings.Repeat(`"",`, values-1) + `"x"]}`
+		_, err := importer.Read([]byte(file), importer.Options{Format: importer.JSON})
+		if fault.CodeOf(err) != code {
+			t.Errorf("%d values: %v", values, err)
+		}
+	}
+}
+
+// FuzzTreeNames plants a value in a tree and the same, or what is made of it, in keys beside it and away from it: what a dry run shows has it nowhere, but for the name of a variable in capitals not spelled otherwise either.
 func FuzzTreeNames(f *testing.F) {
-	for _, s := range []string{"hunter2secret", "Correct Horse Battery", "пароль-123", "a.b-c_d.e", "\x00\x00\x00\x00\x00\x00\x00\x00", "........", "aaaaaaaa"} {
+	for _, s := range []string{"hunter2secret", "correct-horse-battery", "Correct Horse Battery", "пароль-123", "a.b-c_d.e", "\x00\x00\x00\x00\x00\x00\x00\x00", "........", "aaaaaaaa"} {
 		f.Add(s, "old ", uint8(0))
 		f.Add(s, "", uint8(255))
+		f.Add(s, "my_", uint8(8))
+		f.Add(s, "", uint8(16))
+		f.Add(s, "old ", uint8(8|16|4))
 	}
 	f.Fuzz(func(t *testing.T, value, more string, shape uint8) {
 		value = strings.ToValidUTF8(value, "?")
@@ -65,23 +107,36 @@ func FuzzTreeNames(f *testing.F) {
 		if len(value) < 8 || len(value) > 200 || len(more) > 50 || strings.ContainsAny(value, "\ufffd") || ours(t, value) {
 			return
 		}
-		planted := map[string]any{more + value + more: map[string]any{"port": "1"}, "here": value}
+		pasted := value
+		if shape&8 > 0 {
+			pasted = strings.NewReplacer("-", "_", ".", "_", " ", "_").Replace(pasted)
+		}
+		if shape&16 > 0 {
+			pasted = strings.ToUpper(pasted)
+		}
+		key := more + pasted + more
+		planted := map[string]any{key: map[string]any{"port": "1"}, "here": value}
 		if shape&1 > 0 {
-			planted[more+value+more] = "x"
+			planted[key] = "x"
 		}
 		if shape&2 > 0 {
 			planted["here"] = []any{"x", []any{value}}
 		}
 		file := map[string]any{"db": planted, "id": "x"}
 		if shape&4 > 0 {
-			file = map[string]any{value: map[string]any{"port": "1"}, "db": map[string]any{"deep": map[string]any{"here": value}}}
+			key = pasted
+			file = map[string]any{key: map[string]any{"port": "1"}, "db": map[string]any{"deep": map[string]any{"here": value}}}
 		}
 		raw, err := json.Marshal(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said, _ := dryRun(t, string(raw), importer.JSON); strings.Contains(said, value) {
+		said, _ := dryRun(t, string(raw), importer.JSON)
+		if strings.Contains(said, value) {
 			t.Errorf("%q is shown of %s:\n%s", value, raw, said)
+		}
+		if spelled := importer.Spelled(value); len(spelled) >= 8 && key != strings.ToUpper(key) && strings.Contains(importer.Spelled(said), spelled) {
+			t.Errorf("%q is shown in other words of %s:\n%s", value, raw, said)
 		}
 	})
 }
@@ -90,5 +145,5 @@ func FuzzTreeNames(f *testing.F) {
 func ours(t *testing.T, value string) bool {
 	said, _ := dryRun(t, `{"db": {"1": {"port": "1"}, "here": ["x", ["y"]]}, "id": "x", "deep": {"here": ""}}`, importer.JSON)
 	all := said + " its title shows a value, so that neither a handle nor a variable is made of it: --map gives it a handle"
-	return strings.Contains(all, value) || slices.Contains([]string{"imported", "imported_2", "imported_3", "imported_4"}, value)
+	return strings.Contains(all, value) || strings.Contains(importer.Spelled(all), importer.Spelled(value)) && len(importer.Spelled(value)) >= 8 || slices.Contains([]string{"imported", "imported_2", "imported_3", "imported_4"}, value)
 }

@@ -175,11 +175,11 @@ func (i Item) blank() bool {
 	return true
 }
 
-// repeats tells whether the title shows a value: somebody pasted it there, and models read what titles are made of. A name that is a variable's already was chosen for
+// repeats tells whether the title shows a value: somebody pasted it there, and models read what titles are made of. The name of a variable in capitals was chosen for
 // a program, and does so only where it has the value letter by letter: POSTGRES_PASSWORD stays, though it is "postgres".
 func (i Item) repeats() bool {
 	_, looks := kind.LooksSecret(i.Name)
-	return looks || i.pasted == asIs || slices.ContainsFunc(i.titles(), func(t string) bool { return has(t, i.Secrets) || variableOf(t) != t && shows(t, i.Secrets) })
+	return looks || i.pasted == asIs || slices.ContainsFunc(i.titles(), func(t string) bool { return has(t, i.Secrets) || !chosen(t) && shows(t, i.Secrets) })
 }
 
 // titles are what names are made of: below the top of a tree, each key on the way is one.

@@ -23,7 +23,7 @@ func planned(t *testing.T, items ...importer.Item) []importer.Draft {
 // Somebody pasted the value into the title: models read handles and the names of variables, and a dry run is shown. A name that is a variable's is a program's, and stays.
 func TestAttack65_APastedTitleIsShownNowhere(t *testing.T) {
 	for title, value := range map[string]string{
-		"correct horse battery": "correct horse battery", "Mail: Correct Horse Battery!": "correct horse battery", "Correct Horse Battery": "correct horse battery!", "hunter2hunter2": "hunter2hunter2", "old_hunter2hunter2": "hunter2hunter2", "Door h#2!!!!r": "h#2!!!!r", "Hunter2 / Hunter2": "hunter2-hunter2",
+		"correct horse battery": "correct horse battery", "Mail: Correct Horse Battery!": "correct horse battery", "Correct Horse Battery": "correct horse battery!", "correct_horse_battery": "correct-horse-battery", "hunter2hunter2": "hunter2hunter2", "old_hunter2hunter2": "hunter2hunter2", "Door h#2!!!!r": "h#2!!!!r", "Hunter2 / Hunter2": "hunter2-hunter2",
 		"ghp_" + strings.Repeat("aB3", 12): "another-secret-value",
 	} {
 		i := item(title, value)
