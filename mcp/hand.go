@@ -75,6 +75,7 @@ func (s *Server) spread(ctx context.Context, m Handed) *fault.Error {
 	return nil
 }
 
+// handAll asks them all and waits for all; the first that could use a word calls the rest off, where it is for one.
 func (s *Server) handAll(ctx context.Context, m Handed) error {
 	others, err := s.sessions.shared.Others(ctx)
 	if err != nil {

@@ -60,8 +60,8 @@ func (p *place) address() string {
 	return ""
 }
 
-// whole opens the vault as a daemon would: by the home's identity, all of it checked, and the one that the home knows.
-func (p *place) whole() {
+// tables opens what the database holds.
+func (p *place) tables() *postgres.Store {
 	p.t.Helper()
 	o, err := postgres.Address(p.address())
 	if err != nil {
@@ -71,6 +71,13 @@ func (p *place) whole() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return st
+}
+
+// whole opens the vault as a daemon would: by the home's identity, all of it checked, and the one that the home knows.
+func (p *place) whole() {
+	p.t.Helper()
+	st := p.tables()
 	defer st.Close()
 	header, err := vault.Header(p.t.Context(), st)
 	if err != nil {
@@ -376,14 +383,7 @@ func (p *place) misled(own, another string) {
 // header changes the header of the vault in the database.
 func (p *place) header(old, fresh string) {
 	p.t.Helper()
-	o, err := postgres.Address(p.address())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	st, err := postgres.Open(p.t.Context(), o)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	st := p.tables()
 	defer st.Close()
 	if err := st.Update(p.t.Context(), func(tx store.Tx) error {
 		b, err := keyring.Load(tx)
