@@ -1,4 +1,4 @@
 package importer
 
 // Spelled is a text as the names of handles and variables would spell it, whatever its case and punctuation.
-func Spelled(text string) string { return inVariables.Replace(spelled(text)) }
+func Spelled(text string) string { return asVariable(text) }

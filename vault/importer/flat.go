@@ -63,23 +63,42 @@ func flatten(n wire.Node) (out []Item, err error) {
 	all, room := newSpelt(), maxShown
 	all.add(n, true)
 	all.walk(n, nil, 0, &room, func(path []string, pasted showing, leaf wire.Node) {
+		where := "value " + strconv.Itoa(len(out)+1)
+		if len(path)-1+bytesOf(path) > maxName {
+			out = append(out, Item{Name: where, Where: where, Problem: errName})
+			return
+		}
 		i := Item{Name: strings.Join(path, "."), Secrets: map[string]secret.Secret{"value": leaf.Text.Clone()}}
 		i.Where = i.Name
 		if _, looks := kind.LooksSecret(i.Name); len(path) > 1 && !looks { // a token in capitals looks like none any more
 			i.Name, i.path = strings.ToUpper(notInNames.ReplaceAllString(strings.Join(path, "_"), "_")), path
 		}
 		if i.pasted = max(pasted, all.is(strings.Join(path, ".")), all.is(i.Name)); i.pasted == asIs {
-			i.Where = "value " + strconv.Itoa(len(out)+1)
+			i.Where = where
 		}
 		out = append(out, i)
 	})
 	return out, nil
 }
 
-// maxNames bounds the names of all scalars of a tree together, in bytes: each holds all keys on its way, so a few long ones above many values are a thousand times the file.
-const maxNames = 4 * MaxFile
+// Bounds of names, in bytes: of one, and of those of all scalars of a tree together, for each holds all keys on its way, so a few long ones above many values are a thousand
+// times the file. Every name is looked at as a secret is, which takes long.
+const (
+	maxName  = 4 << 10
+	maxNames = MaxFile
+)
 
-var errNames = fault.New(fault.TooLarge, "the keys that lead to the file's values are longer than 256 MiB, counted for each value", "import it in parts, or shorten the keys above the others")
+var (
+	errName  = fault.New(fault.TooLarge, "the keys that lead to this value are longer than 4 KiB together", "shorten them, or import the value by itself")
+	errNames = fault.New(fault.TooLarge, "the keys that lead to the file's values are longer than 64 MiB, counted for each value", "import it in parts, or shorten the keys above the others")
+)
+
+func bytesOf(path []string) (n int) {
+	for _, key := range path {
+		n += len(key)
+	}
+	return n
+}
 
 // wayBytes is how long the names of all scalars below n are, above being that of n.
 func wayBytes(n wire.Node, above int) (sum int) {

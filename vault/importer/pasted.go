@@ -24,7 +24,7 @@ func (s spelt) add(n wire.Node, deep bool) {
 		if len(v) >= kind.MinRedacted {
 			s.raw[v] = struct{}{}
 		}
-		if v = inVariables.Replace(spelled(v)); len(v) >= kind.MinRedacted {
+		if v = asVariable(v); len(v) >= kind.MinRedacted {
 			s.names[v] = struct{}{}
 		}
 	}
@@ -48,7 +48,7 @@ func (s spelt) is(key string) showing {
 	if _, is := s.raw[key]; is {
 		return asIs
 	}
-	if _, is := s.names[inVariables.Replace(spelled(key))]; !is {
+	if _, is := s.names[asVariable(key)]; !is {
 		return 0
 	}
 	return bySpelling(key)
@@ -81,7 +81,7 @@ func pastedKeys(n wire.Node, all spelt, room *int) (pasted []showing) {
 	for i, item := range n.Items {
 		pasted[i] = all.is(item.Key)
 		put(item.Key, i, asIs)
-		put(inVariables.Replace(spelled(item.Key)), i, bySpelling(item.Key))
+		put(asVariable(item.Key), i, bySpelling(item.Key))
 		beside.add(item.Value, false)
 	}
 	if len(beside.raw)+len(beside.names) == 0 {

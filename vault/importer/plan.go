@@ -324,6 +324,9 @@ func has(text string, secrets map[string]secret.Secret) bool {
 // inVariables writes what handles have and variables have not.
 var inVariables = strings.NewReplacer("-", "_", ".", "_")
 
+// asVariable spells a text as a variable would be called by it.
+func asVariable(text string) string { return inVariables.Replace(spelled(text)) }
+
 // shows tells whether a text has a value in it, also as a handle or a variable would spell both.
 func shows(text string, secrets map[string]secret.Secret) bool {
 	var values []string
@@ -336,7 +339,7 @@ func shows(text string, secrets map[string]secret.Secret) bool {
 // spellings gives each value as it is, and as a handle or a variable would spell it; what is shorter than what is ever masked, not.
 func spellings(values ...string) (out []string) {
 	for _, v := range values {
-		for _, s := range []string{v, inVariables.Replace(spelled(v))} {
+		for _, s := range []string{v, asVariable(v)} {
 			if len(s) >= kind.MinRedacted {
 				out = append(out, s)
 			}
@@ -347,7 +350,7 @@ func spellings(values ...string) (out []string) {
 
 // tells tells whether a text, or its spelling, has one of the spellings in it.
 func tells(text string, values []string) bool {
-	title := inVariables.Replace(spelled(text))
+	title := asVariable(text)
 	return slices.ContainsFunc(values, func(v string) bool { return strings.Contains(text, v) || strings.Contains(title, v) })
 }
 
