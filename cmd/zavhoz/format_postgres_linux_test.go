@@ -57,7 +57,7 @@ func TestAVaultOfAnEarlierFormat(t *testing.T) {
 	format("finished", "1")
 	p.status()
 	p.stop()
-	format("served", "2")
+	format("served", "3")
 
 	server.Exec(t, "DELETE FROM zavhoz.migrations")
 	if r := other.run("", initAway...); r.code != 7 || !strings.Contains(r.stderr, "vault_format") || !strings.Contains(r.stderr, "earlier") {

@@ -53,8 +53,9 @@ type cache struct {
 	spans  map[store.Collection][]*span // in order, and apart from each other
 	bytes  int                          // of points
 	within int                          // of spans
-	coming *write                       // a commit of this process that was sent; nil: none
+	coming []*write                     // commits of this process that were sent, and are not told of yet, in their order: two at most
 	recent recent                       // what the last commits changed
+	passed [8]moment                    // of this process's last commits, where each number finds its place
 }
 
 func newCache(at moment) *cache {
@@ -67,7 +68,7 @@ func newCache(at moment) *cache {
 func (c *cache) reset(at moment) {
 	c.at, c.bytes, c.within = at, 0, 0
 	c.age++
-	c.recent = recent{from: at.seq}
+	c.recent, c.passed = recent{from: at.seq}, [8]moment{}
 	c.points, c.spans = map[store.Collection]map[string]point{}, map[store.Collection][]*span{}
 }
 
@@ -82,6 +83,9 @@ func (c *cache) now() (moment, uint64) {
 func (c *cache) get(col store.Collection, key string, at moment, age uint64) (value []byte, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if at.seq > c.at.seq {
+		c.reach(at.is)
+	}
 	if age != c.age || at.seq > c.at.seq {
 		return nil, false
 	}
@@ -137,6 +141,9 @@ func (s *span) find(key string) (int, bool) {
 func (c *cache) span(col store.Collection, lo, hi string, down bool, at moment, age uint64) (rows []row, end string, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if at.seq > c.at.seq {
+		c.reach(at.is)
+	}
 	if age != c.age || at.seq > c.at.seq {
 		return nil, "", false
 	}
@@ -213,11 +220,18 @@ type change struct {
 	fresh bool   // there was none before; the commit fails where there was
 }
 
-// expect says which commit is sent: who asks for the newest moment may hear of it before its sender does. nil: none any more.
+// expect says which commit is sent: who asks for the newest moment may hear of it before its sender does, and who builds on it reads before it was told.
 func (c *cache) expect(w *write) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.coming = w
+	c.coming = append(c.coming, w)
+}
+
+// forget takes back that a commit is expected.
+func (c *cache) forget(w *write) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.coming = slices.DeleteFunc(c.coming, func(o *write) bool { return o == w })
 }
 
 // wrote moves the cache over a commit of this process.
@@ -225,7 +239,23 @@ func (c *cache) wrote(w *write) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.move(w)
+	c.coming = slices.DeleteFunc(c.coming, func(o *write) bool { return o == w })
 }
+
+// reach moves the cache as far as a moment that is known to be, where commits of this process lead there.
+func (c *cache) reach(known func(moment) bool) {
+	for i := len(c.coming) - 1; i >= 0; i-- {
+		if known(c.coming[i].to) {
+			for _, w := range c.coming[:i+1] {
+				c.move(w)
+			}
+			return
+		}
+	}
+}
+
+// is makes a moment what reach asks for.
+func (m moment) is(o moment) bool { return m == o }
 
 // move is wrote under mu. Where the cache is beyond it already, who asked meanwhile has moved it.
 func (c *cache) move(w *write) {
@@ -233,6 +263,7 @@ func (c *cache) move(w *write) {
 		return
 	}
 	c.at = w.to
+	c.passed[w.to.seq%uint64(len(c.passed))] = w.to
 	for _, ch := range w.changes {
 		c.recent.add(w.to.seq, place{ch.c, ch.key})
 		if len(ch.value) > cacheValue {
@@ -244,14 +275,20 @@ func (c *cache) move(w *write) {
 	}
 }
 
+// ageAt gives the cache's age where it is at a moment that this process knows to have been, or can be moved there.
+func (c *cache) ageAt(m moment) (age uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reach(m.is)
+	return c.age, c.at == m
+}
+
 // joined gives the cache's age where a moment, which was found by a question asked when the cache was at `asked`, is known without a look at the commits between.
 func (c *cache) joined(asked, to moment) (age uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.coming != nil && to == c.coming.to {
-		c.move(c.coming)
-	}
-	return c.age, to == c.at || to == asked
+	c.reach(to.is)
+	return c.age, to == c.at || to == asked || to.seq > 0 && to == c.passed[to.seq%uint64(len(c.passed))]
 }
 
 // patch writes a change into the span that covers it. Rows that were given to somebody stay as they are.
@@ -299,9 +336,7 @@ func (c *cache) advance(asked moment, n *news) (age uint64, others bool) {
 	has := func(m moment) bool {
 		return slices.ContainsFunc(n.commits, func(b commit) bool { return b.moment == m })
 	}
-	if c.coming != nil && (to == c.coming.to || has(c.coming.to)) {
-		c.move(c.coming)
-	}
+	c.reach(func(m moment) bool { return m == to || has(m) })
 	others = true
 	switch {
 	case to == c.at:

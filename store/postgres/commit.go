@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/zavhoz/zavhoz/store"
@@ -158,12 +157,6 @@ func (s *Store) write(from, to moment, changes []change) *write {
 	return w
 }
 
-// Arrays as the driver takes them without a look at each element's type.
-type (
-	texts  = pgtype.FlatArray[string]
-	byteas = pgtype.FlatArray[[]byte]
-)
-
 // rowsOf are rows as a statement takes them.
 type rowsOf struct {
 	cols         texts
@@ -192,25 +185,30 @@ func noted(changes []change) (cols texts, keys byteas) {
 	return cols, keys
 }
 
-// commit makes a batch's changes durable. errMoved: another process was first, and nothing was written.
-func (s *Store) commit(b *batch, changes []change) error {
+// commit makes a batch's changes durable; who gets the write tells of it. errMoved: another process was first, and nothing was written.
+func (s *Store) commit(b *batch, changes []change) (made *write, err error) {
 	if f := s.inject.Swap(nil); f != nil {
-		return *f
+		return nil, *f
 	}
 	w := s.write(b.base, b.to, changes)
 	s.cache.expect(w)
-	defer s.cache.expect(nil)
+	defer func() {
+		if made == nil {
+			s.cache.forget(w)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), askTimeout)
 	defer cancel()
+	start := time.Now()
 	done, err := s.send(ctx, b.lock, w)
+	took := time.Since(start)
 	if unsure(err) {
 		done, err = s.settle(w)
 	}
 	switch {
 	case err == nil && done:
-		s.cache.wrote(w)
-		s.told(w.from, w.to, changes)
-		return nil
+		s.writes.pace.committed(took)
+		return w, nil
 	case err == nil, may(err):
 		s.writes.wary.disturb()
 		if err != nil { // a lock that was not to be had, a server that restarts
@@ -220,7 +218,13 @@ func (s *Store) commit(b *batch, changes []change) error {
 			err = errMoved
 		}
 	}
-	return err
+	return nil, err
+}
+
+// tells moves what is known here over a commit that was made, and tells of it. It is the commit's turn.
+func (s *Store) tells(made *write) {
+	s.cache.wrote(made)
+	s.told(made.from, made.to, made.changes)
 }
 
 // send sends a commit once. done is false where the moment is another by now.

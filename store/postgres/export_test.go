@@ -36,6 +36,19 @@ func OnSend(s *Store, fn func(err error) error) {
 	s.onSend.Store(&fn)
 }
 
+// Paced is how many commits the store has measured.
+func Paced(s *Store) int {
+	s.writes.commit.take()
+	defer s.writes.commit.give()
+	return s.writes.pace.commits
+}
+
+// HoldTelling keeps who has committed from telling of it, until release.
+func HoldTelling(s *Store) (release func()) {
+	s.teller.mu.Lock()
+	return s.teller.mu.Unlock
+}
+
 // LostAnswer is what a connection that breaks while an answer is waited for gives.
 func LostAnswer() error { return &failed{unsure: true, again: true} }
 

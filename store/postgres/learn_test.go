@@ -229,3 +229,54 @@ func TestWhoIsOvertakenTakesTheLockForAWhile(t *testing.T) {
 		t.Error("nothing new is taken for another's commit")
 	}
 }
+
+// Two commits of this process may be under way to the cache at once: it is moved over the first by whoever hears of either, never over the second alone, and not twice.
+func TestWhatIsComingIsReachedInOrder(t *testing.T) {
+	zero := moment{}
+	one := after(zero)
+	two := after(one)
+	first := &write{from: zero, to: one, changes: []change{{c: "things", key: "k", value: []byte("1")}}}
+	second := &write{from: one, to: two, changes: []change{{c: "things", key: "k", value: []byte("2")}, {c: "things", key: "j", value: []byte("2")}}}
+	is := func(c *cache, at moment, want string) {
+		t.Helper()
+		_, age := c.now()
+		if v, known := c.get("things", "k", at, age); !known || string(v) != want {
+			t.Errorf("at %d: %q, known: %t, want %s", at.seq, v, known, want)
+		}
+	}
+	for name, hear := range map[string]func(*cache){
+		"by a reader":   func(c *cache) { is(c, two, "2") },
+		"by a question": func(c *cache) { _, _ = c.joined(zero, two) },
+		"by a span": func(c *cache) {
+			_, age := c.now()
+			_, _, _ = c.span("things", "", "z", false, two, age)
+		},
+		"by its commits": func(c *cache) {
+			if _, others := c.advance(zero, &news{at: two, commits: []commit{{moment: zero}, {moment: one}, {moment: two}}}); others {
+				t.Error("its own commits are taken for another's")
+			}
+		},
+		"by the first": func(c *cache) { is(c, one, "1"); is(c, two, "2") },
+		"by nobody":    func(c *cache) { c.wrote(first); c.wrote(second) },
+	} {
+		c := newCache(zero)
+		c.expect(first)
+		c.expect(second)
+		hear(c)
+		if at, _ := c.now(); at != two {
+			t.Errorf("%s: it is at %d", name, at.seq)
+		}
+		c.wrote(first)
+		c.wrote(second)
+		if at, _ := c.now(); at != two || len(c.coming) != 0 || len(c.recent.changes) != 3 {
+			t.Errorf("%s: at %d, %d are coming, %d changes", name, at.seq, len(c.coming), len(c.recent.changes))
+		}
+		is(c, two, "2")
+	}
+	c := newCache(zero)
+	c.expect(first)
+	c.forget(first)
+	if _, ok := c.joined(zero, one); ok || len(c.coming) != 0 {
+		t.Error("what was given up is still expected")
+	}
+}

@@ -19,7 +19,7 @@ import (
 )
 
 // Format is the number of the tables' layout: of the last migration. A database with a greater one gives store.ErrFormat.
-const Format = 2
+const Format = 3
 
 // readable is the earliest format whose tables are read as they are: the migrations after it change what is written alone.
 const readable = 1

@@ -124,7 +124,10 @@ func (o Options) config() (*pgxpool.Config, error) {
 	} {
 		cc.RuntimeParams[k] = v
 	}
-	c.AfterConnect = fit
+	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		quickArrays(conn)
+		return fit(ctx, conn)
+	}
 	return c, nil
 }
 

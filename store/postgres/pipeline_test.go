@@ -372,6 +372,98 @@ func TestAViewHearsOfACommitFirst(t *testing.T) {
 	}
 }
 
+// The next commit is sent before the one before is told of: its functions and every View read both, nobody is acknowledged before what was committed earlier, and each is told of in its turn.
+func TestTheNextIsSentBeforeTheLastIsTold(t *testing.T) {
+	o := fresh(server)
+	s := create(t, o)
+	other := open(t, o)
+	put(t, s, "n", "0")
+	changes := s.Watch(t.Context())
+	var sent atomic.Int64
+	postgres.OnSend(s, func(err error) error { sent.Add(1); return err })
+	release := postgres.HoldTelling(s)
+	ends := make([]chan error, 3)
+	for i := range ends {
+		ends[i] = make(chan error, 1)
+		ran := newRuns()
+		go func() {
+			ends[i] <- s.Update(t.Context(), func(tx store.Tx) error {
+				before, err := tx.Get("things", "n")
+				ran.tell(string(before))
+				return errors.Join(err, increment(tx, "n"), tx.Put("things", fmt.Sprint("by", i), []byte("x")))
+			})
+		}()
+		<-ran.begun
+		for i < 2 && sent.Load() <= int64(i) {
+			time.Sleep(time.Millisecond)
+		}
+		if got := ran.end(); got != fmt.Sprint(i) {
+			t.Errorf("call %d saw %s", i, got)
+		}
+		if got, want := value(t, s, "n"), fmt.Sprint(min(i, 1)+1); got != want {
+			t.Errorf("a view beside call %d sees %s, want %s", i, got, want)
+		}
+	}
+	if got := value(t, other, "n"); got != "2" {
+		t.Errorf("another replica sees %s", got)
+	}
+	for i, end := range ends {
+		select {
+		case err := <-end:
+			t.Errorf("call %d is acknowledged: %v", i, err)
+		default:
+		}
+	}
+	release()
+	for i, end := range ends {
+		if err := <-end; err != nil {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+	if got := value(t, s, "n"); got != "3" || sent.Load() != 3 {
+		t.Errorf("n is %s after %d commits", got, sent.Load())
+	}
+	waiting := map[string]bool{"by0": true, "by1": true, "by2": true}
+	for len(waiting) > 0 {
+		select {
+		case ch := <-changes:
+			delete(waiting, ch.Key)
+		case <-time.After(20 * time.Second):
+			t.Fatalf("never told of %v", waiting)
+		}
+	}
+}
+
+// How long commits take is learned of those that were made: nothing of a batch that writes nothing, that fails before it is sent, or that finds itself overtaken.
+func TestOnlyCommitsAreMeasured(t *testing.T) {
+	o := fresh(server)
+	s := create(t, o)
+	other := open(t, o)
+	put(t, s, "n", "0")
+	before := postgres.Paced(s)
+	if before == 0 {
+		t.Error("a commit is not measured")
+	}
+	if err := s.Update(t.Context(), func(store.Tx) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	failure := errors.New("failed")
+	postgres.FailNextCommit(s, failure)
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return increment(tx, "n") }); !errors.Is(err, failure) {
+		t.Error(err)
+	}
+	if n := postgres.Paced(s); n != before {
+		t.Errorf("%d measured of what was none", n-before)
+	}
+	put(t, other, "n", "5")
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return increment(tx, "n") }); err != nil || value(t, s, "n") != "6" {
+		t.Error(err)
+	}
+	if n := postgres.Paced(s); n != before+1 {
+		t.Errorf("%d measured of a commit that was overtaken once", n-before)
+	}
+}
+
 // Many Views that look for what is not in memory at the same time each get their own.
 func TestViewsAskTogether(t *testing.T) {
 	s := create(t, fresh(server))

@@ -106,6 +106,31 @@ func TestContract(t *testing.T) {
 	})
 }
 
+// Who may write rows can make one a gigabyte long: it is refused without being fetched, in a View, in an Update and beside others, and the rest is read.
+func TestAttack72_AGiantValueIsNotFetched(t *testing.T) {
+	o := fresh(server)
+	put(t, create(t, o), "k", "one")
+	put(t, open(t, o), "other", "two")
+	server.Exec(t, replace("UPDATE $.records SET value = decode(repeat('00', 1 + 16*1024*1024), 'hex') WHERE key = 'k'", o.Schema))
+	s := open(t, o)
+	read := func(tx store.Tx) error { _, err := tx.Get("things", "k"); return err }
+	if err := s.View(t.Context(), read); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("in a View: %v", err)
+	}
+	if err := s.Update(t.Context(), read); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("in an Update: %v", err)
+	}
+	err := s.View(t.Context(), func(tx store.Tx) error {
+		return tx.Scan("things", "", "", func(string, []byte) (bool, error) { return true, nil })
+	})
+	if !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("in a scan: %v", err)
+	}
+	if v := value(t, s, "other"); v != "two" {
+		t.Errorf("beside it: %q", v)
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	ctx := context.Background()
 	o := fresh(server)

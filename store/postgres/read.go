@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -22,6 +23,9 @@ var beyond = strings.Repeat("\xff", store.MaxKey+1)
 
 // errMoved: what was read is of another moment than what was read before.
 var errMoved = errors.New("postgres: another process has committed meanwhile")
+
+// errGiant: a value is there that no store puts.
+var errGiant = fmt.Errorf("postgres: a record is longer than any may be: %w", store.ErrCorrupt)
 
 // source asks the server. Every answer bears the moment that it is of. Where a connection is lost in an answer, it is asked again, and the rows go to another function
 // of fresh's: those before count for nothing.
@@ -49,6 +53,9 @@ func (r *reader) get(c store.Collection, key string) (v []byte, err error) {
 		return v, nil
 	}
 	v, since, err := r.fetch(c, key)
+	if err == nil && v == nil && since != nil {
+		err = errGiant
+	}
 	if err != nil {
 		return nil, err
 	}

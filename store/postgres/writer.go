@@ -42,10 +42,12 @@ var errAbandoned = errors.New("postgres: the commit was abandoned before anythin
 
 // writer is the write side. Each function runs in the goroutine that called Update, one at a time, against the overlay of the batch that is open. The first call that
 // goes well leads the batch: it waits until the batch before is durable, takes along whoever waits by then, and commits. Meanwhile the functions of the next batch run,
-// over this one's overlay; where this one comes to nothing they run again, for they have read what never was.
+// over this one's overlay; where this one comes to nothing they run again, for they have read what never was. Who hears that its commit is durable lets the next one be sent
+// before it tells anybody.
 type writer struct {
 	run    turn // held while a function runs, and while a batch is closed
 	commit turn // held while a batch is made durable
+	tell   turn // held while what was made durable is told, in the order of commits; taken before commit is given
 
 	open *batch                // under run
 	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
@@ -53,7 +55,9 @@ type writer struct {
 	pace pace
 }
 
-func newWriter() *writer { return &writer{run: make(turn, 1), commit: make(turn, 1)} }
+func newWriter() *writer {
+	return &writer{run: make(turn, 1), commit: make(turn, 1), tell: make(turn, 1)}
+}
 
 // What a call is in its batch.
 type membership int
@@ -96,6 +100,9 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 		return err
 	}
 	defer s.running.Done()
+	inside := &s.writes.pace.inside
+	inside.Add(1)
+	defer inside.Add(-1)
 	for {
 		err, again := s.attempt(ctx, fn)
 		if !again {
@@ -222,7 +229,7 @@ func (s *Store) begin(ctx context.Context) (b *batch, err error) {
 func (b *batch) settle() {
 	b.moved = b.moved || b.before.err != nil // what was read never was
 	b.base = b.before.end
-	if at, age := b.s.cache.now(); at == b.base {
+	if age, ok := b.s.cache.ageAt(b.base); ok {
 		b.age = age
 	}
 	b.before, b.ov.base = nil, nil
@@ -302,27 +309,39 @@ func (b *batch) lead() {
 	w.run.give()
 	b.err = errAbandoned
 	defer func() {
-		if b.err != nil {
-			b.lock.drop()
-		}
 		w.last.CompareAndSwap(b, nil)
+		w.tell.give()
 		close(b.done)
-		w.commit.give()
 	}()
-	start := time.Now()
-	b.err = b.finish()
-	w.pace.committed(time.Since(start), b.calls)
+	if made := b.made(); made != nil {
+		b.s.tells(made)
+	}
 }
 
-// finish commits what there is to commit.
-func (b *batch) finish() error {
+// made commits the batch and gives what was written, nil where nothing was. Whatever happens, it is the next one's turn to commit then, and this one's to tell.
+func (b *batch) made() (made *write) {
+	w := b.s.writes
+	defer func() {
+		if b.err != nil {
+			b.lock.drop()
+			w.last.CompareAndSwap(b, nil) // nobody builds on it any more
+		}
+		w.tell.take()
+		w.commit.give()
+	}()
+	made, b.err = b.finish()
+	return made
+}
+
+// finish commits what there is to commit, and gives it.
+func (b *batch) finish() (made *write, err error) {
 	b.end = b.base
 	if b.moved {
-		return errMoved
+		return nil, errMoved
 	}
 	changes, err := b.ov.changes()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(changes) > 0 {
 		b.end = b.to
@@ -330,11 +349,11 @@ func (b *batch) finish() error {
 	}
 	if b.lock != nil {
 		b.lock.drop()
-		return nil
+		return nil, nil
 	}
 	same, err := b.s.still(b.s.ctx, b.base) // "there is nothing to do" must be true of the newest moment
 	if err == nil && !same {
 		err = errMoved
 	}
-	return err
+	return nil, err
 }
