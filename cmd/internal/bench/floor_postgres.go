@@ -35,6 +35,26 @@ FROM generate_series(0, ` + fmt.Sprint(resident-1) + `) i`,
 	return pool, nil
 }
 
+// walFiles is how many of 16 MiB a server in use has, about: of more than a gigabyte it keeps no more.
+const walFiles = 40
+
+// inUse makes a new server like one that was in use for a while: it has files of its log to use again. A new one makes each of them first, which stops everything for 40 ms,
+// and who writes more of the log for that time more often. url is that of a role that may.
+func inUse(ctx context.Context, url string) error {
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	for range walFiles {
+		if _, err := c.Exec(ctx, "SELECT pg_logical_emit_message(true, 'bench', ''), pg_switch_wal()"); err != nil {
+			return err
+		}
+	}
+	_, err = c.Exec(ctx, "CHECKPOINT")
+	return err
+}
+
 func (f floorOfProjects) read(i int) error {
 	var v string
 	return f.pool.QueryRow(f.ctx, "SELECT config->'secrets'->>$2 FROM projects WHERE id = $1", i%resident, fmt.Sprint("KEY_", i%10)).Scan(&v)
@@ -58,7 +78,7 @@ var editRows = []struct {
 	of         int // keys; 0: each write is a new row
 }{{"resources", 800, resident}, {"versions", 800, 0}, {"audit", 400, 0}, {"audit_heads", 200, 1}, {"digests", 900, 1}}
 
-const sqlSameRows = `INSERT INTO same_rows (collection, key, value) SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[])
+const sqlSameRows = `INSERT INTO same_rows (collection, key, value) SELECT unnest($1::text[]), unnest($2::bytea[]), unnest($3::bytea[])
 ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value`
 
 // sameRows writes the rows of so many edits, the first of which has the number n, with one statement: what any store over PostgreSQL pays that keeps them.

@@ -52,6 +52,10 @@ func overPostgres(ctx context.Context, b *bench) ([]Row, error) {
 			return nil, err
 		}
 	}
+	ready := func() error { return inUse(ctx, server.URLOf(postgrestest.Admin, server.AdminPassword, "sslmode=disable")) }
+	if err := ready(); err != nil {
+		return nil, err
+	}
 	rows, err := sameRowsRaw(b, f)
 	if err != nil {
 		return nil, err
@@ -59,7 +63,7 @@ func overPostgres(ctx context.Context, b *bench) ([]Row, error) {
 	if err := h.projects(ctx); err != nil {
 		return nil, err
 	}
-	one, err := measureJobs(b, h.jobs(ctx, f, h), "")
+	one, err := measureJobs(b, h.jobs(ctx, f, h), "", ready)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +71,7 @@ func overPostgres(ctx context.Context, b *bench) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	checks, err := measureJobs(b, []job{leases.job(ctx, f, h)}, "")
+	checks, err := measureJobs(b, []job{leases.job(ctx, f, h)}, "", ready)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +84,7 @@ func overPostgres(ctx context.Context, b *bench) ([]Row, error) {
 			return nil, err
 		}
 	}
-	three, err := measureJobs(b, append(h.jobs(ctx, f, replicas...), leases.job(ctx, f, replicas...)), ", by turns of three replicas")
+	three, err := measureJobs(b, append(h.jobs(ctx, f, replicas...), leases.job(ctx, f, replicas...)), ", by turns of three replicas", ready)
 	return slices.Concat(rows, one, checks, three), errors.Join(err, closeReplicas(), h.close(ctx))
 }
 
@@ -146,9 +150,12 @@ func (h *house) open(ctx context.Context, id string) error {
 	return err
 }
 
-// measureJobs measures each job with one caller, call by call in turns with its floor, and then each with many.
-func measureJobs(b *bench, jobs []job, where string) (rows []Row, err error) {
+// measureJobs measures each job with one caller, call by call in turns with its floor, and then each with many. ready makes the server ready for the next.
+func measureJobs(b *bench, jobs []job, where string, ready func() error) (rows []Row, err error) {
 	for _, j := range jobs {
+		if err := ready(); err != nil {
+			return nil, err
+		}
 		n := 0
 		got, err := samples(b.rounds(1000), micros(func() error { n++; return j.floor(n) }), micros(func() error { return j.ours(n) }))
 		if err != nil {
@@ -157,6 +164,9 @@ func measureJobs(b *bench, jobs []job, where string) (rows []Row, err error) {
 		rows = append(rows, j.one(got[0], got[1], where)...)
 	}
 	for _, j := range jobs {
+		if err := ready(); err != nil {
+			return nil, err
+		}
 		more, err := j.many(b, where)
 		if err != nil {
 			return nil, err
