@@ -26,6 +26,8 @@ func rawProjects(ctx context.Context, url string) (*pgxpool.Pool, error) {
 FROM generate_series(0, ` + fmt.Sprint(resident-1) + `) i`,
 		"CREATE TABLE same_rows (collection text COLLATE \"C\", key bytea, value bytea NOT NULL, PRIMARY KEY (collection, key)) WITH (fillfactor = 80)",
 		"ALTER TABLE same_rows ALTER COLUMN value SET STORAGE EXTERNAL",
+		"CREATE TABLE one_row (seq bigint PRIMARY KEY, collections text[] NOT NULL, keys bytea[] NOT NULL, contents bytea[] NOT NULL) WITH (toast_tuple_target = 8160)",
+		"ALTER TABLE one_row ALTER COLUMN collections SET STORAGE EXTERNAL, ALTER COLUMN keys SET STORAGE EXTERNAL, ALTER COLUMN contents SET STORAGE EXTERNAL",
 	} {
 		if _, err := pool.Exec(ctx, q); err != nil {
 			pool.Close()
@@ -83,8 +85,19 @@ ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value`
 
 // sameRows writes the rows of so many edits, the first of which has the number n, with one statement: what any store over PostgreSQL pays that keeps them.
 func (f floorOfProjects) sameRows(n, edits int) error {
-	var cols []string
-	var keys, values [][]byte
+	cols, keys, values := rowsOfEdits(n, edits)
+	_, err := f.pool.Exec(f.ctx, sqlSameRows, cols, keys, values)
+	return err
+}
+
+// oneRow writes the same of the edit n as one new row, whatever reading it would take then: no layout of tables keeps those bytes for less.
+func (f floorOfProjects) oneRow(n int) error {
+	cols, keys, values := rowsOfEdits(n, 1)
+	_, err := f.pool.Exec(f.ctx, "INSERT INTO one_row VALUES ($1, $2, $3, $4)", n, cols, keys, values)
+	return err
+}
+
+func rowsOfEdits(n, edits int) (cols []string, keys, values [][]byte) {
 	for _, r := range editRows {
 		for e := n; e < n+edits; e++ {
 			key := e
@@ -96,8 +109,7 @@ func (f floorOfProjects) sameRows(n, edits int) error {
 			cols, keys, values = append(cols, r.collection), append(keys, rowKey(key)), append(values, make([]byte, r.bytes))
 		}
 	}
-	_, err := f.pool.Exec(f.ctx, sqlSameRows, cols, keys, values)
-	return err
+	return cols, keys, values
 }
 
 // rawLeases makes a table of so many rows to be looked up by key, as long as a lease is.
