@@ -43,6 +43,21 @@ func Paced(s *Store) int {
 	return s.writes.pace.commits
 }
 
+// LeftOver says what a store that nobody calls holds on to, "" where nothing.
+func LeftOver(s *Store) (what string) {
+	w := s.writes
+	w.run.take()
+	w.commit.take()
+	w.tell.take()
+	defer func() { w.tell.give(); w.commit.give(); w.run.give() }()
+	s.cache.mu.Lock()
+	defer s.cache.mu.Unlock()
+	if len(s.cache.coming) > 0 || w.last.Load() != nil || w.open != nil || w.pace.inside.Load() != 0 {
+		what = fmt.Sprintf("%d commits are coming, last: %t, open: %t, %d calls inside", len(s.cache.coming), w.last.Load() != nil, w.open != nil, w.pace.inside.Load())
+	}
+	return what
+}
+
 // HoldTelling keeps who has committed from telling of it, until release.
 func HoldTelling(s *Store) (release func()) {
 	s.teller.mu.Lock()

@@ -324,9 +324,11 @@ func (b *batch) made() (made *write) {
 	defer func() {
 		if b.err != nil {
 			b.lock.drop()
-			w.last.CompareAndSwap(b, nil) // nobody builds on it any more
 		}
 		w.tell.take()
+		if b.err != nil { // nobody builds on it any more, but on what was told now
+			w.last.CompareAndSwap(b, nil)
+		}
 		w.commit.give()
 	}()
 	made, b.err = b.finish()
