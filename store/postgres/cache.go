@@ -83,9 +83,7 @@ func (c *cache) now() (moment, uint64) {
 func (c *cache) get(col store.Collection, key string, at moment, age uint64) (value []byte, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at.seq > c.at.seq {
-		c.reach(at.is)
-	}
+	c.toward(at)
 	if age != c.age || at.seq > c.at.seq {
 		return nil, false
 	}
@@ -141,9 +139,7 @@ func (s *span) find(key string) (int, bool) {
 func (c *cache) span(col store.Collection, lo, hi string, down bool, at moment, age uint64) (rows []row, end string, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at.seq > c.at.seq {
-		c.reach(at.is)
-	}
+	c.toward(at)
 	if age != c.age || at.seq > c.at.seq {
 		return nil, "", false
 	}
@@ -254,6 +250,13 @@ func (c *cache) reach(known func(moment) bool) {
 	}
 }
 
+// toward is reach for a reader of a moment that was.
+func (c *cache) toward(at moment) {
+	if at.seq > c.at.seq {
+		c.reach(at.is)
+	}
+}
+
 // is makes a moment what reach asks for.
 func (m moment) is(o moment) bool { return m == o }
 
@@ -279,7 +282,7 @@ func (c *cache) move(w *write) {
 func (c *cache) ageAt(m moment) (age uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reach(m.is)
+	c.toward(m)
 	return c.age, c.at == m
 }
 

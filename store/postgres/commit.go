@@ -202,12 +202,14 @@ func (s *Store) commit(b *batch, changes []change) (made *write, err error) {
 	start := time.Now()
 	done, err := s.send(ctx, b.lock, w)
 	took := time.Since(start)
+	if err == nil && done {
+		s.writes.pace.committed(took)
+	}
 	if unsure(err) {
 		done, err = s.settle(w)
 	}
 	switch {
 	case err == nil && done:
-		s.writes.pace.committed(took)
 		return w, nil
 	case err == nil, may(err):
 		s.writes.wary.disturb()

@@ -46,9 +46,7 @@ func (r *recent) holds(seq uint64, meets func(place) bool) bool {
 
 // was tells whether a moment is one that the cache was at since it last forgot all, of the age given, or can be moved to.
 func (c *cache) was(at moment, age uint64) bool {
-	if at.seq > c.at.seq {
-		c.reach(at.is)
-	}
+	c.toward(at)
 	return age == c.age && (at == c.at || at.seq < c.at.seq)
 }
 

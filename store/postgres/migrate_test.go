@@ -88,22 +88,9 @@ func TestAMigrationBesideACommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	earlier(t, o, 1)
-	c, err := pgx.Connect(t.Context(), o.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
-	commit, err := c.Begin(t.Context())
+	commit, migrated := besideMigration(t, o, "UPDATE "+o.Schema+".moment SET seq = seq", "moment")
+	_, err := commit.Exec(t.Context(), "DELETE FROM "+o.Schema+".records")
 	if err == nil {
-		_, err = commit.Exec(t.Context(), "UPDATE "+o.Schema+".moment SET seq = seq")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	migrated := make(chan error, 1)
-	go func() { migrated <- second(postgres.Prepare(context.Background(), o, "")) }()
-	waitsFor(t, o, "moment", migrated)
-	if _, err = commit.Exec(t.Context(), "DELETE FROM "+o.Schema+".records"); err == nil {
 		err = commit.Commit(t.Context())
 	}
 	if merr := <-migrated; err != nil || merr != nil {
@@ -118,28 +105,34 @@ func TestAMigrationBesideAVacuum(t *testing.T) {
 		t.Fatal(err)
 	}
 	earlier(t, o, 2)
+	vacuum, migrated := besideMigration(t, o, "LOCK TABLE "+o.Schema+".records IN SHARE UPDATE EXCLUSIVE MODE", "records")
+	if held := server.AdminQuery(t, "SELECT count(*)::text FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relnamespace = $1::regnamespace AND c.relname IN ('commits', 'moment', 'records')", o.Schema); held != "0" {
+		t.Errorf("it holds %s tables that commits need", held)
+	}
+	err := vacuum.Commit(t.Context())
+	if merr := <-migrated; err != nil || merr != nil {
+		t.Errorf("the vacuum: %v; the migration: %v", err, merr)
+	}
+}
+
+// besideMigration begins a transaction by a statement, and a migration that waits for it at a table.
+func besideMigration(t *testing.T, o postgres.Options, sql, table string) (tx pgx.Tx, migrated chan error) {
+	t.Helper()
 	c, err := pgx.Connect(t.Context(), o.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close(context.Background())
-	vacuum, err := c.Begin(t.Context())
-	if err == nil {
-		_, err = vacuum.Exec(t.Context(), "LOCK TABLE "+o.Schema+".records IN SHARE UPDATE EXCLUSIVE MODE")
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	if tx, err = c.Begin(t.Context()); err == nil {
+		_, err = tx.Exec(t.Context(), sql)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	migrated := make(chan error, 1)
+	migrated = make(chan error, 1)
 	go func() { migrated <- second(postgres.Prepare(context.Background(), o, "")) }()
-	waitsFor(t, o, "records", migrated)
-	if held := server.AdminQuery(t, "SELECT count(*)::text FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND c.relnamespace = $1::regnamespace AND c.relname IN ('commits', 'moment', 'records')", o.Schema); held != "0" {
-		t.Errorf("it holds %s tables that commits need", held)
-	}
-	err = vacuum.Commit(t.Context())
-	if merr := <-migrated; err != nil || merr != nil {
-		t.Errorf("the vacuum: %v; the migration: %v", err, merr)
-	}
+	waitsFor(t, o, table, migrated)
+	return tx, migrated
 }
 
 // waitsFor gives back when a migration waits for a table.
