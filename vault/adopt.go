@@ -31,6 +31,7 @@ type Adoption struct {
 type Adopted struct {
 	Merged
 	New     bool     // it was not here before
+	Joined  bool     // a project of its slug was here, of nobody there: the two are one from now on
 	Refused []string // names of secrets and keys of the config that no project of ours may have: they stay where they are; sorted
 }
 
@@ -38,39 +39,13 @@ type Adopted struct {
 // stays as it is. What could not be taken is told, and keeps nothing else from being taken. It wipes the values. Errors: invalid_argument, name_taken.
 func (v *Vault) AdoptProject(ctx context.Context, actor Actor, a Adoption) (out Adopted, err error) {
 	defer wipeAll(a.Secrets)
-	if !uuidShape.MatchString(a.Former) || !slugShape.MatchString(a.Slug) || longer(a.Title, 255) || !printable(a.Title) {
-		return out, fault.New(fault.InvalidArgument, "a project of the earlier system has a UUID, a slug of at most 40 lower-case letters, digits and `-`, and a title of one line", "change it there")
-	}
-	m := SecretMerge{Secrets: map[string]SecretChange{}, Hints: map[string]string{}, IfAbsent: true, Why: "adopted", unasked: true}
+	m, config, refused, err := a.sift()
 	defer m.wipe()
-	for name, value := range a.Secrets {
-		own, _, _, err := secret.Secret{}, "", "", error(nil)
-		if kind.SecretName(name) {
-			own, _, _, err = kind.ProjectSecret(name, value)
-		}
-		if own.IsZero() || err != nil {
-			out.Refused = append(out.Refused, name)
-			continue
-		}
-		m.Secrets[name] = SecretChange{Value: own}
+	if err != nil {
+		return out, err
 	}
-	for name, text := range a.Hints {
-		if checkHints(map[string]string{name: text}, a.Secrets) == nil {
-			m.Hints[name] = text
-		} else {
-			out.Refused = append(out.Refused, keyEnvHints+"."+name)
-		}
-	}
-	config := maps.Clone(a.Config)
-	maps.DeleteFunc(config, func(key string, raw json.RawMessage) bool {
-		_, err := checkSettings(map[string]json.RawMessage{key: raw})
-		if err != nil {
-			out.Refused = append(out.Refused, key)
-		}
-		return err != nil
-	})
-	slices.Sort(out.Refused)
-	if out.New, err = v.adoptShell(ctx, actor, a, config); err != nil {
+	out.Refused = refused
+	if out.New, out.Joined, err = v.adoptShell(ctx, actor, a, config); err != nil {
 		return Adopted{}, err
 	}
 	if len(m.Secrets) > 0 {
@@ -79,24 +54,96 @@ func (v *Vault) AdoptProject(ctx context.Context, actor Actor, a Adoption) (out 
 	return out, err
 }
 
-// adoptShell makes the project, or the way to it by its former id.
-func (v *Vault) adoptShell(ctx context.Context, actor Actor, a Adoption, config map[string]json.RawMessage) (fresh bool, err error) {
-	err = v.update(ctx, func(tx store.Tx) error {
-		p, err := v.byProject(tx, a.Former)
-		if fault.CodeOf(err) == fault.UnknownProject {
-			p, err = v.byProject(tx, a.Slug)
-		}
-		fresh = fault.CodeOf(err) == fault.UnknownProject
-		switch {
-		case err == nil && p.Former == a.Former:
-			return nil // it was taken before
-		case err == nil && p.Former != "":
-			return fault.New(fault.NameTaken, "there is a project "+a.Slug+" that was adopted from another", "give one of them another slug in the earlier system")
-		case err != nil && !fresh:
+// LookAtAdoption tells what AdoptProject would make of a project, and changes nothing. It wipes the values. Errors: those of AdoptProject.
+func (v *Vault) LookAtAdoption(ctx context.Context, a Adoption) (out Adopted, err error) {
+	defer wipeAll(a.Secrets)
+	m, _, refused, err := a.sift()
+	defer m.wipe()
+	if err != nil {
+		return out, err
+	}
+	err = v.view(ctx, func(tx store.Tx) error {
+		p, fresh, err := v.adopting(tx, a)
+		if err != nil || fresh {
+			out = Adopted{New: fresh, Refused: refused}
 			return err
 		}
-		if fresh {
+		c, err := v.configOf(tx, p)
+		out = Adopted{Joined: p.Former == "", Refused: refused}
+		for _, name := range slices.Sorted(maps.Keys(m.Secrets)) {
+			if _, has := c.Config.Secrets[name]; has {
+				out.Existed = append(out.Existed, name)
+			}
+		}
+		return err
+	})
+	return out, err
+}
+
+// sift parts what a project of ours may have from what stays where it is. Errors: invalid_argument, where nothing of it can be taken.
+func (a Adoption) sift() (m SecretMerge, config map[string]json.RawMessage, refused []string, err error) {
+	if !uuidShape.MatchString(a.Former) || !slugShape.MatchString(a.Slug) || longer(a.Title, 255) || !printable(a.Title) {
+		return m, nil, nil, fault.New(fault.InvalidArgument, "a project of the earlier system has a UUID, a slug of at most 40 lower-case letters, digits and `-`, and a title of one line", "change it there")
+	}
+	m = SecretMerge{Secrets: map[string]SecretChange{}, Hints: map[string]string{}, IfAbsent: true, Why: "adopted", unasked: true}
+	for name, value := range a.Secrets {
+		own, _, _, err := secret.Secret{}, "", "", error(nil)
+		if kind.SecretName(name) {
+			own, _, _, err = kind.ProjectSecret(name, value)
+		}
+		if own.IsZero() || err != nil {
+			refused = append(refused, name)
+			continue
+		}
+		m.Secrets[name] = SecretChange{Value: own}
+	}
+	for name, text := range a.Hints {
+		if checkHints(map[string]string{name: text}, a.Secrets) == nil {
+			m.Hints[name] = text
+		} else {
+			refused = append(refused, keyEnvHints+"."+name)
+		}
+	}
+	config = maps.Clone(a.Config)
+	maps.DeleteFunc(config, func(key string, raw json.RawMessage) bool {
+		_, err := checkSettings(map[string]json.RawMessage{key: raw})
+		if err != nil {
+			refused = append(refused, key)
+		}
+		return err != nil
+	})
+	slices.Sort(refused)
+	return m, config, refused, nil
+}
+
+// adopting finds the project that a is, by its former id or else by its slug. Errors: name_taken, where another of the earlier system's has the slug here.
+func (v *Vault) adopting(tx store.Tx, a Adoption) (p Project, fresh bool, err error) {
+	p, err = v.byProject(tx, a.Former)
+	if fault.CodeOf(err) == fault.UnknownProject {
+		p, err = v.byProject(tx, a.Slug)
+	}
+	switch {
+	case fault.CodeOf(err) == fault.UnknownProject:
+		return Project{}, true, nil
+	case err == nil && p.Former != "" && p.Former != a.Former:
+		return p, false, fault.New(fault.NameTaken, "there is a project "+a.Slug+" that was adopted from another", "give one of them another slug in the earlier system")
+	}
+	return p, false, err
+}
+
+// adoptShell makes the project, or the way to it by its former id.
+func (v *Vault) adoptShell(ctx context.Context, actor Actor, a Adoption, config map[string]json.RawMessage) (fresh, joined bool, err error) {
+	err = v.update(ctx, func(tx store.Tx) error {
+		var p Project
+		if p, fresh, err = v.adopting(tx, a); err != nil {
+			return err
+		}
+		joined = !fresh && p.Former == ""
+		switch {
+		case fresh:
 			p = Project{Format: 1, ID: id.New(id.Project), Slug: a.Slug, Title: a.Title, CreatedAt: v.now()}
+		case !joined:
+			return nil // it was taken before
 		}
 		p.Former = a.Former
 		old, err := v.configOf(tx, p)
@@ -115,7 +162,7 @@ func (v *Vault) adoptShell(ctx context.Context, actor Actor, a Adoption, config 
 		}
 		return v.audit.Append(tx, projectEvent(actor, audit.ProjectAdopt, p, map[string]string{"former": p.Former}))
 	})
-	return fresh, err
+	return fresh, joined, err
 }
 
 // Bridge is the way to the earlier system's table while its programs still read it: what is changed here of an adopted project is written there too.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -90,19 +91,25 @@ func saidState(w io.Writer, s api.AdoptionState) {
 func saidAdopted(w io.Writer, out api.Adoption) {
 	var rows [][]string
 	for _, p := range out.Projects {
-		state := "to be taken"
+		state := "was here"
 		switch {
 		case p.Problem != "":
 			state = "not taken: " + p.Problem
-		case out.DryRun:
+		case p.New && out.DryRun:
+			state = "to be taken"
 		case p.New:
 			state = "taken"
-		default:
-			state = "was here"
+		case p.Joined && out.DryRun:
+			state = "to be one with the project of that slug here"
+		case p.Joined:
+			state = "one with the project of that slug here"
 		}
 		rows = append(rows, []string{p.Slug, p.FormerID, strings.Join(p.Secrets, ", "), fmt.Sprint(p.Hints), dash(strings.Join(p.Unreadable, ", ")), dash(strings.Join(p.Refused, ", ")), state})
 	}
 	table(w, []string{"PROJECT", "FORMER ID", "SECRETS", "HINTS", "NOT OPENED", "REFUSED", ""}, rows)
+	if slices.ContainsFunc(out.Projects, func(p api.AdoptedProject) bool { return p.Joined }) {
+		fmt.Fprintln(w, "Of projects that are one the values here count, and each place gets the secrets that only the other has. Where they are two, give theirs another slug first.")
+	}
 	if out.DryRun {
 		fmt.Fprintf(w, "Nothing was changed. config is %s.\n", out.Column)
 	} else {

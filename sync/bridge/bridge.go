@@ -33,7 +33,9 @@ import (
 // Times and bounds.
 const (
 	mirrorTime = 10 * time.Second // for one write, in the flow of a change
+	lookTime   = 30 * time.Second // for one look at all of it
 	retryEvery = 15 * time.Second
+	lookEvery  = 5 * time.Minute // at the whole table, for what others left
 	maxRows    = 10_000
 )
 
@@ -88,6 +90,11 @@ func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in Request) (out 
 	if !in.DryRun && !opens(rows, keys) {
 		return out, fault.New(fault.WrongIdentity, "the key opens none of the values in the table", "give the key that the earlier system has (SECRETS_ENCRYPTION_KEY)")
 	}
+	if !in.DryRun {
+		if err := b.free(ctx, in.Database, t.name); err != nil {
+			return out, err
+		}
+	}
 	out = Adoption{DryRun: in.DryRun, Column: t.column, Projects: make([]Adopted, 0, len(rows))}
 	for _, r := range rows {
 		p, err := b.adopt(ctx, actor, r, keys, in.DryRun)
@@ -100,6 +107,23 @@ func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in Request) (out 
 		return out, nil
 	}
 	return out, b.o.Vault.PutBridge(ctx, actor, t.name, in.Database, in.Key)
+}
+
+// free refuses a second table beside the one that changes are written to: that one would lack them from now on, and nobody would be told.
+func (b *Bridge) free(ctx context.Context, database secret.Secret, name string) error {
+	x, there, err := b.o.Vault.Bridge(ctx)
+	if err != nil || !there {
+		return err
+	}
+	old, err := b.o.Opener.Open(x.FieldRef("database"), x.Sealed["database"].Value)
+	if err != nil {
+		return err
+	}
+	defer old.Wipe()
+	if x.Table == name && place(old) == place(database) {
+		return nil
+	}
+	return fault.New(fault.ResourceBusy, "the adoption of another table is under way", "end it first: `zavhoz project adopt --finish`")
 }
 
 // opens tells whether a key opens some value, where there are values.
@@ -135,10 +159,12 @@ func (b *Bridge) adopt(ctx context.Context, actor vault.Actor, r row, keys impor
 		}
 		out.Secrets, a.Secrets[name] = append(out.Secrets, name), value
 	}
+	var done vault.Adopted
 	if look {
-		return out, nil
+		done, err = b.o.Vault.LookAtAdoption(ctx, a)
+	} else {
+		done, err = b.o.Vault.AdoptProject(ctx, actor, a)
 	}
-	done, err := b.o.Vault.AdoptProject(ctx, actor, a)
 	if err != nil {
 		f := fault.Of(err)
 		if f.Code != fault.InvalidArgument && f.Code != fault.NameTaken {
@@ -147,13 +173,14 @@ func (b *Bridge) adopt(ctx context.Context, actor vault.Actor, r row, keys impor
 		out.Problem = f.Message
 		return out, nil
 	}
-	out.New, out.Refused, out.Kept = done.New, done.Refused, done.Existed
+	out.New, out.Joined, out.Refused, out.Kept = done.New, done.Joined, done.Refused, done.Existed
 	return out, nil
 }
 
-// Finish ends the adoption. It is refused while the table is behind.
+// Finish ends the adoption. It is refused while the table is behind, whichever daemon made the change that it lacks.
 func (b *Bridge) Finish(ctx context.Context, actor vault.Actor, force bool) error {
-	if late := b.catchUp(ctx); late > 0 && !force {
+	err := b.look(ctx)
+	if late := b.catchUp(ctx); (late > 0 || err != nil) && !force {
 		return fault.New(fault.ResourceBusy, "the earlier system's table does not have every change yet", "look whether its database answers; --force ends it all the same")
 	}
 	return b.o.Vault.RemoveBridge(ctx, actor)
@@ -162,12 +189,16 @@ func (b *Bridge) Finish(ctx context.Context, actor vault.Actor, force bool) erro
 // State tells whether an adoption is under way.
 func (b *Bridge) State(ctx context.Context) (State, error) {
 	x, there, err := b.o.Vault.Bridge(ctx)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := State{Running: there, Late: len(b.late)}
-	if there {
-		out.Since, out.Table = x.Since, x.Table
+	if err != nil || !there {
+		return State{}, err
 	}
+	out := State{Running: true, Since: x.Since, Table: x.Table}
+	if ids, err := b.behind(ctx); err == nil {
+		out.Late = len(ids)
+		return out, nil
+	}
+	all, err := b.o.Vault.AdoptedProjects(ctx)
+	out.Late = len(all)
 	return out, err
 }
 
@@ -187,20 +218,14 @@ func (b *Bridge) Changed(ctx context.Context, project string) error {
 	return err
 }
 
-// Run writes what is behind, until ctx ends. At its start it looks at every adopted project: a daemon may have ended between a change and its writing there.
+// Run writes what is behind, until ctx ends. At its start, and now and then, it looks for what another daemon left: that may have ended between a change and its writing there.
 func (b *Bridge) Run(ctx context.Context) {
-	first := true
+	var looked time.Time
 	tick := time.NewTicker(retryEvery)
 	defer tick.Stop()
 	for {
-		if first {
-			all, err := b.o.Vault.AdoptedProjects(ctx)
-			first = err != nil // locked: again later
-			b.mu.Lock()
-			for _, id := range all {
-				b.late[id] = true
-			}
-			b.mu.Unlock()
+		if time.Since(looked) >= lookEvery && b.look(ctx) == nil { // locked, or the table is away: again later
+			looked = time.Now()
 		}
 		b.catchUp(ctx)
 		select {
@@ -223,8 +248,8 @@ func (b *Bridge) catchUp(ctx context.Context) (late int) {
 	return late
 }
 
-// write brings one row in step with the vault.
-func (b *Bridge) write(ctx context.Context, project string) error {
+// across opens the way to the table, for f. Without a bridge it does nothing.
+func (b *Bridge) across(ctx context.Context, f func(*table, importer.FernetKeys) error) error {
 	x, there, err := b.o.Vault.Bridge(ctx)
 	if err != nil || !there {
 		return err
@@ -249,17 +274,24 @@ func (b *Bridge) write(ctx context.Context, project string) error {
 		return err
 	}
 	defer t.close()
-	p, err := b.o.Vault.Project(ctx, vault.SystemActor("bridge"), project)
-	if err != nil {
-		return err
-	}
-	return t.change(ctx, p.Former, func(there map[string]string) error {
-		// The vault is read under the row's lock: of two that write at once the second has both changes.
-		_, sealed, err := b.o.Vault.SealedProjectSecrets(ctx, vault.SystemActor("bridge"), project, nil)
+	return f(t, keys)
+}
+
+// write brings one row in step with the vault.
+func (b *Bridge) write(ctx context.Context, project string) error {
+	return b.across(ctx, func(t *table, keys importer.FernetKeys) error {
+		p, err := b.o.Vault.Project(ctx, vault.SystemActor("bridge"), project)
 		if err != nil {
 			return err
 		}
-		return b.overlay(there, sealed, keys)
+		return t.change(ctx, p.Former, func(there map[string]string) error {
+			// The vault is read under the row's lock: of two that write at once the second has both changes.
+			_, sealed, err := b.o.Vault.SealedProjectSecrets(ctx, vault.SystemActor("bridge"), project, nil)
+			if err != nil {
+				return err
+			}
+			return b.overlay(there, sealed, keys)
+		})
 	})
 }
 

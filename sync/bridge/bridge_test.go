@@ -263,7 +263,7 @@ func TestATableThatIsAway(t *testing.T) {
 	if err := h.Finish(t.Context(), operator, false); fault.CodeOf(err) != fault.ResourceBusy {
 		t.Errorf("the end does not wait: %v", err)
 	}
-	if st, err := h.State(t.Context()); err != nil || st.Late != 1 || !st.Running {
+	if st, err := h.State(t.Context()); err != nil || st.Late != 3 || !st.Running {
 		t.Errorf("%+v %v", st, err)
 	}
 	h.sql(`ALTER TABLE away RENAME TO projects`)
@@ -281,6 +281,92 @@ func TestATableThatIsAway(t *testing.T) {
 	cancel()
 	<-done
 	must(t, h.Finish(t.Context(), operator, false))
+}
+
+// TestALookTellsWhatBecomes: what a look says of each project is what the adoption then does; a project of ours that has the slug is named.
+func TestALookTellsWhatBecomes(t *testing.T) {
+	h := newHouse(t, "jsonb")
+	_, err := h.AddProject(t.Context(), operator, "shop", "ours")
+	must(t, err)
+	h.set("shop", "DB_PASSWORD", "of-ours-here")
+	h.set("shop", "OURS", "of-ours-alone")
+	look, err := h.Adopt(t.Context(), operator, ask(true))
+	must(t, err)
+	done, err := h.Adopt(t.Context(), operator, ask(false))
+	must(t, err)
+	if fmt.Sprint(look.Projects) != fmt.Sprint(done.Projects) {
+		t.Errorf("it says\n%+v\nand does\n%+v", look.Projects, done.Projects)
+	}
+	of := func(slug string) bridge.Adopted {
+		return look.Projects[slices.IndexFunc(look.Projects, func(p bridge.Adopted) bool { return p.Slug == slug })]
+	}
+	if p := of("shop"); !p.Joined || p.New || !slices.Equal(p.Kept, []string{"DB_PASSWORD"}) {
+		t.Errorf("%+v", p)
+	}
+	if p := of("weather-bot"); p.Joined || !p.New || !slices.Equal(p.Refused, []string{"BAD-NAME"}) {
+		t.Errorf("%+v", p)
+	}
+	if p := of("Bad Slug"); p.Problem == "" {
+		t.Errorf("%+v", p)
+	}
+	look, err = h.Adopt(t.Context(), operator, ask(true))
+	must(t, err)
+	if p := of("shop"); p.Joined || p.New || len(p.Kept) != 2 {
+		t.Errorf("what was adopted: %+v", p)
+	}
+}
+
+// TestWhatAnotherDaemonLeft: a daemon knows what the table lacks of another's changes; it does not end the adoption over them, and writes them.
+func TestWhatAnotherDaemonLeft(t *testing.T) {
+	h := newHouse(t, "jsonb")
+	_, err := h.Adopt(t.Context(), operator, ask(false))
+	must(t, err)
+	other := bridge.New(bridge.Options{Vault: h.Vault, Opener: h.in.Opener, Log: slog.New(slog.DiscardHandler)})
+	late := func(want int) {
+		t.Helper()
+		if st, err := other.State(t.Context()); err != nil || st.Late != want || !st.Running {
+			t.Errorf("%+v %v, not %d", st, err, want)
+		}
+	}
+	late(0)
+	h.sql(`ALTER TABLE projects RENAME TO away`)
+	if out := h.set("shop", "STRIPE_SECRET", "changed-here"); !out.Late {
+		t.Errorf("%+v", out)
+	}
+	late(3) // nobody can look
+	if err := other.Finish(t.Context(), operator, false); fault.CodeOf(err) != fault.ResourceBusy {
+		t.Errorf("the end does not wait: %v", err)
+	}
+	h.sql(`ALTER TABLE away RENAME TO projects`)
+	late(1)
+	must(t, other.Finish(t.Context(), operator, false))
+	if secrets, _ := h.there(shopID); secrets["STRIPE_SECRET"] != "changed-here" {
+		t.Errorf("the change of another daemon is lost: %v", secrets)
+	}
+}
+
+// TestOneTableAtATime: an address from a file that ends with a line end is one; another table beside the one that is written to is refused, not taken in its place.
+func TestOneTableAtATime(t *testing.T) {
+	h := newHouse(t, "jsonb")
+	in := func(table string) bridge.Request {
+		return bridge.Request{Database: secret.FromString(server.URL("sslmode=disable") + "\n"), Key: secret.FromString(fernetKey + "\n"), Table: table}
+	}
+	for range 2 {
+		_, err := h.Adopt(t.Context(), operator, in(""))
+		must(t, err)
+	}
+	if out := h.set("shop", "STRIPE_SECRET", "changed-here"); out.Late {
+		t.Error("the change is late")
+	}
+	h.sql(`DROP TABLE IF EXISTS others`)
+	h.sql(`CREATE TABLE others AS SELECT * FROM projects WHERE false`)
+	if _, err := h.Adopt(t.Context(), operator, in("others")); fault.CodeOf(err) != fault.ResourceBusy {
+		t.Errorf("a second table: %v", err)
+	}
+	must(t, h.Finish(t.Context(), operator, false))
+	_, err := h.Adopt(t.Context(), operator, in("others"))
+	must(t, err)
+	h.sql(`DROP TABLE others`)
 }
 
 // TestAttack65_WhatIsGivenIsNotRepeated: no refusal holds the address, the password or the key.

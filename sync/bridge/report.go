@@ -28,6 +28,7 @@ type Adopted struct {
 	Secrets    []string // names that the key opens, sorted
 	Hints      int
 	New        bool     // it was not here before
+	Joined     bool     // a project of its slug was here, of nobody there: the two are one, and what either has the other gets
 	Kept       []string // names that were here, and stay as they are here
 	Unreadable []string // names that the key does not open
 	Refused    []string // names and keys of the config that no project here may have
@@ -39,5 +40,5 @@ type State struct {
 	Running bool
 	Since   time.Time
 	Table   string
-	Late    int // projects that the table does not have as they are
+	Late    int // projects that the table does not have as they are, whichever daemon changed them; all, where it cannot be looked at
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,7 +33,7 @@ func dial(ctx context.Context, database secret.Secret, name string) (*table, err
 	if !ok {
 		return nil, fault.New(fault.InvalidArgument, "a table is named by lower-case letters, digits and `_`, with its schema and a dot before it or without", "")
 	}
-	c, err := postgres.Guarded(string(database.Reveal()))
+	c, err := guarded(database)
 	switch {
 	case errors.Is(err, postgres.ErrExposed): // the password, and every value's name, would go to whoever answers
 		return nil, errExposed
@@ -49,6 +51,20 @@ func dial(ctx context.Context, database secret.Secret, name string) (*table, err
 		return nil, err
 	}
 	return t, nil
+}
+
+// guarded reads an address, which may have come from a file that ends with a line end.
+func guarded(database secret.Secret) (*pgx.ConnConfig, error) {
+	return postgres.Guarded(strings.TrimSpace(string(database.Reveal())))
+}
+
+// place says which database an address names, without who comes to it.
+func place(database secret.Secret) string {
+	c, err := guarded(database)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)
 }
 
 func (t *table) close() { _ = t.conn.Close(context.Background()) }

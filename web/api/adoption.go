@@ -30,6 +30,7 @@ type AdoptedProject struct {
 	Secrets    []string `json:"secrets"` // names that the key opens, sorted
 	Hints      int      `json:"hints"`
 	New        bool     `json:"new"`                  // it was not here before
+	Joined     bool     `json:"joined,omitempty"`     // a project of its slug was here, of nobody there: the two are one
 	Kept       []string `json:"kept,omitempty"`       // names that were here, and stay as they are here
 	Unreadable []string `json:"unreadable,omitempty"` // names that the key does not open
 	Refused    []string `json:"refused,omitempty"`    // names and keys of the config that no project here may have
