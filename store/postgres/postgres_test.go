@@ -237,7 +237,7 @@ func TestAddress(t *testing.T) {
 	for address, exposed := range map[string]bool{
 		"postgres://app@db.example/shop": true, "postgres://app@db.example/shop?sslmode=require": true, "postgres://app@db.example/shop?sslmode=verify-full": false,
 		"postgres://app@localhost/shop?sslmode=disable": false, "postgres://app@127.0.0.1,db.example/shop?sslmode=disable": true, "postgres:///shop?host=/run/postgresql": false,
-		"postgres://app@db.example/shop?sslmode=verify-ca": false,
+		"postgres://app@db.example/shop?sslmode=verify-ca": true,
 	} {
 		o, err := postgres.Address(address)
 		if errors.Is(err, postgres.ErrExposed) != exposed {

@@ -35,7 +35,7 @@ func exposure(c *pgx.ConnConfig) string {
 		case local(w.Host):
 		case w.TLSConfig == nil: // sslmode=prefer, which is libpq's default, among them
 			return "the way to the database is not always encrypted: who is on it sees names, and could answer in its place. Say sslmode=verify-full in its address"
-		case w.TLSConfig.InsecureSkipVerify && w.TLSConfig.VerifyPeerCertificate == nil:
+		case w.TLSConfig.InsecureSkipVerify && (w.TLSConfig.VerifyPeerCertificate == nil || w.TLSConfig.RootCAs == nil): // verify-ca by the system's authorities takes anybody's certificate
 			return "the database's certificate is not verified: who is on the way could answer in its place. Say sslmode=verify-full in its address"
 		}
 	}

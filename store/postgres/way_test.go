@@ -1,7 +1,11 @@
 package postgres_test
 
 import (
+	"encoding/pem"
 	"errors"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,6 +18,12 @@ import (
 func TestAttack72_AWayThatOthersCouldAnswerOnIsRefused(t *testing.T) {
 	for _, v := range []string{"PGSSLMODE", "PGSSLROOTCERT", "PGCHANNELBINDING", "PGREQUIREAUTH", "PGHOST"} {
 		t.Setenv(v, "")
+	}
+	own := httptest.NewTLSServer(nil)
+	defer own.Close()
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		address       string
@@ -29,7 +39,8 @@ func TestAttack72_AWayThatOthersCouldAnswerOnIsRefused(t *testing.T) {
 		{address: "postgres://u@localhost,db.example/d?sslmode=disable", exposed: true},
 		{address: "postgres://u@db.example/d?zavhoz_insecure=no", exposed: true},
 		{address: "postgres://u@db.example/d?sslmode=verify-full", auth: "scram-sha-256", binding: "require"},
-		{address: "postgres://u@db.example/d?sslmode=verify-ca", auth: "scram-sha-256", binding: "require"},
+		{address: "postgres://u@db.example/d?sslmode=verify-ca", exposed: true}, // whoever has some certificate of some authority
+		{address: "postgres://u@db.example/d?sslmode=verify-ca&sslrootcert=" + authority, auth: "scram-sha-256", binding: "require"},
 		{address: "postgres://u@db.example/d?sslmode=verify-full&channel_binding=prefer", auth: "scram-sha-256", binding: "prefer"},
 		{address: "postgres://u@db.example/d?sslmode=verify-full&require_auth=none", auth: "none", binding: "prefer"},
 		{address: "postgres://u@db.example/d?sslmode=disable&zavhoz_insecure=yes", auth: "scram-sha-256", binding: "prefer"},
