@@ -152,6 +152,9 @@ func TestSecretsOverHTTP(t *testing.T) {
 	if a = w.ok("GET", at+"/config/secrets/keys", ""); a.body != `{"keys":["DB_PASSWORD","EXTRA","TELEGRAM_BOT_TOKEN"]}`+"\n" {
 		t.Errorf("keys: %s", a.body)
 	}
+	if a = w.ok("POST", "/intakes", `{"project":"bot","key":"EXTRA","reason":"it is there"}`); a.get("state") != "given" || a.get("id") != "" || a.get("command") != "" {
+		t.Errorf("nobody is asked for what is there: %s", a.body)
+	}
 	w.ok("POST", at+"/config/secrets", `{"secrets":{"EXTRA":"replaced"},"types":{"EXTRA":"infra"},"versions":{"EXTRA":2}}`)
 	w.refused(fault.VersionConflict, 412, "POST", at+"/config/secrets", `{"secrets":{"EXTRA":"x"},"versions":{"EXTRA":2}}`)
 	w.refused(fault.NameTaken, 409, "POST", at+"/config/secrets", `{"secrets":{"EXTRA":"x"},"versions":{"EXTRA":0}}`)

@@ -61,5 +61,5 @@ func (k keySource) tells() string {
 	case home.FromPassphrase:
 		return "Its key is your passphrase: it is written nowhere, and whoever forgets it needs a recovery identity (zavhoz key add). The vault starts locked: zavhoz unlock."
 	}
-	return "Its key is identity.txt there: whoever reads that file and vault.db reads every secret. Keep a copy of identity.txt in a safe place."
+	return "Its key is identity.txt there: whoever reads that file and the vault reads every secret. Keep a copy of identity.txt in a safe place."
 }

@@ -13,7 +13,11 @@ import (
 // the folder of the sockets. Errors: fault not_initialized, key_file_exposed, vault_corrupt (an identity without its vault).
 func (d Dir) Check() error {
 	if _, err := os.Stat(d.root); d.away && err != nil {
-		return notThere(err)
+		f := notThere(err)
+		if f.Code == fault.NotInitialized { // a plain init would make a file
+			f = f.WithNext("run `zavhoz init --store …`; for one more daemon of a vault that is there docs/postgresql.md says what its home needs")
+		}
+		return f
 	}
 	if _, err := os.Stat(d.Vault()); !d.away && err != nil {
 		if _, ierr := os.Lstat(d.Identity()); ierr == nil && errors.Is(err, fs.ErrNotExist) { // init would refuse, so do not send anybody there
@@ -27,7 +31,7 @@ func (d Dir) Check() error {
 	return d.EnsureRun()
 }
 
-func notThere(err error) error {
+func notThere(err error) *fault.Error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fault.New(fault.NotPermitted, "the home folder cannot be entered", "run zavhoz as the user who ran `zavhoz init`").Because(err)
 	}

@@ -204,6 +204,9 @@ func TestTheRemainsOfACrashAreSwept(t *testing.T) {
 	if err := d.Check(); fault.CodeOf(err) != fault.NotInitialized {
 		t.Errorf("before: %v", err)
 	}
+	if f := fault.Of(d.Away().Check()); f.Code != fault.NotInitialized || !strings.Contains(f.Next, "init --store") {
+		t.Errorf("of a vault in a database: %v, next: %s", f, f.Next)
+	}
 	if _, err := home.Init(t.Context(), home.InitOptions{Dir: d, MakeVault: makeVault}); err != nil {
 		t.Fatal(err)
 	}

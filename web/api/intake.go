@@ -57,8 +57,13 @@ type IntakeCode struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// IntakeCommand is what a person types to answer a request.
-func IntakeCommand(ref string) string { return "zavhoz intake give " + ref }
+// IntakeCommand is what a person types to answer a request; "" where there is none to answer: what was asked for is there.
+func IntakeCommand(ref string) string {
+	if ref == "" {
+		return ""
+	}
+	return "zavhoz intake give " + ref
+}
 
 // IntakeLink is where a request's page is, below where pages are served; "" where none are.
 func IntakeLink(base, ref string) string {
