@@ -16,6 +16,7 @@ type allocateIn struct {
 	Kind         string          `json:"kind"`
 	Purpose      string          `json:"purpose"`
 	Project      string          `json:"project"`
+	ForProject   string          `json:"for_project"`
 	Context      string          `json:"context"`
 	Requirements *requirementsIn `json:"requirements"`
 	TTLS         int64           `json:"ttl_s"`
@@ -58,7 +59,8 @@ func allocateResource(d Deps) mcp.Tool {
 		Input: schema(`"handle":{"type":"string","maxLength":64,"description":"this resource; give either handle or kind"},`+
 			`"kind":{"type":"string","enum":[`+kindEnum()+`],"description":"the best free one of this kind"},`+
 			`"purpose":{"type":"string","minLength":1,"maxLength":200,"description":"what it is for; one line"},`+
-			`"project":{"type":"string","maxLength":40},`+
+			`"project":{"type":"string","maxLength":40,"description":"only resources of this project"},`+
+			`"for_project":{"type":"string","maxLength":40,"description":"the project that it is for, where the resource is another's: its environment gets the ports of services"},`+
 			`"context":{"type":"string","maxLength":200,"description":"your thread or session, so that its leases stay apart"},`+
 			`"requirements":{"type":"object","properties":{"ram_mb":{"type":"integer","minimum":0,"maximum":1073741824},"disk_mb":{"type":"integer","minimum":0,"maximum":1073741824},"cpu":{"type":"integer","minimum":0,"maximum":65536},`+
 			`"ports":{"type":"array","maxItems":16,"items":{"type":"integer","minimum":0,"maximum":65535},"description":"wanted ports, each once; 0 means any free one"},`+
@@ -77,7 +79,7 @@ func allocateResource(d Deps) mcp.Tool {
 				return mcp.Result{}, err
 			}
 			q := vault.AllocateRequest{
-				Handle: in.Handle, Kind: in.Kind, Purpose: in.Purpose, Project: in.Project, Context: in.Context, MaxUses: in.MaxUses, IdemKey: in.IdemKey, DryRun: in.DryRun,
+				Handle: in.Handle, Kind: in.Kind, Purpose: in.Purpose, Project: in.Project, For: in.ForProject, Context: in.Context, MaxUses: in.MaxUses, IdemKey: in.IdemKey, DryRun: in.DryRun,
 				TTL: time.Duration(in.TTLS) * time.Second,
 			}
 			if r := in.Requirements; r != nil {
@@ -94,7 +96,7 @@ func allocateResource(d Deps) mcp.Tool {
 
 func allocated(a vault.Allocation, dry bool, now time.Time) mcp.Result {
 	out := allocateOut{
-		Handle: a.Resource.Handle, LeaseID: a.Lease.ID, Kind: a.Resource.Kind, Project: a.Resource.Project, ExpiresAt: a.Lease.ExpiresAt.UTC().Format(time.RFC3339),
+		Handle: a.Resource.Handle, LeaseID: a.Lease.ID, Kind: a.Resource.Kind, Project: a.Lease.Project, ExpiresAt: a.Lease.ExpiresAt.UTC().Format(time.RFC3339),
 		ExpiresS: seconds(a.Lease.ExpiresAt.Sub(now)), Ports: a.Lease.Ports, Services: a.Lease.Services, Repeated: a.Repeated, DryRun: dry, Use: resourceView(a.Resource).Use,
 	}
 	if out.Ports == nil {

@@ -66,6 +66,38 @@ func TestAnAgentResolvesAnEnvironment(t *testing.T) {
 	}
 }
 
+// A server of one project serves others: a lease says for which it is, and that project's environment gets the ports. Nobody takes ports for a project that they may not see.
+func TestPortsForAnotherProject(t *testing.T) {
+	h := newHouse(t)
+	for _, slug := range []string{"shop", "other"} {
+		_, err := h.AddProject(ctx, operator, slug, "")
+		must(t, err)
+	}
+	h.addServer("s") // of the project default
+	c := h.connect(h.agent(vault.NewAgent{Name: "ci", Grants: vault.Grants{Projects: []string{"default", "shop"}, Kinds: []string{"*"}}}), false)
+	outcome := func(project string) string {
+		return c.ok("resolve_environment", `{"project":"`+project+`","dry_run":true,"names":["BACKEND_PORT"]}`).str("outcome")
+	}
+	ask := func(more string) string {
+		return `{"handle":"s","purpose":"x","requirements":{"services":{"backend":0}}` + more + `}`
+	}
+	c.refused(fault.UnknownProject, "allocate_resource", ask(`,"for_project":"other"`))
+	c.refused(fault.UnknownProject, "allocate_resource", ask(`,"for_project":"no-such"`))
+	c.ok("allocate_resource", ask(`,"for_project":"shop","dry_run":true`))
+	if got := outcome("shop"); got != "allocation_missing" {
+		t.Errorf("before: %s", got)
+	}
+	r := c.ok("allocate_resource", ask(`,"for_project":"shop","idempotency_key":"k"`))
+	if r.str("project") != "shop" || outcome("shop") != "resolved" || outcome("default") != "allocation_missing" {
+		t.Errorf("%s: shop %s, default %s", r.Data, outcome("shop"), outcome("default"))
+	}
+	c.refused(fault.IdempotencyMismatch, "allocate_resource", ask(`,"idempotency_key":"k"`))
+	c.ok("release_resource", `{"lease_id":"`+r.str("lease_id")+`"}`)
+	if r = c.ok("allocate_resource", ask("")); r.str("project") != "default" || outcome("shop") != "allocation_missing" || outcome("default") != "resolved" {
+		t.Errorf("%s: shop %s, default %s", r.Data, outcome("shop"), outcome("default"))
+	}
+}
+
 // A reply stays small, and what needs something done is told before what does not.
 func TestALargeEnvironmentIsCut(t *testing.T) {
 	c := newHouse(t).connect("", false)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,7 +28,7 @@ type idemRow struct {
 
 // Allocate gives a lease by handle or by kind, in one transaction with its audit record: capacity is counted from the first instant, and
 // the same idempotency key gives the same lease while it lives. A dry run decides the same and writes nothing but the record that it was asked. Errors: invalid_argument,
-// unauthenticated, idempotency_mismatch, rate_limited, what stands in the way of the resource, none_available, and the refusals of docs/allocation.md.
+// unauthenticated, idempotency_mismatch, rate_limited, unknown_project, what stands in the way of the resource, none_available, and the refusals of docs/allocation.md.
 func (v *Vault) Allocate(ctx context.Context, actor Actor, q AllocateRequest) (out Allocation, err error) {
 	if err := q.check(); err != nil {
 		return out, err
@@ -72,6 +73,14 @@ func (v *Vault) allocate(tx store.Tx, actor Actor, q AllocateRequest, near []str
 	if err := v.room(tx, a); err != nil {
 		return out, err
 	}
+	serves := "" // the project that it is for
+	if q.For != "" {
+		of, err := v.projectFor(tx, actor, q.For, ScopeRead)
+		if err != nil {
+			return out, err
+		}
+		serves = of.Slug
+	}
 	p, err := v.choose(tx, a, q, near)
 	if err != nil {
 		return out, err
@@ -79,7 +88,7 @@ func (v *Vault) allocate(tx store.Tx, actor Actor, q AllocateRequest, near []str
 	now := v.now()
 	out.Resource = p.r
 	out.Lease = Lease{
-		Format: 1, Agent: a.ID, Context: q.Context, Resource: p.r.ID, Handle: p.r.Handle, Project: p.r.Project, Purpose: q.Purpose,
+		Format: 1, Agent: a.ID, Context: q.Context, Resource: p.r.ID, Handle: p.r.Handle, Project: cmp.Or(serves, p.r.Project), Purpose: q.Purpose,
 		Demand: q.Demand, Ports: p.ports, Services: p.services, MaxUses: q.MaxUses, IdemKey: q.IdemKey, CreatedAt: now, ExpiresAt: now.Add(v.ttlOf(p.r, q.TTL)),
 	}
 	if q.DryRun {

@@ -11,7 +11,7 @@ type Lease struct {
 	Context     string    `json:"context,omitempty"`
 	Resource    string    `json:"resource"` // res_… id
 	Handle      string    `json:"handle"`   // at the time; for reading only
-	Project     string    `json:"project"`
+	Project     string    `json:"project"`  // slug of the one that it is for: the resource's, unless another was named
 	Purpose     string    `json:"purpose"`
 	Demand      Demand    `json:"demand"`
 	Ports       []int     `json:"ports,omitempty"`
@@ -44,7 +44,8 @@ type AllocateRequest struct {
 	Handle  string // exactly one of Handle and Kind
 	Kind    string
 	Purpose string // required, ≤ 200 characters
-	Project string
+	Project string // resources of this one only
+	For     string `json:",omitempty"` // the project that it is for, "": the resource's
 	Context string
 	Demand  Demand
 	TTL     time.Duration // 0: default 1 h; at most 24 h, or the policy's
