@@ -65,7 +65,7 @@ func TestWorkdirsByMode(t *testing.T) {
 		if want := dir + "\nold\ndeep\nrefused\nrefused\n"; out != want {
 			t.Errorf("ro: %q, want %q", out, want)
 		}
-		out, _ = shell(t, b, "mkdir -p a/b && echo new >a/b/new && rm old && mv sub/deep a && chmod 755 a/b/new && ./a/b/new; stat -c %u . a/b/new | sort -u | wc -l", in(dir, sandbox.ReadWrite))
+		out, _ = shell(t, b, "mkdir -p a/b && echo new >a/b/new && rm old && mv sub/deep a && chmod 755 a/b/new && ./a/b/new 2>&1; stat -c %u . a/b/new | sort -u | wc -l", in(dir, sandbox.ReadWrite))
 		if !strings.HasSuffix(out, "\n1\n") {
 			t.Errorf("rw: %q", out)
 		}
