@@ -1,5 +1,7 @@
 package store
 
+import "context"
+
 // Held is a value that is not needed as bytes before its transaction is made durable. Its methods may be called by many goroutines.
 type Held interface {
 	// Encode gives the bytes, the same each time. An error ends the commit that needs them: nothing of it is written.
@@ -30,4 +32,12 @@ type Adder interface {
 	// Add is Put under a key that nobody has used before: one made of an id that was drawn just now. Where there is a record all the same, nothing of the commit is
 	// written, and it gives ErrCorrupt.
 	Add(c Collection, key string, value []byte) error
+}
+
+// Warmer is a Store whose records may be far away. A function of Update that reads one keeps all others waiting for it, so what it is going to read is asked for before its turn. A
+// backend need not have it.
+type Warmer interface {
+	Store
+	// Warm brings nearer what is under the keys, or that there is nothing, for whoever reads it next. It promises nothing: what goes wrong, the read will say.
+	Warm(ctx context.Context, c Collection, keys ...string)
 }

@@ -26,7 +26,7 @@ type Gate struct {
 	alone sync.RWMutex                // held by who changes the header, and by every other write for reading
 }
 
-var _ store.Store = (*Gate)(nil)
+var _ store.Warmer = (*Gate)(nil)
 
 // gateState is who may pass.
 type gateState int
@@ -188,6 +188,16 @@ func (g *Gate) Update(ctx context.Context, fn func(store.Tx) error) error {
 	g.alone.RLock()
 	defer g.alone.RUnlock()
 	return g.pass(ctx, g.st.Update, g.heeding(true, fn))
+}
+
+// Warm implements store.Warmer, where the store does.
+func (g *Gate) Warm(ctx context.Context, c store.Collection, keys ...string) {
+	w, ok := g.st.(store.Warmer)
+	if !ok || g.enter(ctx) != nil {
+		return
+	}
+	defer g.leave()
+	w.Warm(ctx, c, keys...)
 }
 
 // UpdateAlone is Update for what changes the header: no other write of this process runs beside it, which could see the new header, and seal under its key, before it is durable.

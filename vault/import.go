@@ -89,6 +89,7 @@ func (v *Vault) Import(ctx context.Context, actor Actor, im Import) (rep ImportR
 	if im.DryRun {
 		err = v.view(ctx, x.run)
 	} else {
+		v.handles.Warm(ctx, v.st, x.handles()...)
 		err = v.update(ctx, x.run)
 	}
 	if err != nil {
@@ -149,6 +150,14 @@ func (x *importing) drafts(items []NewResource) error {
 		}
 	}
 	return nil
+}
+
+func (x *importing) handles() []string {
+	list := make([]string, len(x.items))
+	for i := range x.items {
+		list[i] = x.items[i].r.Handle
+	}
+	return list
 }
 
 // run does the import in a transaction. A store may call it again, from the start.

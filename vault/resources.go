@@ -69,6 +69,7 @@ func (v *Vault) add(ctx context.Context, actor Actor, n NewResource, may func(st
 	if r.Sealed, err = v.seal(r.ID, 1, values); err != nil {
 		return Resource{}, err
 	}
+	v.handles.Warm(ctx, v.st, r.Handle)
 	err = v.update(ctx, func(tx store.Tx) error {
 		if err := errors.Join(may(tx), v.resealed(&r, values)); err != nil {
 			return err

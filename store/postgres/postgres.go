@@ -28,6 +28,7 @@ type Store struct {
 	cache   *cache
 	moments moments
 	writes  *writer
+	warming gather
 	subs    subscribers
 	teller  teller
 	pulse   chan struct{} // 1 slot: there is something that other processes have not heard of; closed when nothing is written any more

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -61,6 +62,13 @@ func (s *Set[T]) Recall(key string) (v T, ok bool) {
 		return v, false
 	}
 	return d.v, true
+}
+
+// Warm brings the records under the keys nearer, where the store is far away: before an Update whose function reads them while others wait.
+func (s *Set[T]) Warm(ctx context.Context, st store.Store, keys ...string) {
+	if w, ok := st.(store.Warmer); ok {
+		w.Warm(ctx, s.c, keys...)
+	}
 }
 
 // known gives a record that needs no decoding, nil where there is none: one that is held, or one whose bytes in the store are those it was decoded
