@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"maps"
 
 	"github.com/zavhoz/zavhoz/vault/id"
@@ -47,6 +48,24 @@ func (v *Vault) foresee(ref string, e Edit) *values {
 		return nil
 	}
 	return x
+}
+
+// near asks for what an edit of ref is going to read, as far as that is known, before its turn.
+func (v *Vault) near(ctx context.Context, ref string) {
+	if !id.Is(ref, id.Resource) {
+		v.handles.Warm(ctx, v.st, ref)
+		l, _ := v.handles.Recall(ref)
+		ref = l.ID
+	}
+	if ref == "" {
+		return
+	}
+	v.resources.Warm(ctx, v.st, ref)
+	v.rotations.Warm(ctx, v.st, ref)
+	v.counters.Warm(ctx, v.st, ref)
+	if old, known := v.resources.Recall(ref); known && old.Version > v.keeps { // the version that goes (dropBeyond)
+		v.versions.Warm(ctx, v.st, versionKey(ref, old.Version-v.keeps))
+	}
 }
 
 // of tells whether it is what the edit makes of r, too: r has what it was made of, and what is new in it is sealed under the key that seals now.

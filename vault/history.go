@@ -40,6 +40,7 @@ func (v *Vault) EditResource(ctx context.Context, actor Actor, ref string, e Edi
 	if err := errors.Join(checkLabels(e.Labels), checkWhy(e.Why)); err != nil {
 		return r, err
 	}
+	v.near(ctx, ref)
 	ahead := v.foresee(ref, e)
 	err = v.update(ctx, func(tx store.Tx) error {
 		old, err := v.byHandle(tx, ref)

@@ -34,14 +34,14 @@ func (f *far) take() []string {
 	return asked
 }
 
-// What an addition looks for while all others wait, a store far away is asked for before, through the gate, too. A locked vault asks for nothing.
-func TestAHandleIsLookedForBeforeItsTurn(t *testing.T) {
+// What an addition or an edit looks for while all others wait, a store far away is asked for before, through the gate, too. A locked vault asks for nothing.
+func TestWhatAWriteReadsIsLookedForBeforeItsTurn(t *testing.T) {
 	f := &far{}
 	l := newLockableOn(t, func(st store.Store) store.Store { f.Store = st; return f })
 	item := func(handle string) vault.NewResource {
 		return vault.NewResource{Kind: "generic", Handle: handle, Secrets: map[string]secret.Secret{"value": secret.FromString("a-value-of-its-own")}}
 	}
-	_, err := l.AddResource(t.Context(), operator, item("one"))
+	r, err := l.AddResource(t.Context(), operator, item("one"))
 	must(t, err)
 	if got := f.take(); !slices.Equal(got, []string{"handles/one"}) {
 		t.Errorf("asked for %q", got)
@@ -50,6 +50,22 @@ func TestAHandleIsLookedForBeforeItsTurn(t *testing.T) {
 	must(t, err)
 	if got := f.take(); !slices.Equal(got, []string{"handles/two", "handles/three"}) {
 		t.Errorf("asked for %q", got)
+	}
+	why := "again"
+	for i := range 11 {
+		_, err = l.EditResource(t.Context(), operator, "one", vault.Edit{Why: why})
+		must(t, err)
+		want := []string{"handles/one", "resources/" + r.ID, "rotations/" + r.ID, "counters/" + r.ID}
+		if i == 10 { // ten versions are kept: the eleventh edit takes the first away
+			want = append(want, "versions/"+r.ID+"/0000000000000001")
+		}
+		if got := f.take(); !slices.Equal(got, want) {
+			t.Errorf("asked for %q", got)
+		}
+	}
+	_, err = l.EditResource(t.Context(), operator, "nobody", vault.Edit{Why: why})
+	if got := f.take(); err == nil || !slices.Equal(got, []string{"handles/nobody"}) {
+		t.Errorf("%v: asked for %q", err, got)
 	}
 	must(t, l.gate.Shut(t.Context()))
 	if _, err = l.AddResource(t.Context(), operator, item("four")); err == nil {

@@ -10,13 +10,18 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
+// alone lets the go command look at nothing but a tree of ours.
+func alone(t *testing.T) {
+	for k, v := range map[string]string{"GOFLAGS": "-mod=mod", "GOWORK": "off", "GOPROXY": "off"} {
+		t.Setenv(k, v)
+	}
+}
+
 // TestRules lays each bad example over a small house that keeps every rule. Each line of "want" must be the start of one finding, and
 // each finding must be wanted: a rule that fires on what is good is as wrong as one that does not fire.
 func TestRules(t *testing.T) {
 	// no network and no work file: the examples need the standard library only
-	for k, v := range map[string]string{"GOFLAGS": "-mod=mod", "GOWORK": "off", "GOPROXY": "off"} {
-		t.Setenv(k, v)
-	}
+	alone(t)
 	cases, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(cases) < 10 {
 		t.Fatalf("examples: %d, %v", len(cases), err)
@@ -30,12 +35,28 @@ func TestRules(t *testing.T) {
 			if strings.Contains(path, "platform") {
 				on = platforms
 			}
-			got, err := lint(root, house, on)
+			got, err := lint(root, house, on, "")
 			if err != nil {
 				t.Fatal(err)
 			}
 			compare(t, got, want)
 		})
+	}
+}
+
+// What is left to this platform alone is not read for the others, and all else is.
+func TestBrief(t *testing.T) {
+	alone(t)
+	root := t.TempDir()
+	layOut(t, root, "testdata/base.txtar")
+	layOut(t, root, "testdata/broken_on_one_platform.txtar")
+	for leave, want := range map[string]int{"": 1, "./store": 0, "./vault/secret": 1} {
+		if got, err := lint(root, house, []string{"linux/amd64", "windows/arm64"}, leave); err != nil || len(got) != want {
+			t.Errorf("without %q: %v %v", leave, got, err)
+		}
+	}
+	if _, err := lint(root, house, platforms, "./gone"); err == nil {
+		t.Error("a package that is gone is left out")
 	}
 }
 

@@ -29,7 +29,7 @@ type Tree struct {
 	fset   *token.FileSet
 }
 
-func load(dir string, on []string) (*Tree, error) {
+func load(dir string, on []string, leave string) (*Tree, error) {
 	root, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -41,9 +41,13 @@ func load(dir string, on []string) (*Tree, error) {
 	if t.Files, err = listFiles(root); err != nil {
 		return nil, err
 	}
+	most, err := t.without(leave)
+	if err != nil {
+		return nil, err
+	}
 	files := parsed{inside: root + string(filepath.Separator)}
 	for _, platform := range on {
-		if err := t.loadFor(platform, &files); err != nil {
+		if err := t.loadFor(platform, &files, most); err != nil {
 			return nil, fmt.Errorf("loading for %s: %w", platform, err)
 		}
 	}
@@ -53,19 +57,38 @@ func load(dir string, on []string) (*Tree, error) {
 	return t, nil
 }
 
+// without gives patterns for all packages but one, which is written as "./x"; "" is none.
+func (t *Tree) without(leave string) (most []string, err error) {
+	if leave == "" {
+		return []string{"./..."}, nil
+	}
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName, Dir: t.Root}, "./...")
+	for _, p := range pkgs {
+		if t.short(p.PkgPath) != leave {
+			most = append(most, p.PkgPath)
+		}
+	}
+	if err == nil && len(most) != len(pkgs)-1 {
+		err = errors.New("no package " + leave)
+	}
+	return most, err
+}
+
 // loadFor takes every type from source: to compile the libraries for each platform would cost minutes, and tells no more. Those of this machine are compiled: there,
-// go vet has read the tests, too.
-func (t *Tree) loadFor(platform string, files *parsed) error {
+// go vet has read the tests, too. Elsewhere most is read.
+func (t *Tree) loadFor(platform string, files *parsed, most []string) error {
 	goos, arch, _ := strings.Cut(platform, "/")
 	cfg := &packages.Config{
 		Mode: packages.LoadSyntax | packages.NeedModule | packages.NeedForTest, Dir: t.Root, Fset: t.fset,
 		Env: append(os.Environ(), "GOOS="+goos, "GOARCH="+arch, "CGO_ENABLED=0"),
 	}
+	what := []string{"./..."}
 	if platform != runtime.GOOS+"/"+runtime.GOARCH {
+		what = most
 		cfg.Mode |= packages.NeedDeps
 		cfg.Tests, cfg.ParseFile = true, files.parse
 	}
-	pkgs, err := packages.Load(cfg, "./...")
+	pkgs, err := packages.Load(cfg, what...)
 	packages.Visit(pkgs, nil, func(p *packages.Package) {
 		if p.Module == nil || p.Module.Path != t.Module || p.ForTest != "" { // read once, and half of the memory
 			p.Syntax, p.TypesInfo = nil, nil
