@@ -165,13 +165,16 @@ func TestAnEnvironmentForAPersonsOwnRun(t *testing.T) {
 func TestPiecesOfAURL(t *testing.T) {
 	const entries = `
   DATABASE_URL: {source: user_secret, description: d, consumers: [a], environments: [production]}
-  PIECES: {source: derived, environments: [production], template: "${DATABASE_URL:username}|${DATABASE_URL:password}|${DATABASE_URL:host}|${DATABASE_URL:port}|${DATABASE_URL:database}|${DATABASE_URL:async}"}
+  PIECES: {source: derived, environments: [production], template: "${DATABASE_URL:username}|${DATABASE_URL:password}|${DATABASE_URL:host}|${DATABASE_URL:port}|${DATABASE_URL:database}|${DATABASE_URL:async}|${DATABASE_URL:sync}"}
 `
 	for url, want := range map[string]string{
-		"postgres://me:p%40ss-word-1@db.example/app?sslmode=require": "me|p@ss-word-1|db.example|5432|app|postgresql+asyncpg://me:p%40ss-word-1@db.example/app?sslmode=require",
-		"postgresql://db.example/app":                                "",
-		"mysql://me:password@db.example/app":                         "",
-		"not a url at all":                                           "",
+		"postgres://me:p%40ss-word-1@db.example/app?sslmode=require":                    "me|p@ss-word-1|db.example|5432|app|postgresql+asyncpg://me:p%40ss-word-1@db.example/app?ssl=require|postgresql://me:p%40ss-word-1@db.example/app?sslmode=require",
+		"postgresql+asyncpg://me:pass-word-1@h:1/app?timeout=5&ssl=verify-full":         "me|pass-word-1|h|1|app|postgresql+asyncpg://me:pass-word-1@h:1/app?timeout=5&ssl=verify-full|postgresql://me:pass-word-1@h:1/app?timeout=5&sslmode=verify-full",
+		"postgresql://me:pass-word-1@h/app?channel_binding=require&sslmode=require&a=b": "me|pass-word-1|h|5432|app|postgresql+asyncpg://me:pass-word-1@h/app?ssl=require&a=b|postgresql://me:pass-word-1@h/app?channel_binding=require&sslmode=require&a=b",
+		"postgresql://me:pass-word-1@h/app?channel_binding=require":                     "me|pass-word-1|h|5432|app|postgresql+asyncpg://me:pass-word-1@h/app|postgresql://me:pass-word-1@h/app?channel_binding=require",
+		"postgresql://db.example/app":                                                   "",
+		"mysql://me:password@db.example/app":                                            "",
+		"not a url at all":                                                              "",
 	} {
 		env := shopEnvironment(t, map[string]string{"DATABASE_URL": url}, entries)
 		h, e := realHouse(t, func(o *run.Options) { o.Environment = env })

@@ -2,6 +2,7 @@ package run
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/zavhoz/zavhoz/vault/contract"
@@ -39,9 +40,35 @@ func written(value secret.Secret, as string) (text []byte, ok bool) {
 	case contract.AsDatabase:
 		piece = strings.TrimPrefix(u.Path, "/")
 	case contract.AsAsync:
-		piece = "postgresql+asyncpg://" + rest
+		piece = "postgresql+asyncpg://" + renamed(rest, "sslmode", "ssl", "channel_binding")
 	case contract.AsSync:
-		piece = "postgresql://" + rest
+		piece = "postgresql://" + renamed(rest, "ssl", "sslmode", "")
 	}
 	return []byte(piece), piece != ""
 }
+
+// renamed gives a URL's rest with one parameter under another name, where its value is one of libpq's words for it, and without another. SQLAlchemy hands what stands there to asyncpg.connect, which
+// takes those words as ssl and refuses libpq's own names; libpq refuses asyncpg's.
+func renamed(rest, from, to, without string) string {
+	before, query, has := strings.Cut(rest, "?")
+	if !has {
+		return rest
+	}
+	var kept []string
+	for _, part := range strings.Split(query, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		switch {
+		case name == from && slices.Contains(sslWords, value):
+			part = to + "=" + value
+		case name == without && without != "":
+			continue
+		}
+		kept = append(kept, part)
+	}
+	if len(kept) == 0 {
+		return before
+	}
+	return before + "?" + strings.Join(kept, "&")
+}
+
+var sslWords = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}

@@ -204,11 +204,13 @@ func (p *place) configure(old, fresh string) {
 // until waits for something that other processes do; there is nothing to be told of it by.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
+	pause := 2 * time.Millisecond
 	for deadline := time.Now().Add(patience); !done(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in %v: %s", patience, what)
 		}
-		time.Sleep(2 * time.Millisecond) // between two looks, not for order
+		time.Sleep(pause)                            // between two looks, not for order
+		pause = min(pause*5/4, 200*time.Millisecond) // a look may be a whole program, and what is waited for half a minute away
 	}
 }
 

@@ -15,7 +15,8 @@
 //
 // What was read is kept in memory, with the number of the commit that made it so (cache.go). It is used only where the database has just said which moment it is: a View
 // asks that with the begin of its own transaction, in one round trip, and shares the question with others that came before it was sent (moment.go, snapshot.go). A lease that
-// another replica revoked is not seen in use for even a moment. What many Views lack at once they ask for together (gather.go).
+// another replica revoked is not seen in use for even a moment. What many Views lack at once they ask for together (gather.go), and
+// what an Update is going to read its caller may ask for before its turn, in which all others would wait for the answer (warm.go).
 //
 // Limits: a primary that acknowledges before its standby has the commit can lose it by a failover; no commit leaves synchronous_commit off, what the standby
 // confirms is the operator's to choose (docs/postgresql.md). A pooler that gives each transaction another connection breaks LISTEN and the leader: connect directly. PostgreSQL
