@@ -83,6 +83,7 @@ func TestPortsForAnotherProject(t *testing.T) {
 	}
 	c.refused(fault.UnknownProject, "allocate_resource", ask(`,"for_project":"other"`))
 	c.refused(fault.UnknownProject, "allocate_resource", ask(`,"for_project":"no-such"`))
+	c.refused(fault.UnknownProject, "allocate_resource", ask(`,"for_project":"prj_aaaaaaaaaaaaaaaaaaaaaaaaaa"`))
 	c.ok("allocate_resource", ask(`,"for_project":"shop","dry_run":true`))
 	if got := outcome("shop"); got != "allocation_missing" {
 		t.Errorf("before: %s", got)

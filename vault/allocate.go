@@ -28,7 +28,7 @@ type idemRow struct {
 
 // Allocate gives a lease by handle or by kind, in one transaction with its audit record: capacity is counted from the first instant, and
 // the same idempotency key gives the same lease while it lives. A dry run decides the same and writes nothing but the record that it was asked. Errors: invalid_argument,
-// unauthenticated, idempotency_mismatch, rate_limited, unknown_project, what stands in the way of the resource, none_available, and the refusals of docs/allocation.md.
+// unauthenticated, idempotency_mismatch, rate_limited, unknown_project, not_permitted (For, without a grant of environments), what stands in the way of the resource, none_available, and the refusals of docs/allocation.md.
 func (v *Vault) Allocate(ctx context.Context, actor Actor, q AllocateRequest) (out Allocation, err error) {
 	if err := q.check(); err != nil {
 		return out, err
@@ -37,10 +37,14 @@ func (v *Vault) Allocate(ctx context.Context, actor Actor, q AllocateRequest) (o
 	if q.DryRun {
 		transact = v.view
 	}
-	near, err := v.candidates(ctx, actor, q)
+	serves, err := v.servedBy(ctx, actor, q)
+	var near []string
+	if err == nil {
+		near, err = v.candidates(ctx, actor, q)
+	}
 	if err == nil {
 		err = transact(ctx, func(tx store.Tx) error {
-			out, err = v.allocate(tx, actor, q, near)
+			out, err = v.allocate(tx, actor, q, serves, near)
 			return err
 		})
 	}
@@ -58,11 +62,31 @@ func (v *Vault) Allocate(ctx context.Context, actor Actor, q AllocateRequest) (o
 
 func allocated(actor Actor, a Allocation, detail map[string]string) audit.Event {
 	detail["resource"] = a.Resource.ID
+	if a.Lease.Project != a.Resource.Project {
+		detail["for_project"] = a.Lease.Project
+	}
 	return audit.Event{Actor: actor, Action: audit.LeaseAllocate, Outcome: audit.Allowed, Subject: a.Lease.ID, Handle: a.Resource.Handle, Detail: detail}
 }
 
+// servedBy gives the slug of the project that a lease is to be for, "" where q names none. What the lease holds is then in that project's environments, which persons use: for an agent that may have them
+// alone. A reference that leads nowhere has every project looked at, and that keeps no writer waiting.
+func (v *Vault) servedBy(ctx context.Context, actor Actor, q AllocateRequest) (slug string, err error) {
+	if q.For == "" {
+		return "", nil
+	}
+	err = v.view(ctx, func(tx store.Tx) error {
+		p, err := v.projectFor(tx, actor, q.For, ScopeRead)
+		if err != nil {
+			return err
+		}
+		slug = p.Slug
+		return v.mayEnvironments(tx, actor, p)
+	})
+	return slug, err
+}
+
 // allocate decides, and writes what was decided unless q is a dry run.
-func (v *Vault) allocate(tx store.Tx, actor Actor, q AllocateRequest, near []string) (out Allocation, err error) {
+func (v *Vault) allocate(tx store.Tx, actor Actor, q AllocateRequest, serves string, near []string) (out Allocation, err error) {
 	a, err := v.agentOf(tx, actor)
 	if err != nil {
 		return out, err
@@ -73,13 +97,10 @@ func (v *Vault) allocate(tx store.Tx, actor Actor, q AllocateRequest, near []str
 	if err := v.room(tx, a); err != nil {
 		return out, err
 	}
-	serves := "" // the project that it is for
-	if q.For != "" {
-		of, err := v.projectFor(tx, actor, q.For, ScopeRead)
-		if err != nil {
+	if serves != "" {
+		if _, err := v.projectFor(tx, actor, serves, ScopeRead); err != nil {
 			return out, err
 		}
-		serves = of.Slug
 	}
 	p, err := v.choose(tx, a, q, near)
 	if err != nil {

@@ -92,6 +92,15 @@ func TestAttack63_EnvironmentsAreAKind(t *testing.T) {
 	wantCode(t, err, fault.NotPermitted)
 	_, _, err = h.ProjectSecrets(ctx, agent, "bot")
 	wantCode(t, err, fault.NotPermitted)
+	h.adopted(nil) // of the project default
+	lends, _ := h.addAgent(vault.NewAgent{Name: "lends", Grants: vault.Grants{Projects: []string{"default", "bot"}, Kinds: []string{"server"}}})
+	q := vault.AllocateRequest{Kind: "server", Purpose: "x", For: "bot", Demand: vault.Demand{Services: map[string]int{"backend": 0}}}
+	_, err = h.Allocate(ctx, lends, q)
+	wantCode(t, err, fault.NotPermitted)
+	e := h.resolve(vault.EnvironmentRequest{Project: "bot", DryRun: true, Names: []string{"BACKEND_PORT"}})
+	if e.Outcome != variable.Unplaced {
+		t.Errorf("who may have no environment of the project makes up a port of it: %s", e.Outcome)
+	}
 }
 
 // TestAttack67_WhatAgentsHaveMade: agents fill no project with secrets and definitions.

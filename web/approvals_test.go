@@ -210,6 +210,15 @@ func TestLeasesOfAll(t *testing.T) {
 		t.Error(a.body)
 	}
 	bound.refused(fault.UnknownLease, 404, "DELETE", "/leases/"+one.ID, "")
+	away, err := h.Allocate(ctx, h.agent("three", "*"), vault.AllocateRequest{Handle: "bot", Purpose: "a test", For: "other"})
+	must(t, err)
+	home := s.bearer(vault.NewAgent{Name: "home", Grants: vault.Grants{Projects: []string{"default"}}, Scopes: allScopes})
+	for _, who := range []*walker{bound, home} { // whom it serves, and whose the resource is
+		if a := who.ok("GET", "/leases", ""); !strings.Contains(a.body, away.Lease.ID) {
+			t.Error(a.body)
+		}
+	}
+	home.ok("DELETE", "/leases/"+away.Lease.ID, "")
 	s.bearer(vault.NewAgent{Name: "writes"}).refused(fault.NotPermitted, 403, "DELETE", "/leases/"+two.ID, "")
 	if a := bound.ok("DELETE", "/leases/"+two.ID, ""); a.get("released_why") != "revoked" {
 		t.Error(a.body)
@@ -225,7 +234,7 @@ func TestLeasesOfAll(t *testing.T) {
 	if a := all.ok("GET", "/leases", ""); a.body != `{"items":[]}`+"\n" {
 		t.Error(a.body)
 	}
-	_, err := h.Authorise(ctx, vault.Actor{Type: audit.Agent, ID: two.Agent, Name: "two"}, []string{two.ID})
+	_, err = h.Authorise(ctx, vault.Actor{Type: audit.Agent, ID: two.Agent, Name: "two"}, []string{two.ID})
 	if f := fault.Of(err); f.Code != fault.LeaseReleased || !strings.Contains(f.Message, "the operator ended") {
 		t.Error(err)
 	}

@@ -15,13 +15,25 @@ func (s *Server) leaseRoutes() {
 	s.handle("DELETE /api/v1/leases/{lease}", http.StatusOK, s.revokeLease)
 }
 
-// leases are those that live, within the caller's reach.
+// leases are those that live, within the caller's reach: for its projects, or of their resources.
 func (s *Server) leases(r *http.Request) ([]vault.Lease, error) {
 	ls, err := s.o.Vault.Leases(r.Context(), operator(r))
-	if c := callerOf(r); c != nil && !c.everywhere() {
-		ls = slices.DeleteFunc(ls, func(l vault.Lease) bool { return !c.within(l.Project) })
+	c := callerOf(r)
+	if err != nil || c == nil || c.everywhere() {
+		return ls, err
 	}
-	return ls, err
+	own := map[string]bool{} // resources
+	for _, l := range ls {
+		if _, known := own[l.Resource]; known || c.within(l.Project) {
+			continue
+		}
+		res, err := s.o.Vault.Resource(r.Context(), l.Resource)
+		if err != nil && fault.CodeOf(err) != fault.UnknownResource {
+			return nil, err
+		}
+		own[l.Resource] = err == nil && c.within(res.Project)
+	}
+	return slices.DeleteFunc(ls, func(l vault.Lease) bool { return !c.within(l.Project) && !own[l.Resource] }), nil
 }
 
 func (s *Server) listLeases(r *http.Request) (any, error) {
