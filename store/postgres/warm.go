@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,8 +12,11 @@ import (
 
 var _ store.Warmer = (*Store)(nil)
 
+// warmTimeout bounds one question: who asks writes next, and has patience for that.
+const warmTimeout = 2 * time.Second
+
 // Warm asks for records outside of any turn, and keeps what is of a moment that is known here. A commit counts only at the moment that its functions read, so an answer that came late
-// costs a second question, and nothing else.
+// costs a second question, and nothing else. Where there is no answer, nothing more is asked.
 func (s *Store) Warm(ctx context.Context, c store.Collection, keys ...string) {
 	if s.enter() != nil {
 		return
@@ -26,31 +30,30 @@ func (s *Store) Warm(ctx context.Context, c store.Collection, keys ...string) {
 		}
 	}
 	if len(lack) == 1 {
-		s.warming.lookUp(lack[0].c, lack[0].key, s.warm)
+		s.warming.lookUp(lack[0].c, lack[0].key, func(all []*lookup) { s.warm(all) })
 		return
 	}
 	for some := range slices.Chunk(lack, gatherMost) {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || !s.warm(some) {
 			return
 		}
-		s.warm(some)
 	}
 }
 
-// warm asks for what many want at once. Errors are left to who reads.
-func (s *Store) warm(all []*lookup) {
-	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
+// warm asks for what many want at once, and tells whether there was an answer. Errors are left to who reads.
+func (s *Store) warm(all []*lookup) (answered bool) {
+	ctx, cancel := context.WithTimeout(s.ctx, warmTimeout)
 	defer cancel()
-	asked, _ := s.cache.now()
+	asked, before := s.cache.now()
 	m, err := ask(ctx, s.sql.gets, all, func(ctx context.Context, sql string, args []any, fn func(pgx.Rows) error) error {
 		return each(ctx, s.pool, sql, args, fn)
 	})
 	if err != nil {
-		return
+		return false
 	}
 	age, known := s.cache.joined(asked, m)
-	if !known {
-		return
+	if !known || age != before { // what was read before all was forgotten does not come back
+		return true
 	}
 	for _, l := range all {
 		if l.since == nil {
@@ -59,4 +62,5 @@ func (s *Store) warm(all []*lookup) {
 			s.cache.learn(l.c, l.key, l.value, *l.since, m, age)
 		}
 	}
+	return true
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/postgres"
@@ -47,6 +50,55 @@ func TestWhatIsWarmIsKnown(t *testing.T) {
 	}
 	closing(t, s)
 	s.Warm(t.Context(), "things", "there")
+}
+
+// holding keeps everybody from the records, until release.
+func holding(t *testing.T, o postgres.Options) (release func()) {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), o.URL)
+	if err == nil {
+		_, err = c.Exec(t.Context(), "BEGIN; LOCK TABLE "+o.Schema+".records")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = c.Close(context.Background()) }
+}
+
+// What was asked before all was forgotten is not kept: who forgets wants to see what is there now.
+func TestWhatWasForgottenDoesNotComeBack(t *testing.T) {
+	o := fresh(server)
+	s := create(t, o)
+	put(t, s, "there", "v")
+	s.Uncache()
+	release := holding(t, o)
+	defer release()
+	var asks sync.WaitGroup
+	asks.Go(func() { s.Warm(t.Context(), "things", "there") })
+	waitsFor(t, o, "records", nil)
+	s.Uncache()
+	release()
+	asks.Wait()
+	if v, known := postgres.Knows(s, "things", "there"); known {
+		t.Errorf("%q", v)
+	}
+}
+
+// A database that does not answer keeps nobody for the time of many questions.
+func TestWhatIsNotAnsweredIsNotAskedOn(t *testing.T) {
+	o := fresh(server)
+	s := create(t, o)
+	release := holding(t, o)
+	defer release()
+	var many []string
+	for i := range 1000 { // eight questions
+		many = append(many, fmt.Sprint("k", i))
+	}
+	start := time.Now()
+	s.Warm(t.Context(), "things", many...)
+	if took := time.Since(start); took > 8*time.Second {
+		t.Errorf("%v", took)
+	}
 }
 
 // Whatever is warmed while others write, nobody counts from what was.
