@@ -2,9 +2,11 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	"github.com/zavhoz/zavhoz/vault"
+	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/importer"
 )
 
@@ -32,24 +34,20 @@ func (b *Bridge) behind(ctx context.Context) (ids []string, err error) {
 		if err != nil {
 			return err
 		}
-		there := make(map[string]map[string]string, len(rows))
+		there := make(map[string]row, len(rows))
 		for _, r := range rows {
-			there[r.id] = r.secrets
+			there[r.id] = r
 		}
 		for _, p := range all {
-			tokens, has := there[p.Former]
+			r, has := there[p.Former]
 			if p.Former == "" || !has { // a row that is gone is nobody's any more
 				continue
 			}
-			_, sealed, err := b.o.Vault.SealedProjectSecrets(ctx, vault.SystemActor("bridge"), p.ID, nil)
-			if err != nil {
-				return err
+			lacks, err := b.lacks(ctx, p, r, keys)
+			if fault.CodeOf(err) == fault.VaultLocked || ctx.Err() != nil {
+				return errors.Join(err, ctx.Err())
 			}
-			lacks, err := b.lacks(tokens, sealed, keys)
-			if err != nil {
-				return err
-			}
-			if lacks {
+			if lacks || err != nil { // what cannot be looked at is late by itself, and holds up no other
 				ids = append(ids, p.ID)
 			}
 		}
@@ -58,12 +56,13 @@ func (b *Bridge) behind(ctx context.Context) (ids []string, err error) {
 	return ids, err
 }
 
-// lacks tells whether a row has not every value.
-func (b *Bridge) lacks(there map[string]string, sealed map[string]vault.SealedSecret, keys importer.FernetKeys) (bool, error) {
-	mine := maps.Clone(there)
-	if mine == nil {
-		mine = map[string]string{}
+// lacks tells whether a project's row has not every value.
+func (b *Bridge) lacks(ctx context.Context, p vault.Project, r row, keys importer.FernetKeys) (bool, error) {
+	_, sealed, err := b.o.Vault.SealedProjectSecrets(ctx, vault.SystemActor("bridge"), p.ID, nil)
+	if err != nil || r.odd {
+		return len(sealed) > 0, err
 	}
-	err := b.overlay(mine, sealed, keys)
-	return !maps.Equal(mine, there), err
+	mine := maps.Clone(r.secrets)
+	err = b.overlay(mine, sealed, keys)
+	return !maps.Equal(mine, r.secrets), err
 }

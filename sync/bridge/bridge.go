@@ -145,6 +145,10 @@ func opens(rows []row, keys importer.FernetKeys) bool {
 // adopt takes one row, or tells what would be taken of it.
 func (b *Bridge) adopt(ctx context.Context, actor vault.Actor, r row, keys importer.FernetKeys, look bool) (out Adopted, err error) {
 	out = Adopted{FormerID: r.id, Slug: r.slug, Secrets: []string{}, Hints: len(r.hints)}
+	if r.odd {
+		out.Problem = "its config is no object, or longer than 16 MiB"
+		return out, nil
+	}
 	a := vault.Adoption{Former: r.id, Slug: r.slug, Title: r.title, Secrets: map[string]secret.Secret{}, Hints: r.hints, Config: r.other}
 	defer func() {
 		for _, s := range a.Secrets {
@@ -333,6 +337,7 @@ type row struct {
 	secrets         map[string]string // Fernet tokens
 	hints           map[string]string
 	other           map[string]json.RawMessage
+	odd             bool // its config is too long, or no object
 }
 
 // parse takes a config apart; what is in it is somebody else's.

@@ -87,7 +87,7 @@ func (t *table) look(ctx context.Context) error {
 	return nil
 }
 
-// rows reads every project, in one moment.
+// rows reads every project, in one moment. One whose config cannot be read is odd, and keeps nobody from the others.
 func (t *table) rows(ctx context.Context) (out []row, err error) {
 	title := "''"
 	if t.titled {
@@ -101,9 +101,7 @@ func (t *table) rows(ctx context.Context) (out []row, err error) {
 	var config string
 	_, err = pgx.ForEachRow(rows, []any{&r.id, &r.slug, &r.title, &config}, func() error {
 		x := r
-		if len(config) > 16<<20 || x.parse([]byte(config)) != nil {
-			return errAway
-		}
+		x.odd = len(config) > 16<<20 || x.parse([]byte(config)) != nil
 		out = append(out, x)
 		return nil
 	})
@@ -124,7 +122,7 @@ func (t *table) change(ctx context.Context, id string, overlay func(map[string]s
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }() // after a commit it does nothing
 	var config string
-	err = tx.QueryRow(ctx, `SELECT coalesce(config::text, '{}') FROM `+t.id.Sanitize()+` WHERE id::text = $1 FOR UPDATE`, id).Scan(&config)
+	err = tx.QueryRow(ctx, `SELECT coalesce(config::text, '{}') FROM `+t.id.Sanitize()+` WHERE lower(id::text) = $1 FOR UPDATE`, id).Scan(&config)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
@@ -135,7 +133,7 @@ func (t *table) change(ctx context.Context, id string, overlay func(map[string]s
 	if err != nil || same {
 		return err
 	}
-	if _, err = tx.Exec(ctx, `UPDATE `+t.id.Sanitize()+` SET config = $2::`+t.column+` WHERE id::text = $1`, id, string(next)); err == nil {
+	if _, err = tx.Exec(ctx, `UPDATE `+t.id.Sanitize()+` SET config = $2::`+t.column+` WHERE lower(id::text) = $1`, id, string(next)); err == nil {
 		err = tx.Commit(ctx)
 	}
 	if err != nil {
