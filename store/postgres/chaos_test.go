@@ -184,6 +184,10 @@ func (c *chaos) write(k, rounds int) {
 			})
 			returned = true
 		}()
+		if rand.IntN(2) == 0 { // beside it, whatever it is at
+			c.stores[rand.IntN(len(c.stores))].Warm(context.Background(), "things", fmt.Sprint(k), fmt.Sprint(rand.IntN(chaosWriters)))
+			s.Warm(context.Background(), "once", chaosKey(k, next), chaosKey(k, next-3))
+		}
 		<-done
 		if returned && (err == nil || errors.Is(err, errRefused)) {
 			seen.report(c.t)
