@@ -122,7 +122,7 @@ func (v *Vault) allocate(tx store.Tx, actor Actor, q AllocateRequest, serves str
 // grant writes a lease. What has expired and gave way to it ends in the same transaction: nobody whose clock is behind can take it for live.
 func (v *Vault) grant(tx store.Tx, actor Actor, a Agent, q AllocateRequest, p placement, out Allocation) error {
 	for _, l := range p.held.over {
-		if err := v.endLease(tx, l, "expired"); err != nil {
+		if err := v.endLease(tx, &l, "expired"); err != nil {
 			return err
 		}
 	}

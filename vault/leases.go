@@ -41,15 +41,15 @@ func (v *Vault) countLeases(tx store.Tx, l Lease, by int) error {
 }
 
 // endLease marks a lease as ended and takes it off the live ones.
-func (v *Vault) endLease(tx store.Tx, l Lease, why string) error {
+func (v *Vault) endLease(tx store.Tx, l *Lease, why string) error {
 	l.ReleasedAt, l.ReleasedWhy = v.now(), why
 	if err := v.live.Delete(tx, l.Resource+"/"+l.ID); err != nil {
 		return err
 	}
-	if err := v.countLeases(tx, l, -1); err != nil {
+	if err := v.countLeases(tx, *l, -1); err != nil {
 		return err
 	}
-	return v.leases.Put(tx, l.ID, l)
+	return v.leases.Put(tx, l.ID, *l)
 }
 
 // endLeases ends every live lease that which says.
@@ -75,7 +75,7 @@ func (v *Vault) endLeasesUnder(tx store.Tx, prefix string, which func(Lease) boo
 		return true, err
 	})
 	for _, l := range ending {
-		err = errors.Join(err, v.endLease(tx, l, why))
+		err = errors.Join(err, v.endLease(tx, &l, why))
 	}
 	return err
 }
@@ -99,10 +99,9 @@ func (v *Vault) Release(ctx context.Context, actor Actor, leaseID string) (l Lea
 		if actor.Type != audit.Agent {
 			why = "revoked"
 		}
-		if err := v.endLease(tx, l, why); err != nil {
+		if err := v.endLease(tx, &l, why); err != nil {
 			return err
 		}
-		l.ReleasedAt, l.ReleasedWhy = v.now(), why
 		return v.audit.Append(tx, audit.Event{Actor: actor, Action: audit.LeaseRelease, Outcome: audit.Allowed, Subject: l.ID, Handle: l.Handle})
 	})
 	if locked(err) && id.Is(leaseID, id.Lease) { // it gives nothing while the vault is locked, and nothing after
@@ -153,7 +152,7 @@ func (v *Vault) SpendRedactions(ctx context.Context, leases []string, n int) (en
 				continue
 			}
 			ended = true
-			if err := v.endLease(tx, l, "redactions"); err != nil {
+			if err := v.endLease(tx, &l, "redactions"); err != nil {
 				return err
 			}
 			e := audit.Event{Actor: SystemActor("redactor"), Action: audit.LeaseRelease, Outcome: audit.Denied, Subject: l.ID, Handle: l.Handle, Detail: map[string]string{"why": "redactions"}}

@@ -141,7 +141,7 @@ func (v *Vault) endRun(tx store.Tx, run Run) error {
 		if err != nil {
 			return err
 		}
-		if err := v.endLease(tx, l, "used"); err != nil {
+		if err := v.endLease(tx, &l, "used"); err != nil {
 			return err
 		}
 	}

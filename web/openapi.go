@@ -74,8 +74,11 @@ func (d *description) whole() object {
 			"securitySchemes": object{"operatorToken": object{"type": "http", "scheme": "bearer", "bearerFormat": "zvh_op_…"}},
 			"responses": object{"Problem": object{
 				"description": "A problem, with a stable code",
-				"headers":     object{"X-Request-Id": object{"schema": object{"type": "string"}}},
-				"content":     object{"application/problem+json": object{"schema": ref("Problem")}},
+				"headers": object{
+					"X-Request-Id": object{"schema": object{"type": "string"}},
+					"Retry-After":  object{"description": "seconds to wait, of 429", "schema": object{"type": "integer", "minimum": 0}},
+				},
+				"content": object{"application/problem+json": object{"schema": ref("Problem")}},
 			}},
 		},
 	}
