@@ -104,6 +104,7 @@ bench: build ## Measure: Go benchmarks, then whole processes against floors in o
 # As the product is built, so that what is compiled here serves its builds in the tests, too. BRIEF, beside the tests: the clouds below PLAIN are not read, which are five minutes of processor time
 # where nothing is cached. Of it vet reads all, and the rules all for this platform; staticcheck and the rules for other platforms read it in make lint and make test-long.
 lint platforms: export CGO_ENABLED = 0
+brief = $(filter command,$(origin BRIEF))
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, and the rules of the house on six platforms (cmd/internal/lint)
@@ -113,9 +114,9 @@ lint: ## gofmt, go vet, staticcheck, and the rules of the house on six platforms
 	@echo "lint: go vet"
 	@$(GO) vet ./...
 	@echo "lint: staticcheck"
-	@GOGC=400 $(GO) tool staticcheck $(if $(BRIEF),$(watched),./...) # a sixth less of processor time for half a gigabyte
+	@GOGC=400 $(GO) tool staticcheck $(if $(brief),$(watched),./...) # a sixth less of processor time for half a gigabyte
 	@echo "lint: house rules, on six platforms"
-	@$(GO) run ./cmd/internal/lint $(if $(BRIEF),-brief)
+	@$(GO) run ./cmd/internal/lint $(if $(brief),-brief)
 
 .PHONY: platforms
 platforms: # all of it compiled for every platform; lint only reads it, with its tests, as the compiler does

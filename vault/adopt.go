@@ -116,6 +116,11 @@ func (a Adoption) sift() (m SecretMerge, config map[string]json.RawMessage, refu
 	return m, config, refused, nil
 }
 
+// ErrSlugTaken refuses a second project of the earlier system under one slug.
+func ErrSlugTaken(slug string) *fault.Error {
+	return fault.New(fault.NameTaken, "there is a project "+slug+" that was adopted from another", "give one of them another slug in the earlier system")
+}
+
 // adopting finds the project that a is, by its former id or else by its slug. Errors: name_taken, where another of the earlier system's has the slug here.
 func (v *Vault) adopting(tx store.Tx, a Adoption) (p Project, fresh bool, err error) {
 	p, err = v.byProject(tx, a.Former)
@@ -126,7 +131,7 @@ func (v *Vault) adopting(tx store.Tx, a Adoption) (p Project, fresh bool, err er
 	case fault.CodeOf(err) == fault.UnknownProject:
 		return Project{}, true, nil
 	case err == nil && p.Former != "" && p.Former != a.Former:
-		return p, false, fault.New(fault.NameTaken, "there is a project "+a.Slug+" that was adopted from another", "give one of them another slug in the earlier system")
+		return p, false, ErrSlugTaken(a.Slug)
 	}
 	return p, false, err
 }

@@ -112,7 +112,10 @@ func (v *Vault) configOf(tx store.Tx, p Project) (ProjectConfig, error) {
 
 // next is a copy that may be changed: what the store gives is shared.
 func (c ProjectConfig) next(actor Actor, now time.Time) ProjectConfig {
-	c.Version, c.UpdatedAt, c.UpdatedBy = c.Version+1, now.Round(0), actor.Name
+	if now = now.Round(0); now.Before(c.UpdatedAt) { // another daemon's clock is ahead: times go one way, as versions do
+		now = c.UpdatedAt
+	}
+	c.Version, c.UpdatedAt, c.UpdatedBy = c.Version+1, now, actor.Name
 	c.Config.Secrets, c.Config.EnvHints = cloned(c.Config.Secrets), cloned(c.Config.EnvHints)
 	c.Config.Other, c.Known, c.former = cloned(c.Config.Other), cloned(c.Known), cloned(c.former)
 	return c

@@ -93,9 +93,10 @@ func TestSecretsOfAProject(t *testing.T) {
 	if len(rows) != 2 || rows[0].Version != 2 || rows[1].Version != 1 || rows[0].Why != "a new one" || !rows[0].CreatedAt.Before(rows[0].UpdatedAt) {
 		t.Errorf("%+v", rows)
 	}
+	h.pass(-10) // another daemon's clock is behind: later versions are never of an earlier time
 	back, err := h.RollbackProjectSecret(ctx, operator, "bot", "OPENAI_API_KEY", 1, "")
 	must(t, err)
-	if h.secretsOf("bot")["OPENAI_API_KEY"] != "sk-first-value-0001" || back.Version != 3 {
+	if h.secretsOf("bot")["OPENAI_API_KEY"] != "sk-first-value-0001" || back.Version != 3 || back.UpdatedAt.Before(rows[0].UpdatedAt) {
 		t.Errorf("%+v", back)
 	}
 	_, err = h.RollbackProjectSecret(ctx, operator, "bot", "OPENAI_API_KEY", 9, "")

@@ -86,6 +86,9 @@ func saidState(w io.Writer, s api.AdoptionState) {
 		return
 	}
 	fmt.Fprintf(w, "Changes of adopted projects are written to %s as well, since %s; %s behind.\n", plain(s.Table), ago(s.Since), count(s.Late, "project"))
+	if s.Theirs > 0 {
+		fmt.Fprintf(w, "%s changed there later than here: there theirs counts, and here ours. Where theirs is the right one, give it here, too, before you finish.\n", count(s.Theirs, "secret"))
+	}
 }
 
 func saidAdopted(w io.Writer, out api.Adoption) {

@@ -12,7 +12,7 @@ import (
 
 // look finds what the table lacks: a daemon that is late may have died, and only it knew.
 func (b *Bridge) look(ctx context.Context) error {
-	ids, err := b.behind(ctx)
+	ids, _, err := b.behind(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range ids {
@@ -21,8 +21,8 @@ func (b *Bridge) look(ctx context.Context) error {
 	return err
 }
 
-// behind gives the projects that the table does not have as they are, in one look at all of it. Without a bridge there are none.
-func (b *Bridge) behind(ctx context.Context) (ids []string, err error) {
+// behind gives the projects that the table does not have as they are, in one look at all of it, and how many secrets were changed there later than here. Without a bridge there are none.
+func (b *Bridge) behind(ctx context.Context) (ids []string, theirs int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	err = b.across(ctx, func(t *table, keys importer.FernetKeys) error {
@@ -43,7 +43,8 @@ func (b *Bridge) behind(ctx context.Context) (ids []string, err error) {
 			if p.Former == "" || !has { // a row that is gone is nobody's any more
 				continue
 			}
-			lacks, err := b.lacks(ctx, p, r, keys)
+			lacks, n, err := b.lacks(ctx, p, r, keys)
+			theirs += n
 			if fault.CodeOf(err) == fault.VaultLocked || ctx.Err() != nil {
 				return errors.Join(err, ctx.Err())
 			}
@@ -53,16 +54,16 @@ func (b *Bridge) behind(ctx context.Context) (ids []string, err error) {
 		}
 		return nil
 	})
-	return ids, err
+	return ids, theirs, err
 }
 
-// lacks tells whether a project's row has not every value.
-func (b *Bridge) lacks(ctx context.Context, p vault.Project, r row, keys importer.FernetKeys) (bool, error) {
+// lacks tells whether a project's row has not every value that it is to have, and how many are theirs.
+func (b *Bridge) lacks(ctx context.Context, p vault.Project, r row, keys importer.FernetKeys) (lacks bool, theirs int, err error) {
 	_, sealed, err := b.o.Vault.SealedProjectSecrets(ctx, vault.SystemActor("bridge"), p.ID, nil)
 	if err != nil || r.odd {
-		return len(sealed) > 0, err
+		return len(sealed) > 0, 0, err
 	}
 	mine := maps.Clone(r.secrets)
-	err = b.overlay(mine, sealed, keys)
-	return !maps.Equal(mine, r.secrets), err
+	theirs, err = b.overlay(mine, sealed, keys)
+	return !maps.Equal(mine, r.secrets), theirs, err
 }

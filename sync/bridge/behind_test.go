@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/sync/bridge"
 	"github.com/zavhoz/zavhoz/vault"
@@ -98,4 +99,43 @@ func TestAnIDThatIsText(t *testing.T) {
 	if secrets, _ := h.there(strings.ToUpper(shopID)); secrets["STRIPE_SECRET"] != "changed-here" {
 		t.Errorf("%v", secrets)
 	}
+}
+
+// TestWhatTheirProgramsRenewStays: a value that was written there later than here stays there, whoever looks, until the same secret is changed here.
+func TestWhatTheirProgramsRenewStays(t *testing.T) {
+	h := newHouse(t, "jsonb")
+	_, err := h.Adopt(t.Context(), operator, ask(false))
+	must(t, err)
+	put := func(value string, at time.Time) {
+		t.Helper()
+		token, err := h.keys.Seal(secret.FromString(value), at)
+		must(t, err)
+		h.sql(`UPDATE projects SET config = jsonb_set(config, '{secrets,STRIPE_SECRET}', to_jsonb($2::text)) WHERE id = $1`, shopID, token)
+	}
+	shop, err := h.Project(t.Context(), operator, "shop")
+	must(t, err)
+	stays := func(value string, late, theirs int) {
+		t.Helper()
+		if st, err := h.State(t.Context()); err != nil || st.Late != late || st.Theirs != theirs {
+			t.Errorf("%+v %v", st, err)
+		}
+		must(t, h.Changed(t.Context(), shop.ID))
+		if secrets, _ := h.there(shopID); secrets["STRIPE_SECRET"] != value {
+			t.Errorf("there: %s", secrets["STRIPE_SECRET"])
+		}
+	}
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(1100 * time.Millisecond))) // tokens tell seconds
+	put("renewed-there", time.Now())
+	stays("renewed-there", 0, 1)
+	h.set("shop", "OTHER", "of-another-name")
+	stays("renewed-there", 0, 1)
+	time.Sleep(1100 * time.Millisecond)
+	h.set("shop", "STRIPE_SECRET", "changed-here")
+	stays("changed-here", 0, 0)
+	was := h.here("shop")["STRIPE_SECRET"]
+	put("of-long-ago", time.Now().Add(-time.Hour)) // as a restore of their table
+	stays(was, 1, 0)
+	put("of-a-clock-that-is-ahead", time.Now().Add(time.Hour))
+	stays(was, 1, 0)
+	must(t, h.Finish(t.Context(), operator, false))
 }

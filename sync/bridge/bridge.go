@@ -47,7 +47,6 @@ type Options struct {
 	Vault  *vault.Vault
 	Opener vault.Opener
 	Log    *slog.Logger
-	Clock  func() time.Time // nil: time.Now
 }
 
 // Bridge is the way between the vault and the earlier system's table.
@@ -60,9 +59,6 @@ type Bridge struct {
 
 // New makes a Bridge.
 func New(o Options) *Bridge {
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
 	return &Bridge{o: o, late: map[string]bool{}}
 }
 
@@ -96,11 +92,16 @@ func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in Request) (out 
 		}
 	}
 	out = Adoption{DryRun: in.DryRun, Column: t.column, Projects: make([]Adopted, 0, len(rows))}
+	slugs := map[string]bool{}
 	for _, r := range rows {
 		p, err := b.adopt(ctx, actor, r, keys, in.DryRun)
 		if err != nil {
 			return out, err
 		}
+		if in.DryRun && p.Problem == "" && slugs[p.Slug] { // the first of them would be here by then
+			p.New, p.Joined, p.Kept, p.Refused, p.Problem = false, false, nil, nil, vault.ErrSlugTaken(p.Slug).Message
+		}
+		slugs[p.Slug] = slugs[p.Slug] || p.Problem == ""
 		out.Projects = append(out.Projects, p)
 	}
 	if in.DryRun {
@@ -197,8 +198,8 @@ func (b *Bridge) State(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	out := State{Running: true, Since: x.Since, Table: x.Table}
-	if ids, err := b.behind(ctx); err == nil {
-		out.Late = len(ids)
+	if ids, theirs, err := b.behind(ctx); err == nil {
+		out.Late, out.Theirs = len(ids), theirs
 		return out, nil
 	}
 	all, err := b.o.Vault.AdoptedProjects(ctx)
@@ -294,29 +295,42 @@ func (b *Bridge) write(ctx context.Context, project string) error {
 			if err != nil {
 				return err
 			}
-			return b.overlay(there, sealed, keys)
+			_, err = b.overlay(there, sealed, keys)
+			return err
 		})
 	})
 }
 
-// overlay puts values that differ into what the row has. What is there and not here stays: its programs may need it to their end.
-func (b *Bridge) overlay(there map[string]string, sealed map[string]vault.SealedSecret, keys importer.FernetKeys) error {
+// overlay puts values that differ into what the row has. What is there and not here stays: its programs may need it to their end. So does what they wrote after the value here was given, a token that
+// they renewed, say: theirs counts there, and ours here, until somebody changes it here again. A token of ours bears the time of its value, which goes one way whichever daemon gave it, so that what is later is not ours.
+// What claims to come from the future, by a clock that is ahead, does not count: a change here reaches the table at once.
+func (b *Bridge) overlay(there map[string]string, sealed map[string]vault.SealedSecret, keys importer.FernetKeys) (theirs int, err error) {
 	for name, s := range sealed {
 		value, err := b.o.Opener.Open(s.Ref, s.Sealed)
 		if err != nil {
-			return err
+			return theirs, err
 		}
-		old, err := keys.Open([]byte(there[name]))
-		if err != nil || !old.Equal(value) {
-			there[name], err = keys.Seal(value, b.o.Clock())
+		token := []byte(there[name])
+		old, err := keys.Open(token)
+		switch {
+		case err == nil && old.Equal(value):
+		case err == nil && later(importer.FernetTime(token), s.Known.UpdatedAt):
+			theirs++
+		default:
+			there[name], err = keys.Seal(value, s.Known.UpdatedAt)
 		}
 		old.Wipe()
 		value.Wipe()
 		if err != nil {
-			return err
+			return theirs, err
 		}
 	}
-	return nil
+	return theirs, nil
+}
+
+// later tells whether a token was made after a value was given, and not in the future.
+func later(token, value time.Time) bool {
+	return token.Unix() > value.Unix() && !token.After(time.Now())
 }
 
 // identifier tells whether a text names a table, with its schema or without.

@@ -290,6 +290,9 @@ func TestALookTellsWhatBecomes(t *testing.T) {
 	must(t, err)
 	h.set("shop", "DB_PASSWORD", "of-ours-here")
 	h.set("shop", "OURS", "of-ours-alone")
+	for range 2 { // of one slug
+		h.sql(`INSERT INTO projects (id, slug, title, config) VALUES (gen_random_uuid(), 'twice', 't', $1)`, h.config("A_SECRET", "of-two-rows"))
+	}
 	look, err := h.Adopt(t.Context(), operator, ask(true))
 	must(t, err)
 	done, err := h.Adopt(t.Context(), operator, ask(false))

@@ -41,4 +41,5 @@ type State struct {
 	Since   time.Time
 	Table   string
 	Late    int // projects that the table does not have as they are, whichever daemon changed them; all, where it cannot be looked at
+	Theirs  int // secrets that its programs changed later than anybody did here: each stays as it is in its place
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zavhoz/zavhoz/vault/fault"
 	"github.com/zavhoz/zavhoz/vault/importer"
+	"github.com/zavhoz/zavhoz/vault/secret"
 )
 
 // Tokens that the Python library cryptography made under goldenKey, and the example of the Fernet specification.
@@ -50,6 +52,25 @@ func TestFernetOpens(t *testing.T) {
 	s, err := keys(t, specKey).Open([]byte(specToken))
 	if err != nil || string(s.Reveal()) != "hello" {
 		t.Errorf("the specification's token: %v", err)
+	}
+}
+
+// The specification's own token says 499162800.
+func TestFernetTime(t *testing.T) {
+	at := time.Unix(1700000000, 999)
+	token, err := keys(t, goldenKey).Seal(secret.FromString("x"), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int64{specToken: 499162800, token: at.Unix(), strings.TrimRight(goldenTokens[1], "="): 1700000001} {
+		if got := importer.FernetTime([]byte(text)).Unix(); got != want {
+			t.Errorf("%d, not %d", got, want)
+		}
+	}
+	for _, text := range []string{"", "gAAAAABlU_E", "hAAAAABlU_ECIefA", "????????????", token[1:]} {
+		if got := importer.FernetTime([]byte(text)); !got.IsZero() {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }
 

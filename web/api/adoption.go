@@ -42,5 +42,6 @@ type AdoptionState struct {
 	Running bool      `json:"running"`
 	Since   time.Time `json:"since,omitzero"`
 	Table   string    `json:"table,omitempty"`
-	Late    int       `json:"late"` // projects that the table does not have as they are
+	Late    int       `json:"late"`   // projects that the table does not have as they are
+	Theirs  int       `json:"theirs"` // secrets that its programs changed later than anybody did here: each stays as it is in its place
 }

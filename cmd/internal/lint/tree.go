@@ -41,13 +41,9 @@ func load(dir string, on []string, leave string) (*Tree, error) {
 	if t.Files, err = listFiles(root); err != nil {
 		return nil, err
 	}
-	most, err := t.without(leave)
-	if err != nil {
-		return nil, err
-	}
 	files := parsed{inside: root + string(filepath.Separator)}
 	for _, platform := range on {
-		if err := t.loadFor(platform, &files, most); err != nil {
+		if err := t.loadFor(platform, &files, leave); err != nil {
 			return nil, fmt.Errorf("loading for %s: %w", platform, err)
 		}
 	}
@@ -57,12 +53,12 @@ func load(dir string, on []string, leave string) (*Tree, error) {
 	return t, nil
 }
 
-// without gives patterns for all packages but one, which is written as "./x"; "" is none.
-func (t *Tree) without(leave string) (most []string, err error) {
+// without gives patterns for all packages of a platform but one, which is written as "./x"; "" is none.
+func (t *Tree) without(leave string, env []string) (most []string, err error) {
 	if leave == "" {
 		return []string{"./..."}, nil
 	}
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName, Dir: t.Root}, "./...")
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.NeedName, Dir: t.Root, Env: env}, "./...")
 	for _, p := range pkgs {
 		if t.short(p.PkgPath) != leave {
 			most = append(most, p.PkgPath)
@@ -75,8 +71,8 @@ func (t *Tree) without(leave string) (most []string, err error) {
 }
 
 // loadFor takes every type from source: to compile the libraries for each platform would cost minutes, and tells no more. Those of this machine are compiled: there,
-// go vet has read the tests, too. Elsewhere most is read.
-func (t *Tree) loadFor(platform string, files *parsed, most []string) error {
+// go vet has read the tests, too. Elsewhere leave is not read.
+func (t *Tree) loadFor(platform string, files *parsed, leave string) (err error) {
 	goos, arch, _ := strings.Cut(platform, "/")
 	cfg := &packages.Config{
 		Mode: packages.LoadSyntax | packages.NeedModule | packages.NeedForTest, Dir: t.Root, Fset: t.fset,
@@ -84,7 +80,9 @@ func (t *Tree) loadFor(platform string, files *parsed, most []string) error {
 	}
 	what := []string{"./..."}
 	if platform != runtime.GOOS+"/"+runtime.GOARCH {
-		what = most
+		if what, err = t.without(leave, cfg.Env); err != nil {
+			return err
+		}
 		cfg.Mode |= packages.NeedDeps
 		cfg.Tests, cfg.ParseFile = true, files.parse
 	}
