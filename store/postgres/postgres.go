@@ -29,6 +29,7 @@ type Store struct {
 	moments moments
 	writes  *writer
 	warming gather
+	mute    atomic.Int64 // until when nothing is asked ahead
 	subs    subscribers
 	teller  teller
 	pulse   chan struct{} // 1 slot: there is something that other processes have not heard of; closed when nothing is written any more

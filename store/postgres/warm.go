@@ -12,11 +12,14 @@ import (
 
 var _ store.Warmer = (*Store)(nil)
 
-// warmTimeout bounds one question: who asks writes next, and has patience for that.
-const warmTimeout = 2 * time.Second
+// Bounds of asking ahead: who asks writes next, and has patience for that.
+const (
+	warmTimeout = 2 * time.Second // of one question
+	warmRest    = 5 * time.Second // after one without an answer, in which none is asked
+)
 
 // Warm asks for records outside of any turn, and keeps what is of a moment that is known here. A commit counts only at the moment that its functions read, so an answer that came late
-// costs a second question, and nothing else. Where there is no answer, nothing more is asked.
+// costs a second question, and nothing else. Where there is no answer, nothing is asked for a while.
 func (s *Store) Warm(ctx context.Context, c store.Collection, keys ...string) {
 	if s.enter() != nil {
 		return
@@ -42,6 +45,9 @@ func (s *Store) Warm(ctx context.Context, c store.Collection, keys ...string) {
 
 // warm asks for what many want at once, and tells whether there was an answer. Errors are left to who reads.
 func (s *Store) warm(all []*lookup) (answered bool) {
+	if time.Now().UnixNano() < s.mute.Load() {
+		return false
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, warmTimeout)
 	defer cancel()
 	asked, before := s.cache.now()
@@ -49,6 +55,7 @@ func (s *Store) warm(all []*lookup) (answered bool) {
 		return each(ctx, s.pool, sql, args, fn)
 	})
 	if err != nil {
+		s.mute.Store(time.Now().Add(warmRest).UnixNano())
 		return false
 	}
 	age, known := s.cache.joined(asked, m)

@@ -96,7 +96,10 @@ func TestWhatIsNotAnsweredIsNotAskedOn(t *testing.T) {
 	}
 	start := time.Now()
 	s.Warm(t.Context(), "things", many...)
-	if took := time.Since(start); took > 8*time.Second {
+	for i := range 100 { // each by itself, as the parts of many writes
+		s.Warm(t.Context(), "others", fmt.Sprint("k", i))
+	}
+	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("%v", took)
 	}
 }
