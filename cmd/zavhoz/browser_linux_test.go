@@ -102,7 +102,7 @@ func TestAPersonGivesASecretInABrowser(t *testing.T) {
 		}
 	}
 	for _, line := range saw.Complaints {
-		if !strings.Contains(line, "401") { // of the wrong code
+		if !strings.Contains(line, "401") && !strings.HasPrefix(line, "Autofocus processing was blocked") { // of the wrong code; and of who types sooner than a busy machine's browser focuses the field
 			t.Errorf("the browser complains: %s", line)
 		}
 	}

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,15 +33,35 @@ func newLeaseList(a *app) *cobra.Command {
 			if err := cl.call(cmd.Context(), "GET", path("leases"), nil, &page); err != nil {
 				return err
 			}
+			var agents api.Page[api.Agent]
+			if err := cl.call(cmd.Context(), "GET", path("agents"), nil, &agents); err != nil {
+				return err
+			}
+			names := map[string]string{}
+			for _, g := range agents.Items {
+				names[g.ID] = g.Name
+			}
 			return a.show(page, func(w io.Writer) {
 				var rows [][]string
 				for _, l := range page.Items {
-					rows = append(rows, []string{l.ID, plain(l.Handle), l.Project, plain(l.Purpose), fmt.Sprint(l.Used), ago(l.CreatedAt)})
+					rows = append(rows, []string{l.ID, dash(cmp.Or(names[l.Agent], l.Agent)), plain(l.Handle), l.Project, dash(portsHeld(l)), plain(l.Purpose), fmt.Sprint(l.Used), ago(l.CreatedAt)})
 				}
-				table(w, []string{"LEASE", "RESOURCE", "PROJECT", "PURPOSE", "USED", "MADE"}, rows)
+				table(w, []string{"LEASE", "AGENT", "RESOURCE", "PROJECT", "PORTS", "PURPOSE", "USED", "MADE"}, rows)
 			})
 		},
 	}
+}
+
+// portsHeld lists a lease's ports, those of services by name.
+func portsHeld(l vault.Lease) string {
+	var all []string
+	for _, service := range slices.Sorted(maps.Keys(l.Services)) {
+		all = append(all, fmt.Sprint(service, ":", l.Services[service]))
+	}
+	for _, port := range l.Ports {
+		all = append(all, fmt.Sprint(port))
+	}
+	return strings.Join(all, " ")
 }
 
 func newLeaseEnd(a *app) *cobra.Command {
