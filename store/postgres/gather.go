@@ -12,20 +12,20 @@ import (
 // gatherMost is how many keys one question asks for.
 const gatherMost = 128
 
-// gather asks for what many Views of one moment look for at the same time with one question after the other: who comes while one is under way goes with the next.
+// gather asks for what many look for at the same time, Views of one moment or who asks ahead, with one question after the other: who comes while one is under way goes with the next.
 type gather struct {
 	mu      sync.Mutex
 	asking  bool
 	waiting []*lookup
 }
 
-// lookup is one key that a View looks for.
+// lookup is one key that somebody looks for.
 type lookup struct {
 	c     store.Collection
 	key   string
 	value []byte
-	since *uint64 // nil: no record
-	err   error
+	since *uint64   // nil: no record
+	err   error     // for a View; who asks ahead wants none
 	turn  chan bool // true: it is this one's turn to ask, for all that wait; false: it is answered
 }
 

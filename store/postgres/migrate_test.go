@@ -118,24 +118,32 @@ func TestAMigrationBesideAVacuum(t *testing.T) {
 // besideMigration begins a transaction by a statement, and a migration that waits for it at a table.
 func besideMigration(t *testing.T, o postgres.Options, sql, table string) (tx pgx.Tx, migrated chan error) {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), o.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close(context.Background()) })
-	if tx, err = c.Begin(t.Context()); err == nil {
-		_, err = tx.Exec(t.Context(), sql)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	tx = begun(t, o, sql)
 	migrated = make(chan error, 1)
 	go func() { migrated <- second(postgres.Prepare(context.Background(), o, "")) }()
 	waitsFor(t, o, table, migrated)
 	return tx, migrated
 }
 
-// waitsFor gives back when a migration waits for a table.
+// begun begins a transaction, on a connection of its own, by a statement.
+func begun(t *testing.T, o postgres.Options, sql string) pgx.Tx {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), o.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	tx, err := c.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), sql)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
+// waitsFor gives back when somebody waits for a table; what is migrated meanwhile, nil where nothing is, may not have ended.
 func waitsFor(t *testing.T, o postgres.Options, table string, migrated chan error) {
 	t.Helper()
 	for server.AdminQuery(t, "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = ($1 || '.' || $2)::regclass", o.Schema, table) == "0" {

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/zavhoz/zavhoz/store"
 	"github.com/zavhoz/zavhoz/store/postgres"
 )
@@ -55,14 +53,8 @@ func TestWhatIsWarmIsKnown(t *testing.T) {
 // holding keeps everybody from the records, until release.
 func holding(t *testing.T, o postgres.Options) (release func()) {
 	t.Helper()
-	c, err := pgx.Connect(t.Context(), o.URL)
-	if err == nil {
-		_, err = c.Exec(t.Context(), "BEGIN; LOCK TABLE "+o.Schema+".records")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() { _ = c.Close(context.Background()) }
+	tx := begun(t, o, "LOCK TABLE "+o.Schema+".records")
+	return func() { _ = tx.Rollback(context.Background()) }
 }
 
 // What was asked before all was forgotten is not kept: who forgets wants to see what is there now.
