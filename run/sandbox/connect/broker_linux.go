@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,7 +16,7 @@ const (
 	maxAnswers  = 32  // questions worked on at once; a blocking connect may take a moment
 	maxUnheard  = 256 // answers that were not heard, to be given again
 	cutPause    = 5 * time.Millisecond
-	patienceSec = 3 // for a blocking socket's connect to ourselves: the command may filter its own packets
+	patienceSec = 3 // for a blocking socket's connect to ourselves, and for the last guests: the command may filter its own packets
 )
 
 // Broker answers the questions of one filter until the last process under it has ended, or Close.
@@ -24,6 +25,7 @@ type Broker struct {
 	ask    *questions
 	v4, v6 *gate // v6 is nil on a machine without IPv6
 	done   chan struct{}
+	closed atomic.Bool // by Close: who is on the way in is not waited for
 
 	mu        sync.Mutex
 	ended     bool
@@ -76,6 +78,7 @@ func (b *Broker) Done() <-chan struct{} { return b.done }
 
 // Close ends the broker, and waits until its goroutines are gone. What still waits in connect(2) gets ENOSYS.
 func (b *Broker) Close() error {
+	b.closed.Store(true)
 	err := b.ask.close()
 	b.drain()
 	b.mu.Lock()
@@ -119,9 +122,11 @@ func (b *Broker) serve() {
 	}
 	answers.Wait()
 	_ = b.ask.close()
-	b.v4.close()
-	if b.v6 != nil {
-		b.v6.close()
+	for _, g := range []*gate{b.v4, b.v6} {
+		if g != nil {
+			g.settle(b.closed.Load)
+			g.close()
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -63,7 +63,7 @@ func (b *Broker) takeSocket(n notification) (*socket, unix.Errno) {
 		return nil, unix.EACCES
 	}
 	defer unix.Close(pidfd)
-	if !b.ask.valid(n.id) { // from here on the descriptor cannot be anybody else's
+	if !b.ask.valid(n.id) { // from here on the descriptor cannot be another process's
 		return nil, unix.EINTR
 	}
 	fd, err := unix.PidfdGetfd(pidfd, n.sock, 0)
@@ -72,6 +72,10 @@ func (b *Broker) takeSocket(n notification) (*socket, unix.Errno) {
 		return nil, unix.EBADF
 	case err != nil:
 		return nil, unix.EACCES
+	}
+	if !b.ask.valid(n.id) { // a signal ended the call before, and the number may be the thread's next socket by now
+		_ = unix.Close(fd)
+		return nil, unix.EINTR
 	}
 	s, errno := newSocket(fd)
 	if errno != 0 {

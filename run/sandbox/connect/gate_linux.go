@@ -14,7 +14,7 @@ import (
 const (
 	maxWaiting = 1024                 // connections that were begun and not accepted, a gate
 	maxEarly   = 64                   // accepted connections whose connect has not returned
-	busyPause  = 5 * time.Millisecond // when this process has no descriptor left
+	busyPause  = 5 * time.Millisecond // when this process has no descriptor left, or waits for the last guests
 )
 
 // gate is a listener on loopback whose only guests are sockets that this broker connected. Anybody on the machine can knock.
@@ -52,11 +52,15 @@ func newGate(addr string) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	tcp := l.(*net.TCPListener)
-	g := &gate{listener: tcp, addr: tcp.Addr().(*net.TCPAddr).AddrPort(), done: make(chan struct{}),
-		guests: map[netip.AddrPort]*guest{}, early: map[netip.AddrPort]*net.TCPConn{}}
+	g := gateOn(l.(*net.TCPListener))
 	go g.accept()
 	return g, nil
+}
+
+// gateOn is a gate whose accept is to be started.
+func gateOn(l *net.TCPListener) *gate {
+	return &gate{listener: l, addr: l.Addr().(*net.TCPAddr).AddrPort(), done: make(chan struct{}),
+		guests: map[netip.AddrPort]*guest{}, early: map[netip.AddrPort]*net.TCPConn{}}
 }
 
 func (g *gate) accept() {
@@ -162,6 +166,26 @@ func (g *gate) admit(from netip.AddrPort, who *guest, c *net.TCPConn) {
 func (g *gate) forget(from netip.AddrPort, who *guest) {
 	delete(g.guests, from)
 	who.sock.close()
+}
+
+// settle waits for the guests whose connect has returned, that a command's last words are heard though it has ended; not longer than a connect may take, nor
+// once giveUp holds.
+func (g *gate) settle(giveUp func() bool) {
+	for end := time.Now().Add(patienceSec * time.Second); !giveUp() && g.awaited() && time.Now().Before(end); {
+		time.Sleep(busyPause)
+	}
+}
+
+// awaited tells whether a guest may still come.
+func (g *gate) awaited() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, who := range g.guests {
+		if !who.over() {
+			return true
+		}
+	}
+	return false
 }
 
 // close ends the gate once no connect is under way, and gives up its guests.

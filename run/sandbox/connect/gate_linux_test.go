@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -146,6 +147,55 @@ func TestADeadConnectionIsNobodys(t *testing.T) {
 	}
 	if guests, early := g.count(); guests != 0 || early != 0 {
 		t.Errorf("%d guests, %d early ones are left", guests, early)
+	}
+}
+
+// The last words of a command that has ended: a connection that nobody has accepted yet comes in before the gate ends, and nobody is waited for once that is not wanted.
+func TestTheLastGuestIsWaitedFor(t *testing.T) {
+	for _, wanted := range []bool{true, false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp := l.(*net.TCPListener)
+		g, v := gateOn(tcp), newVirtual("test")
+		s, kept := ours(t)
+		if !g.begin() {
+			t.Fatal("no begin")
+		}
+		if errno := (&Broker{dials: map[*socket]bool{}}).dial(s, g.sockaddr()); errno != 0 {
+			t.Fatal(errno)
+		}
+		g.end(&guest{s, v})
+		if _, err := unix.Write(kept, []byte("bye")); err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Shutdown(kept, unix.SHUT_WR)
+		go func() {
+			if wanted {
+				time.Sleep(4 * busyPause) // a machine with other work
+			}
+			g.accept()
+		}()
+		if wanted {
+			g.settle(func() bool { return false })
+		} else {
+			_ = tcp.Close()
+			g.settle(func() bool { return true })
+		}
+		g.close()
+		if guests, _ := g.count(); guests != 0 {
+			t.Errorf("%d are left", guests)
+		}
+		if !wanted {
+			continue
+		}
+		c := accepted(t, v)
+		b, err := io.ReadAll(c)
+		if string(b) != "bye" {
+			t.Errorf("%q came, %v", b, err)
+		}
+		_ = c.Close()
 	}
 }
 
