@@ -43,10 +43,10 @@ func (s *Store) whole(ctx context.Context) (*snapshot, error) {
 	if s.opts.ReadOnly && !s.lay.Load().empty() {
 		return nil, fmt.Errorf("%w: what is in the journal has to be brought into the file first", store.ErrReadOnly)
 	}
-	if err := s.writes.commit.wait(ctx); err != nil {
+	if err := s.writes.commit.Wait(ctx); err != nil {
 		return nil, err
 	}
-	defer s.writes.commit.give()
+	defer s.writes.commit.Give()
 	if err := s.settle(); err != nil {
 		return nil, err
 	}

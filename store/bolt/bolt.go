@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // Options say which file, and how.
@@ -65,10 +66,10 @@ type Store struct {
 	closed  bool
 	running sync.WaitGroup // Views, Updates, backups
 
-	snaps  snapshots
-	lay    atomic.Pointer[layers] // over the file; nil: nothing
-	writes *writer
-	subs   subscribers
+	snaps    snapshots
+	lay      atomic.Pointer[layers] // over the file; nil: nothing
+	writes   *writer
+	watchers backend.Watchers
 
 	filing filing
 	vetted struct { // by a transaction of the file: the pages that passed; the commit turn's
@@ -259,6 +260,9 @@ func (s *Store) enter() error {
 	return nil
 }
 
+// Watch tells of committed changes until ctx ends or the store closes; then the channel closes. The writer never waits for it.
+func (s *Store) Watch(ctx context.Context) <-chan store.Change { return s.watchers.Watch(ctx) }
+
 // Close waits for running transactions, ends the watchers and lets the file go.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -269,11 +273,11 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 
-	s.subs.close()
+	s.watchers.Close()
 	s.running.Wait()
-	s.writes.commit.take()
+	s.writes.commit.Take()
 	left := s.leave()
-	s.writes.commit.give()
+	s.writes.commit.Give()
 	s.retire()
 	defer s.unmap()
 	if s.dead.Load() != nil {

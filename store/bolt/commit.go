@@ -1,53 +1,23 @@
 package bolt
 
 import (
-	"cmp"
 	"errors"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
-// change is one buffered write that reaches the file.
-type change struct {
-	c   store.Collection
-	key string
-	entry
-}
-
-// changes gives the overlay's writes in order of collection and key, what was held encoded.
-func (o *overlay) changes() (out []change, err error) {
-	n := 0
-	for _, l := range o.layers {
-		n += len(l.entries)
-	}
-	out = make([]change, 0, n)
-	for c, l := range o.layers {
-		for k, e := range l.entries {
-			if e.fate == unchanged {
-				continue
-			}
-			if e.value, err = e.bytes(); err != nil {
-				return nil, err
-			}
-			out = append(out, change{c, k, e})
-		}
-	}
-	sortChanges(out)
-	return out, nil
-}
-
-// sortChanges puts them in order of collection and key.
-func sortChanges(list []change) {
-	slices.SortFunc(list, func(a, b change) int {
-		return cmp.Or(cmp.Compare(a.c, b.c), cmp.Compare(a.key, b.key))
-	})
-}
+// What all backends share, in this one's words.
+type (
+	change = backend.Change // one buffered write that reaches the file
+	entry  = backend.Entry
+	reach  = backend.Reach
+)
 
 // sizeHolds finds a file cut under us before a commit would lengthen it again, with zeros.
 func (s *Store) sizeHolds() error {
@@ -242,23 +212,23 @@ func (s *Store) apply(btx *bbolt.Tx, changes []change, owed bool) (err error) {
 		if err != nil {
 			return err
 		}
-		if ch.fate == deleted && !exists {
+		if ch.Fate == backend.Deleted && !exists {
 			continue
 		}
-		b, err := btx.CreateBucketIfNotExists([]byte(ch.c))
+		b, err := btx.CreateBucketIfNotExists([]byte(ch.Collection))
 		if err != nil {
 			return err
 		}
-		if exists && ch.c != formatBucket {
-			net -= len(b.Get([]byte(ch.key)))
+		if exists && ch.Collection != formatBucket {
+			net -= len(b.Get([]byte(ch.Key)))
 		}
-		if ch.fate == deleted {
-			err = b.Delete([]byte(ch.key))
+		if ch.Fate == backend.Deleted {
+			err = b.Delete([]byte(ch.Key))
 		} else {
-			if ch.c != formatBucket {
-				net += len(ch.value)
+			if ch.Collection != formatBucket {
+				net += len(ch.Value)
 			}
-			err = b.Put([]byte(ch.key), ch.value)
+			err = b.Put([]byte(ch.Key), ch.Value)
 		}
 		if err != nil {
 			return err
@@ -290,14 +260,14 @@ type verifier struct {
 // path verifies the way to a key, and for a removal the neighbours that rebalancing may merge with.
 func (v *verifier) path(ch change) (exists bool, err error) {
 	root := v.r.root
-	if _, err := v.walk(root, []byte(ch.c), true, false); err != nil {
+	if _, err := v.walk(root, []byte(ch.Collection), true, false); err != nil {
 		return false, err
 	}
-	c, ok, err := v.r.collection(ch.c)
+	c, ok, err := v.r.collection(ch.Collection)
 	if err != nil || !ok {
 		return false, err
 	}
-	return v.walk(c, []byte(ch.key), false, ch.fate == deleted)
+	return v.walk(c, []byte(ch.Key), false, ch.Fate == backend.Deleted)
 }
 
 func (v *verifier) walk(t tree, key []byte, root, neighbours bool) (exists bool, err error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"time"
+
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // FailNextCommit makes the next commit of s fail before bbolt writes anything.
@@ -173,8 +175,8 @@ func (k Journal) Open(ctx context.Context, o Options) (*Store, error) { return O
 
 // Journals tells whether s journals what it acknowledges.
 func Journals(s *Store) bool {
-	s.writes.commit.take()
-	defer s.writes.commit.give()
+	s.writes.commit.Take()
+	defer s.writes.commit.Give()
 	return s.filing.bound
 }
 
@@ -189,8 +191,8 @@ func Checkpoint(s *Store) {
 
 // Settle makes the file whole by itself.
 func Settle(s *Store) error {
-	s.writes.commit.take()
-	defer s.writes.commit.give()
+	s.writes.commit.Take()
+	defer s.writes.commit.Give()
 	return s.settle()
 }
 
@@ -229,12 +231,14 @@ func GoldenJournal() (mem, named []byte) {
 	copy(mem, first.encode())
 	copy(mem[slot:], second.encode())
 	b := binding{gen: 7, nonce: first.nonce, chain: sum{9}}
-	put := func(k, v string) change { return change{"things", k, entry{fate: written, value: []byte(v)}} }
+	put := func(k, v string) change {
+		return change{Collection: "things", Key: k, Entry: entry{Fate: backend.Written, Value: []byte(v)}}
+	}
 	f, s := encodeFrame(first.nonce, 7, 1, b.chain, []change{put("a", "1"), put("b", "")})
 	copy(mem[block:], f)
 	f, s = encodeFrame(first.nonce, 7, 2, s, []change{put("c", "3")})
 	copy(mem[2*block:], f)
-	f, _ = encodeFrame(second.nonce, 8, 1, s, []change{{"things", "a", entry{fate: deleted}}})
+	f, _ = encodeFrame(second.nonce, 8, 1, s, []change{{Collection: "things", Key: "a", Entry: entry{Fate: backend.Deleted}}})
 	copy(mem[slot+block:], f)
 	return mem, b.encode()
 }
@@ -248,7 +252,7 @@ func DueWhileAwaited(s *Store, within time.Duration) bool {
 	f := &s.filing
 	f.end() // its own goroutine could choose otherwise
 	f.work, f.fresh = make(chan struct{}, 1), make(chan struct{}, 1)
-	s.writes.commit.take()
+	s.writes.commit.Take()
 	begun, filed := make(chan struct{}), make(chan struct{})
 	go func() { s.beginFiling(nil); close(begun) }()
 	f.mu.Lock()
@@ -260,7 +264,7 @@ func DueWhileAwaited(s *Store, within time.Duration) bool {
 	case <-time.After(within):
 		return false
 	}
-	s.writes.commit.give()
+	s.writes.commit.Give()
 	<-begun
 	f.start(s)
 	return true

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // Bounds of a journal.
@@ -69,8 +71,8 @@ func (b binding) changes() []change {
 		n = joinedFormat
 	}
 	return []change{
-		{formatBucket, formatKey, entry{fate: written, value: []byte(strconv.Itoa(n))}},
-		{formatBucket, journalKey, entry{fate: written, value: b.encode()}},
+		{Collection: formatBucket, Key: formatKey, Entry: entry{Fate: backend.Written, Value: []byte(strconv.Itoa(n))}},
+		{Collection: formatBucket, Key: journalKey, Entry: entry{Fate: backend.Written, Value: b.encode()}},
 	}
 }
 
@@ -215,7 +217,7 @@ func (s *Store) beginFiling(stop chan struct{}) (again bool) {
 		s.flip()
 	}
 	f.mu.Unlock()
-	s.writes.commit.give()
+	s.writes.commit.Give()
 	if retry {
 		s.file()
 	}

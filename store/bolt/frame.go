@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // The journal's format, version 1 (docs/formats.md). The file is two slots of one size, each a head and frames, all at multiples of a block: what is written
@@ -110,7 +111,7 @@ func encodeFrame(n nonce, gen, number uint64, former sum, changes []change) ([]b
 func frameSize(changes []change) int {
 	n := frameLen
 	for _, ch := range changes {
-		n += 2 + worstVarints + len(ch.c) + len(ch.key) + len(ch.value)
+		n += 2 + worstVarints + len(ch.Collection) + len(ch.Key) + len(ch.Value)
 	}
 	return blocks(n)
 }
@@ -119,18 +120,18 @@ func blocks(n int) int { return (n + block - 1) / block * block }
 
 func appendChange(b []byte, ch change) []byte {
 	op := byte(opPut)
-	if ch.fate == deleted {
+	if ch.Fate == backend.Deleted {
 		op = opDelete
 	}
-	b = append(b, op, byte(len(ch.c)))
-	b = append(b, ch.c...)
-	b = binary.AppendUvarint(b, uint64(len(ch.key)))
-	b = append(b, ch.key...)
-	if ch.fate == deleted {
+	b = append(b, op, byte(len(ch.Collection)))
+	b = append(b, ch.Collection...)
+	b = binary.AppendUvarint(b, uint64(len(ch.Key)))
+	b = append(b, ch.Key...)
+	if ch.Fate == backend.Deleted {
 		return b
 	}
-	b = binary.AppendUvarint(b, uint64(len(ch.value)))
-	return append(b, ch.value...)
+	b = binary.AppendUvarint(b, uint64(len(ch.Value)))
+	return append(b, ch.Value...)
 }
 
 // readFrame reads the frame at the begin of b; ok is false where there is none that is whole in itself.
@@ -177,16 +178,16 @@ func decodeChanges(b []byte) (out []change, err error) {
 		}
 		n := uint64(b[1])
 		b = b[2:]
-		ch := change{c: store.Collection(take(n)), entry: entry{fate: deleted}}
+		ch := change{Collection: store.Collection(take(n)), Entry: entry{Fate: backend.Deleted}}
 		key, ok := takeLen(store.MaxKey)
-		if ch.key = string(key); !ok || store.CheckKey(ch.c, ch.key) != nil {
+		if ch.Key = string(key); !ok || store.CheckKey(ch.Collection, ch.Key) != nil {
 			return nil, bad
 		}
 		if op == opPut {
-			if ch.value, ok = takeLen(store.MaxValue); !ok {
+			if ch.Value, ok = takeLen(store.MaxValue); !ok {
 				return nil, bad
 			}
-			ch.fate = written
+			ch.Fate = backend.Written
 		}
 		out = append(out, ch)
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // keep makes a batch durable: by the journal where it can, else by the file. The caller has the commit turn.
@@ -158,7 +159,7 @@ func (s *Store) willFit(changes []change) bool {
 	}
 	n, bytes := len(changes), 0
 	for _, ch := range changes {
-		bytes += len(ch.key) + len(ch.value)
+		bytes += len(ch.Key) + len(ch.Value)
 	}
 	if lay := s.lay.Load(); lay != nil {
 		for _, p := range []*pending{lay.old, lay.cur} {
@@ -173,7 +174,7 @@ func (s *Store) willFit(changes []change) bool {
 
 func onlyRemovals(changes []change) bool {
 	for _, ch := range changes {
-		if ch.fate != deleted {
+		if ch.Fate != backend.Deleted {
 			return false
 		}
 	}

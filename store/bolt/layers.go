@@ -1,6 +1,9 @@
 package bolt
 
-import "github.com/zavhoz/zavhoz/store"
+import (
+	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
+)
 
 // layers is what lies over the file for who reads: what is on its way into the file, and over it what came since.
 type layers struct {
@@ -12,21 +15,20 @@ func (l *layers) get(c store.Collection, key string) entry {
 	if l == nil {
 		return entry{}
 	}
-	if e := l.cur.tree(c).get(key); e.fate != unchanged {
+	if e := l.cur.tree(c).get(key); e.Fate != backend.Unchanged {
 		return e
 	}
 	return l.old.tree(c).get(key)
 }
 
 // over lays the layers over the file's rows.
-func (l *layers) over(in reach, next nextRow) nextRow {
+func (l *layers) over(in reach, next backend.Rows) backend.Rows {
 	if l == nil {
 		return next
 	}
 	for _, p := range []*pending{l.old, l.cur} {
-		if t := p.tree(in.c); t != nil {
-			m := &merge{base: next, over: t.walk(in), up: in.up}
-			next = m.next
+		if t := p.tree(in.Collection); t != nil {
+			next = backend.Merge(next, t.walk(in), in.Up)
 		}
 	}
 	return next

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // pending is what the journal holds and the file does not yet: by collection, a tree of what was written last under each key. A pending never changes: with
@@ -48,8 +49,8 @@ func (p *pending) with(changes []change) *pending {
 		q.trees = map[store.Collection]*node{}
 	}
 	for _, ch := range changes {
-		q.trees[ch.c] = q.trees[ch.c].put(&node{key: ch.key, e: entry{fate: ch.fate, value: ch.value}, weight: maphash.String(weights, ch.key), made: q.number})
-		q.bytes += len(ch.key) + len(ch.value)
+		q.trees[ch.Collection] = q.trees[ch.Collection].put(&node{key: ch.Key, e: entry{Fate: ch.Fate, Value: ch.Value}, weight: maphash.String(weights, ch.Key), made: q.number})
+		q.bytes += len(ch.Key) + len(ch.Value)
 	}
 	return q
 }
@@ -63,10 +64,10 @@ func (p *pending) changes() []change {
 	for c, t := range p.trees {
 		w := walkUp(t, "")
 		for n := w.next(); n != nil; n = w.next() {
-			out = append(out, change{c, n.key, n.e})
+			out = append(out, change{Collection: c, Key: n.key, Entry: n.e})
 		}
 	}
-	sortChanges(out)
+	backend.Sort(out)
 	return out
 }
 
@@ -169,4 +170,20 @@ func (w *walk) next() *node {
 		}
 	}
 	return n
+}
+
+// walk gives the writes that a scan meets.
+func (t *node) walk(in reach) backend.Writes {
+	w := walkUp(t, max(in.Prefix, in.From))
+	if !in.Up {
+		end, bounded := backend.PrefixEnd(in.Prefix)
+		w = walkDown(t, func(key string) bool { return (in.From == "" || key <= in.From) && (!bounded || key < end) })
+	}
+	return func() (string, entry, bool) {
+		n := w.next()
+		if n == nil || !strings.HasPrefix(n.key, in.Prefix) {
+			return "", entry{}, false
+		}
+		return n.key, n.e, true
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // View runs fn on the newest moment that is durable.
@@ -24,12 +25,12 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	}
 	defer s.release(snap)
 	v := &struct { // in one piece: half of a short View's time would be allocations
-		tx
-		reader
+		tx backend.Tx
+		r  reader
 	}{}
-	v.reader.start(s, snap, lay)
-	v.tx.ctx, v.tx.r = ctx, &v.reader
-	defer v.tx.finish()
+	v.r.start(s, snap, lay)
+	v.tx.Ctx, v.tx.R = ctx, &v.r
+	defer v.tx.Finish()
 	return fn(&v.tx)
 }
 
@@ -63,14 +64,14 @@ func (r *reader) collection(c store.Collection) (tree, bool, error) {
 	return t, ok, err
 }
 
-// get gives a copy of a value; ok is false where there is none.
-func (r *reader) get(c store.Collection, key string) (v []byte, ok bool, err error) {
-	switch e := r.lay.get(c, key); e.fate {
-	case written:
-		v = make([]byte, len(e.value))
-		copy(v, e.value)
+// Get gives a copy of a value; ok is false where there is none.
+func (r *reader) Get(c store.Collection, key string) (v []byte, ok bool, err error) {
+	switch e := r.lay.get(c, key); e.Fate {
+	case backend.Written:
+		v = make([]byte, len(e.Value))
+		copy(v, e.Value)
 		return v, true, nil
-	case deleted:
+	case backend.Deleted:
 		return nil, false, nil
 	}
 	defer r.s.catch(&err, debug.SetPanicOnFault(true))
@@ -83,10 +84,10 @@ func (r *reader) get(c store.Collection, key string) (v []byte, ok bool, err err
 	return v, true, nil
 }
 
-// same tells whether the value is want.
-func (r *reader) same(c store.Collection, key string, want []byte) (same bool, err error) {
-	if e := r.lay.get(c, key); e.fate != unchanged {
-		return e.fate == written && bytes.Equal(e.value, want), nil
+// Same tells whether the value is want.
+func (r *reader) Same(c store.Collection, key string, want []byte) (same bool, err error) {
+	if e := r.lay.get(c, key); e.Fate != backend.Unchanged {
+		return e.Fate == backend.Written && bytes.Equal(e.Value, want), nil
 	}
 	defer r.s.catch(&err, debug.SetPanicOnFault(true))
 	mapped, ok, err := r.find(c, key)
@@ -110,16 +111,8 @@ func (r *reader) find(c store.Collection, key string) (mapped []byte, ok bool, e
 	return mapped, err == nil, err
 }
 
-// reach is what a scan goes through: the records of one collection under a prefix, and its direction.
-type reach struct {
-	c      store.Collection
-	prefix string
-	from   string
-	up     bool
-}
-
-// rows gives a scan's records, one at each call.
-func (r *reader) rows(in reach) nextRow {
+// Rows gives a scan's records, one at each call.
+func (r *reader) Rows(in reach) backend.Rows {
 	w := &rows{r: r, reach: in}
 	return r.lay.over(in, w.next)
 }
@@ -147,7 +140,7 @@ func (w *rows) next() (key string, v []byte, ok bool, err error) {
 	if err != nil {
 		return "", nil, false, err
 	}
-	if key = string(k); !strings.HasPrefix(key, w.prefix) {
+	if key = string(k); !strings.HasPrefix(key, w.Prefix) {
 		w.done = true
 		return "", nil, false, nil
 	}
@@ -158,34 +151,24 @@ func (w *rows) next() (key string, v []byte, ok bool, err error) {
 
 func (w *rows) advance() (ok bool, err error) {
 	if w.begun {
-		if w.up {
+		if w.Up {
 			return w.cur.step(1)
 		}
 		return w.cur.step(-1)
 	}
 	w.begun = true
-	if w.cur.t, ok, err = w.r.collection(w.c); err != nil || !ok {
+	if w.cur.t, ok, err = w.r.collection(w.Collection); err != nil || !ok {
 		return false, err
 	}
-	if w.up {
-		return w.cur.seek([]byte(max(w.prefix, w.from)))
+	if w.Up {
+		return w.cur.seek([]byte(max(w.Prefix, w.From)))
 	}
-	end, bounded := prefixEnd(w.prefix)
+	end, bounded := backend.PrefixEnd(w.Prefix)
 	switch {
-	case w.from != "" && (!bounded || w.from < end):
-		return w.cur.seekDown([]byte(w.from), false)
+	case w.From != "" && (!bounded || w.From < end):
+		return w.cur.seekDown([]byte(w.From), false)
 	case bounded:
 		return w.cur.seekDown([]byte(end), true)
 	}
 	return w.cur.last()
-}
-
-// prefixEnd gives the least string above all that begin with prefix; ok is false where there is none.
-func prefixEnd(prefix string) (end string, ok bool) {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			return prefix[:i] + string([]byte{prefix[i] + 1}), true
-		}
-	}
-	return "", false
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // Bounds of a batch. A caller that finds it full waits for the next, with its context.
@@ -16,27 +17,6 @@ const (
 	batchBytes = 32 << 20 // of keys and values; the call that crosses it is the batch's last
 )
 
-// turn is a mutex that is given in the order in which it was asked for, and that a context can give up asking for.
-type turn chan struct{}
-
-func (t turn) wait(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (t turn) take() { t <- struct{}{} }
-
-func (t turn) give() { <-t }
-
 // errAbandoned ends the followers of a leader that did not come to the end of its commit: a held value panicked.
 var errAbandoned = errors.New("bolt: the commit was abandoned before anything was written")
 
@@ -44,14 +24,14 @@ var errAbandoned = errors.New("bolt: the commit was abandoned before anything wa
 // The first call that goes well leads the batch: it waits until the batch before is durable, takes along whoever waits by then, and commits. Meanwhile the
 // functions of the next batch run, over this one's overlay.
 type writer struct {
-	run    turn // held while a function runs, and while a batch is closed
-	commit turn // held while a batch is made durable
+	run    backend.Turn // held while a function runs, and while a batch is closed
+	commit backend.Turn // held while a batch is made durable
 
 	open *batch                // under run
 	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
 }
 
-func newWriter() *writer { return &writer{run: make(turn, 1), commit: make(turn, 1)} }
+func newWriter() *writer { return &writer{run: backend.NewTurn(), commit: backend.NewTurn()} }
 
 // What a call is in its batch.
 type membership int
@@ -66,7 +46,7 @@ const (
 type batch struct {
 	s      *Store
 	before *batch // was not durable yet when this one began: what it wrote lies below this overlay
-	ov     *overlay
+	ov     *backend.Overlay
 	calls  int
 	led    bool
 	closed chan struct{} // takes no more calls
@@ -114,25 +94,25 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 func (s *Store) join(ctx context.Context) (*batch, error) {
 	w := s.writes
 	for {
-		if err := w.run.wait(ctx); err != nil {
+		if err := w.run.Wait(ctx); err != nil {
 			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
-			w.run.give()
+			w.run.Give()
 			return nil, err
 		}
 		b := w.open
 		if b == nil {
-			b = &batch{s: s, before: w.last.Load(), ov: newOverlay(), closed: make(chan struct{}), done: make(chan struct{})}
+			b = &batch{s: s, before: w.last.Load(), ov: backend.NewOverlay(), closed: make(chan struct{}), done: make(chan struct{})}
 			if b.before != nil {
-				b.ov.base = b.before.ov
+				b.ov.Base = b.before.ov
 			}
 			w.open = b
 		}
-		if b.calls < batchCalls && b.ov.bytes < batchBytes {
+		if b.calls < batchCalls && b.ov.Bytes() < batchBytes {
 			return b, nil
 		}
-		w.run.give()
+		w.run.Give()
 		select {
 		case <-b.closed:
 		case <-ctx.Done():
@@ -144,25 +124,25 @@ func (s *Store) join(ctx context.Context) (*batch, error) {
 // call runs fn against the overlay and lets the next call have its turn. What fn panics with, and the end of its goroutine, pass through.
 func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership, err error) {
 	t := &struct {
-		tx
-		reader
+		tx backend.Tx
+		r  reader
 	}{}
 	kept := false
 	defer func() {
-		t.tx.finish()
+		t.tx.Finish()
 		if b.led {
 			m = follows
 		}
 		switch {
 		case !kept:
-			b.ov.rollback()
+			b.ov.Rollback()
 			if !b.led {
 				b.s.writes.open = nil // nobody is in it
 			}
 		case !b.led:
 			m, b.led = leads, true
 		}
-		b.s.writes.run.give()
+		b.s.writes.run.Give()
 	}()
 	if d := b.s.broken.Load(); d != nil {
 		return alone, d.err
@@ -172,12 +152,12 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 		return alone, err
 	}
 	defer b.s.release(snap)
-	t.reader.start(b.s, snap, lay)
-	t.tx.ctx, t.tx.r, t.tx.ov = ctx, &t.reader, b.ov
+	t.r.start(b.s, snap, lay)
+	t.tx.Ctx, t.tx.R, t.tx.Over = ctx, &t.r, b.ov
 	if err := fn(&t.tx); err != nil {
 		return alone, err
 	}
-	b.ov.keep()
+	b.ov.Keep()
 	b.calls++
 	kept = true
 	return alone, nil
@@ -186,9 +166,9 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 // lead closes the batch when its turn has come, commits it, and tells every caller.
 func (b *batch) lead() {
 	w := b.s.writes
-	w.commit.take()
+	w.commit.Take()
 	runtime.Gosched()
-	w.run.take() // behind all who wait already: they come along
+	w.run.Take() // behind all who wait already: they come along
 	w.open = nil
 	if b.before != nil {
 		b.err = b.before.err // what this batch read never was
@@ -196,13 +176,13 @@ func (b *batch) lead() {
 	if b.err == nil { // nobody builds on one that has failed, or a failure would go from batch to batch for as long as calls come
 		w.last.Store(b)
 	}
-	b.before, b.ov.base = nil, nil // durable by now, or b is given up
+	b.before, b.ov.Base = nil, nil // durable by now, or b is given up
 	close(b.closed)
-	w.run.give()
+	w.run.Give()
 	defer func() {
 		w.last.CompareAndSwap(b, nil)
 		close(b.done)
-		w.commit.give()
+		w.commit.Give()
 	}()
 	if b.err == nil {
 		b.err = errAbandoned
@@ -214,13 +194,19 @@ func (b *batch) finish() error {
 	if damage := b.s.broken.Load(); damage != nil {
 		return damage.err // a read of this batch, or of a View beside it, met damage
 	}
-	changes, err := b.ov.changes()
+	changes, err := b.ov.Changes()
 	if err == nil && len(changes) > 0 {
 		err = b.s.keep(changes)
 	}
 	if err != nil {
 		return fmt.Errorf("bolt: commit: %w", err)
 	}
-	b.s.subs.tell(changes)
+	if b.s.watchers.Any() {
+		notices := make([]store.Change, len(changes))
+		for i, ch := range changes {
+			notices[i] = store.Change{Collection: ch.Collection, Key: ch.Key}
+		}
+		b.s.watchers.Tell(notices)
+	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // After another process's commit this one takes the lock before it reads, for so many batches, unless that was long ago: on trust it would be overtaken again. Who writes much
@@ -170,7 +171,7 @@ func (r *rowsOf) add(ch change) {
 // noted is what a commit tells others of itself: each key, or where they are many, the collections.
 func noted(changes []change) (cols texts, keys byteas) {
 	cols = texts{}
-	if len(changes) > watchKeys {
+	if len(changes) > backend.WatchKeys {
 		for _, ch := range changes { // in order of collections
 			if n := len(cols); n == 0 || cols[n-1] != string(ch.c) {
 				cols = append(cols, string(ch.c))

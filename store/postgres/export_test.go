@@ -38,18 +38,18 @@ func OnSend(s *Store, fn func(err error) error) {
 
 // Paced is how many commits the store has measured.
 func Paced(s *Store) int {
-	s.writes.commit.take()
-	defer s.writes.commit.give()
+	s.writes.commit.Take()
+	defer s.writes.commit.Give()
 	return s.writes.pace.commits
 }
 
 // LeftOver says what a store that nobody calls holds on to, "" where nothing.
 func LeftOver(s *Store) (what string) {
 	w := s.writes
-	w.run.take()
-	w.commit.take()
-	w.tell.take()
-	defer func() { w.tell.give(); w.commit.give(); w.run.give() }()
+	w.run.Take()
+	w.commit.Take()
+	w.tell.Take()
+	defer func() { w.tell.Give(); w.commit.Give(); w.run.Give() }()
 	s.cache.mu.Lock()
 	defer s.cache.mu.Unlock()
 	if len(s.cache.coming) > 0 || w.last.Load() != nil || w.open != nil || w.pace.inside.Load() != 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // Store is one process's connections to the database. It satisfies store.Store.
@@ -25,14 +26,14 @@ type Store struct {
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 
-	cache   *cache
-	moments moments
-	writes  *writer
-	warming gather
-	mute    atomic.Int64 // until when nothing is asked ahead
-	subs    subscribers
-	teller  teller
-	pulse   chan struct{} // 1 slot: there is something that other processes have not heard of; closed when nothing is written any more
+	cache    *cache
+	moments  moments
+	writes   *writer
+	warming  gather
+	mute     atomic.Int64 // until when nothing is asked ahead
+	watchers backend.Watchers
+	teller   teller
+	pulse    chan struct{} // 1 slot: there is something that other processes have not heard of; closed when nothing is written any more
 
 	rewound   atomic.Bool // history went back, or is another one: nothing is read or written here any more
 	ousted    atomic.Bool // somebody took the store for themselves while the connection was away
@@ -152,7 +153,7 @@ func (s *Store) Close() error {
 	close(s.shut)
 	s.mu.Unlock()
 
-	s.subs.close()
+	s.watchers.Close()
 	s.running.Wait()
 	close(s.pulse)
 	s.spreading.Wait()

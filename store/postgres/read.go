@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // Rows of a page: the first, so that a scan that stops soon costs little, and those after it.
@@ -45,6 +46,18 @@ type reader struct {
 	next *moment // if not nil: what differs between it and at is not asked of the reader, so an answer may be of either
 	age  uint64
 	src  source
+}
+
+// Get gives a copy of a value; ok is false where there is none.
+func (r *reader) Get(c store.Collection, key string) (v []byte, ok bool, err error) {
+	v, err = r.get(c, key)
+	return clone(v), v != nil, err
+}
+
+// Same tells whether a key's value is want.
+func (r *reader) Same(c store.Collection, key string, want []byte) (bool, error) {
+	v, err := r.get(c, key)
+	return err == nil && v != nil && bytes.Equal(v, want), err
 }
 
 // get gives a value, not a copy; nil: there is none.
@@ -150,19 +163,19 @@ type rows struct {
 	pages  int
 }
 
-// walk gives the window of a scan.
-func (r *reader) walk(c store.Collection, prefix, from string, down bool) *rows {
-	w := &rows{r: r, c: c, lo: prefix, hi: beyond, down: down}
-	if end, bounded := prefixEnd(prefix); bounded {
+// Rows gives a scan's records.
+func (r *reader) Rows(in backend.Reach) backend.Rows {
+	w := &rows{r: r, c: in.Collection, lo: in.Prefix, hi: beyond, down: !in.Up}
+	if end, bounded := backend.PrefixEnd(in.Prefix); bounded {
 		w.hi = end
 	}
 	switch {
-	case !down:
-		w.lo = max(prefix, from)
-	case from != "":
-		w.hi = min(w.hi, from+"\x00")
+	case in.Up:
+		w.lo = max(in.Prefix, in.From)
+	case in.From != "":
+		w.hi = min(w.hi, in.From+"\x00")
 	}
-	return w
+	return w.next
 }
 
 // next gives copies of the next record; ok is false at the end.
@@ -227,16 +240,6 @@ func clone(v []byte) []byte {
 	return append(make([]byte, 0, len(v)), v...)
 }
 
-// prefixEnd gives the least string above all that begin with prefix; ok is false where there is none.
-func prefixEnd(prefix string) (end string, ok bool) {
-	for i := len(prefix) - 1; i >= 0; i-- {
-		if prefix[i] != 0xff {
-			return prefix[:i] + string([]byte{prefix[i] + 1}), true
-		}
-	}
-	return "", false
-}
-
 // each runs a statement and hands its rows on.
 func each(ctx context.Context, q querier, sql string, args []any, fn func(pgx.Rows) error) error {
 	rows, err := q.Query(ctx, sql, args...)
@@ -253,10 +256,4 @@ func each(ctx context.Context, q querier, sql string, args []any, fn func(pgx.Ro
 		}
 	}
 	return failure(ctx, rows.Err())
-}
-
-// equal tells whether a key's value is want.
-func (r *reader) equal(c store.Collection, key string, want []byte) (bool, error) {
-	v, err := r.get(c, key)
-	return err == nil && v != nil && bytes.Equal(v, want), err
 }

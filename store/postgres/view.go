@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // View runs fn on the newest moment of the database. What fn reads is of that moment for as long as it runs, however much is written meanwhile.
@@ -24,8 +25,8 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	}
 	v := &viewing{s: s, snap: snap}
 	defer func() { s.release(v.snap) }()
-	t := &tx{ctx: ctx, r: &reader{s: s, at: snap.moment, age: snap.age, src: v}}
-	defer t.finish()
+	t := &tx{backend.Tx{Ctx: ctx, R: &reader{s: s, at: snap.moment, age: snap.age, src: v}}}
+	defer t.Finish()
 	return fn(t)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // Times of the follower.
@@ -24,27 +25,16 @@ const (
 
 // teller is up to where the watchers were told.
 type teller struct {
-	mu   sync.Mutex
-	at   moment
-	slow time.Time // until when the cache does not follow; the listener's alone
+	mu    sync.Mutex
+	at    moment
+	slow  time.Time                 // until when the cache does not follow; the listener's alone
+	heard map[store.Collection]bool // that the watchers were told of
 }
 
 // Watch tells of committed changes, of this process at once and of others within a second, until ctx ends or the store closes; then the channel closes. Nothing is
 // lost where the connection is: what was committed meanwhile is told when it is back.
 func (s *Store) Watch(ctx context.Context) <-chan store.Change {
-	out := make(chan store.Change)
-	sub := &subscriber{pending: map[store.Change]struct{}{}, wake: make(chan struct{}, 1), stop: make(chan struct{})}
-	if !s.subs.add(sub) {
-		close(out)
-		return out
-	}
-	go func() {
-		defer s.subs.pumps.Done()
-		defer close(out)
-		defer s.subs.remove(sub)
-		sub.pump(ctx, out)
-	}()
-	return out
+	return s.watchers.Watch(ctx)
 }
 
 // told tells the watchers of a commit of this process, where they have heard all before it; else the follower does, in its order. The other processes hear of it too.
@@ -63,7 +53,18 @@ func (s *Store) told(from, to moment, changes []change) {
 	for i, ch := range changes {
 		list[i] = store.Change{Collection: ch.c, Key: ch.key}
 	}
-	s.subs.tell(list)
+	s.tellWatchers(list)
+}
+
+// tellWatchers tells, and keeps what of. The teller's lock is held.
+func (s *Store) tellWatchers(list []store.Change) {
+	if s.teller.heard == nil {
+		s.teller.heard = map[store.Collection]bool{}
+	}
+	for _, ch := range list {
+		s.teller.heard[ch.Collection] = true
+	}
+	s.watchers.Tell(list)
 }
 
 // spread notifies the other processes of what this one has committed: at once, and then in groups. A notice in each commit would wake all of them, and us, each time. Who
@@ -132,8 +133,8 @@ func (s *Store) listen(conn *pgxpool.Conn) error {
 		s.keepUp()
 		if time.Since(trimmed) > trimEvery {
 			trimmed = time.Now()
-			if at, _ := s.cache.now(); at.seq > watchKeys {
-				_ = each(s.ctx, s.pool, s.sql.trim, []any{at.seq - watchKeys}, func(pgx.Rows) error { return nil })
+			if at, _ := s.cache.now(); at.seq > backend.WatchKeys {
+				_ = each(s.ctx, s.pool, s.sql.trim, []any{at.seq - backend.WatchKeys}, func(pgx.Rows) error { return nil })
 			}
 		}
 		wait(s.ctx, pollLeast)
@@ -190,13 +191,13 @@ func (s *Store) catchUp() error {
 	case news.at == at, has(asked) && has(news.at) && news.at.seq <= at.seq:
 		return nil
 	case has(at) && has(news.at):
-		s.subs.tell(changesOf(news.commits, at.seq))
+		s.tellWatchers(noticesOf(news.commits, at.seq))
 	default: // too long away, or another history: everything may be different
 		all, err := s.collections(ctx)
 		if err != nil {
 			return err
 		}
-		s.subs.tell(all)
+		s.tellWatchers(all)
 	}
 	s.teller.at = news.at
 	return nil
@@ -243,7 +244,7 @@ func (s *Store) follows(known moment, news *news) (age uint64) {
 	return age
 }
 
-func changesOf(commits []commit, after uint64) (out []store.Change) {
+func noticesOf(commits []commit, after uint64) (out []store.Change) {
 	for _, c := range commits {
 		if c.seq <= after {
 			continue
@@ -259,7 +260,7 @@ func changesOf(commits []commit, after uint64) (out []store.Change) {
 	return out
 }
 
-// collections names every collection that has records, and those that watchers heard of before.
+// collections names every collection that has records, and those that watchers heard of before. The teller's lock is held.
 func (s *Store) collections(ctx context.Context) (out []store.Change, err error) {
 	err = each(ctx, s.pool, s.sql.all, nil, func(rows pgx.Rows) error {
 		var c string
@@ -267,7 +268,10 @@ func (s *Store) collections(ctx context.Context) (out []store.Change, err error)
 		out = append(out, store.Change{Collection: store.Collection(c)})
 		return err
 	})
-	return append(out, s.subs.heard()...), err
+	for c := range s.teller.heard {
+		out = append(out, store.Change{Collection: c})
+	}
+	return out, err
 }
 
 // wait waits, or until ctx ends.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zavhoz/zavhoz/store"
+	"github.com/zavhoz/zavhoz/store/internal/backend"
 )
 
 // Bounds of a batch. A caller that finds it full waits for the next, with its context.
@@ -15,27 +16,6 @@ const (
 	batchCalls = 256
 	batchBytes = 32 << 20 // of keys and values; the call that crosses it is the batch's last
 )
-
-// turn is a mutex that is given in the order in which it was asked for, and that a context can give up asking for.
-type turn chan struct{}
-
-func (t turn) wait(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (t turn) take() { t <- struct{}{} }
-
-func (t turn) give() { <-t }
 
 // errAbandoned ends the followers of a leader that did not come to the end of its commit: a held value panicked.
 var errAbandoned = errors.New("postgres: the commit was abandoned before anything was written")
@@ -45,9 +25,9 @@ var errAbandoned = errors.New("postgres: the commit was abandoned before anythin
 // over this one's overlay; where this one comes to nothing they run again, for they have read what never was. Who hears that its commit is durable lets the next one be sent
 // before it tells anybody.
 type writer struct {
-	run    turn // held while a function runs, and while a batch is closed
-	commit turn // held while a batch is made durable
-	tell   turn // held while what was made durable is told, in the order of commits; taken before commit is given
+	run    backend.Turn // held while a function runs, and while a batch is closed
+	commit backend.Turn // held while a batch is made durable
+	tell   backend.Turn // held while what was made durable is told, in the order of commits; taken before commit is given
 
 	open *batch                // under run
 	last atomic.Pointer[batch] // closed, and neither durable nor given up yet
@@ -56,7 +36,7 @@ type writer struct {
 }
 
 func newWriter() *writer {
-	return &writer{run: make(turn, 1), commit: make(turn, 1), tell: make(turn, 1)}
+	return &writer{run: backend.NewTurn(), commit: backend.NewTurn(), tell: backend.NewTurn()}
 }
 
 // What a call is in its batch.
@@ -75,7 +55,7 @@ type batch struct {
 	base   moment // that the functions read, below the overlays
 	age    uint64
 	lock   *locked // holds the row of the moment; nil: nobody was asked
-	ov     *overlay
+	ov     *backend.Overlay
 	calls  int
 	led    bool
 	closes atomic.Bool   // its leader is next: who comes now is for the batch after it
@@ -175,26 +155,26 @@ func (s *Store) still(ctx context.Context, m moment) (same bool, err error) {
 func (s *Store) join(ctx context.Context) (*batch, error) {
 	w := s.writes
 	for {
-		if err := w.run.wait(ctx); err != nil {
+		if err := w.run.Wait(ctx); err != nil {
 			return nil, err
 		}
 		if err := ctx.Err(); err != nil {
-			w.run.give()
+			w.run.Give()
 			return nil, err
 		}
 		if w.open == nil {
 			b, err := s.begin(ctx)
 			if err != nil {
-				w.run.give()
+				w.run.Give()
 				return nil, err
 			}
 			w.open = b
 		}
 		b := w.open
-		if !b.closes.Load() && b.calls < batchCalls && b.ov.bytes < batchBytes {
+		if !b.closes.Load() && b.calls < batchCalls && b.ov.Bytes() < batchBytes {
 			return b, nil
 		}
-		w.run.give()
+		w.run.Give()
 		select {
 		case <-b.full:
 		case <-ctx.Done():
@@ -206,7 +186,7 @@ func (s *Store) join(ctx context.Context) (*batch, error) {
 // begin opens a batch at the moment that is known here, over what the batch before has written; where others write as well, at the newest, under its lock: who trusts in
 // what is not committed yet would be overtaken.
 func (s *Store) begin(ctx context.Context) (b *batch, err error) {
-	b = &batch{s: s, ov: newOverlay(), done: make(chan struct{}), full: make(chan struct{})}
+	b = &batch{s: s, ov: backend.NewOverlay(), done: make(chan struct{}), full: make(chan struct{})}
 	last := s.writes.last.Load()
 	switch {
 	case s.writes.wary.locks():
@@ -218,7 +198,7 @@ func (s *Store) begin(ctx context.Context) (b *batch, err error) {
 		}
 		b.base, b.age = b.lock.at, b.lock.age
 	case last != nil:
-		b.before, b.base, b.age, b.ov.base = last, last.base, last.age, last.ov
+		b.before, b.base, b.age, b.ov.Base = last, last.base, last.age, last.ov
 	default:
 		b.base, b.age = s.cache.now()
 	}
@@ -232,7 +212,7 @@ func (b *batch) settle() {
 	if age, ok := b.s.cache.ageAt(b.base); ok {
 		b.age = age
 	}
-	b.before, b.ov.base = nil, nil
+	b.before, b.ov.Base = nil, nil
 }
 
 // reader reads the base, or the moment after it once the batch before has made it: what differs between the two lies in the overlay.
@@ -253,16 +233,16 @@ func (b *batch) reader() *reader {
 
 // call runs fn against the overlay and lets the next call have its turn. What fn panics with, and the end of its goroutine, pass through.
 func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership, err error) {
-	t := &tx{ctx: ctx, ov: b.ov, r: b.reader()}
+	t := &tx{backend.Tx{Ctx: ctx, Over: b.ov, R: b.reader()}}
 	kept := false
 	defer func() {
-		t.finish()
+		t.Finish()
 		if b.led {
 			m = follows
 		}
 		switch {
 		case !kept:
-			b.ov.rollback()
+			b.ov.Rollback()
 			if !b.led { // nobody is in it
 				b.s.writes.open = nil
 				b.lock.drop()
@@ -271,7 +251,7 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 		case !b.led:
 			m, b.led = leads, true
 		}
-		b.s.writes.run.give()
+		b.s.writes.run.Give()
 	}()
 	if b.moved {
 		return alone, nil
@@ -281,7 +261,7 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 		return alone, err
 	}
 	b.s.writes.pace.ran(time.Since(start))
-	b.ov.keep()
+	b.ov.Keep()
 	b.calls++
 	kept = true
 	return alone, nil
@@ -290,13 +270,13 @@ func (b *batch) call(ctx context.Context, fn func(store.Tx) error) (m membership
 // lead closes the batch when its turn has come, commits it, and tells every caller.
 func (b *batch) lead() {
 	w := b.s.writes
-	w.commit.take()
+	w.commit.Take()
 	if b.lock != nil || w.pace.gathers() {
 		runtime.Gosched() // lets those just told come along
 	} else {
 		b.closes.Store(true)
 	}
-	w.run.take() // behind all who wait already
+	w.run.Take() // behind all who wait already
 	w.open = nil
 	if b.before != nil {
 		b.settle()
@@ -306,11 +286,11 @@ func (b *batch) lead() {
 		w.last.Store(b)
 	}
 	close(b.full)
-	w.run.give()
+	w.run.Give()
 	b.err = errAbandoned
 	defer func() {
 		w.last.CompareAndSwap(b, nil)
-		w.tell.give()
+		w.tell.Give()
 		close(b.done)
 	}()
 	if made := b.made(); made != nil {
@@ -325,11 +305,11 @@ func (b *batch) made() (made *write) {
 		if b.err != nil {
 			b.lock.drop()
 		}
-		w.tell.take()
+		w.tell.Take()
 		if b.err != nil { // nobody builds on it any more, but on what was told now
 			w.last.CompareAndSwap(b, nil)
 		}
-		w.commit.give()
+		w.commit.Give()
 	}()
 	made, b.err = b.finish()
 	return made
@@ -341,7 +321,7 @@ func (b *batch) finish() (made *write, err error) {
 	if b.moved {
 		return nil, errMoved
 	}
-	changes, err := b.ov.changes()
+	changes, err := changesOf(b.ov)
 	if err != nil {
 		return nil, err
 	}
