@@ -8,8 +8,12 @@ import (
 
 // leader is a store that several daemons share, of which one at a time does what the clock asks for.
 type leader interface {
-	Lead(ctx context.Context, name string, fn func(context.Context)) error
+	Lead(ctx context.Context, name, who string, fn func(context.Context)) error
+	Leader(ctx context.Context, name string) (who string, err error)
 }
+
+// clock is the name under which daemons lead.
+const clock = "clock"
 
 // leadership tells whether this daemon is the one that does it: always, where nobody shares its store.
 type leadership struct{ is atomic.Bool }
@@ -55,7 +59,7 @@ func (d *daemon) byClock(ctx context.Context) {
 			case <-open.Done():
 			}
 		})
-		_ = l.Lead(open, "clock", work) // ends with open, or with the store
+		_ = l.Lead(open, clock, d.vault.Self().ID, work) // ends with open, or with the store
 		lock()
 		wg.Wait()
 		if open.Err() == nil {

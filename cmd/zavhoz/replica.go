@@ -37,11 +37,28 @@ func (d *daemon) replica() vault.Replica {
 // replicas lists the daemons that have the vault open.
 func (d *daemon) replicas(ctx context.Context) (out []api.Replica, err error) {
 	all, err := d.vault.Replicas(ctx)
+	leads := d.leading(ctx)
 	for _, r := range all {
-		self := r.ID == d.vault.Self().ID
-		out = append(out, api.Replica{ID: r.ID, Host: r.Host, PID: r.PID, Version: r.Version, StartedAt: r.StartedAt, Self: self, Leads: self && d.leads.is.Load()})
+		out = append(out, api.Replica{ID: r.ID, Host: r.Host, PID: r.PID, Version: r.Version, StartedAt: r.StartedAt, Self: r.ID == d.vault.Self().ID, Leads: r.ID == leads})
 	}
 	return out, err
+}
+
+// leading tells which daemon leads, "" where it is not known: a status does without.
+func (d *daemon) leading(ctx context.Context) string {
+	self := d.vault.Self().ID
+	if d.leads.is.Load() {
+		return self
+	}
+	l, shared := d.lock.raw.(leader)
+	if !shared {
+		return ""
+	}
+	who, err := l.Leader(ctx, clock)
+	if err != nil || who == self { // it leads no more, and its session is about to end
+		return ""
+	}
+	return who
 }
 
 // following is what this daemon does where another replaced the data key.

@@ -62,6 +62,20 @@ func (p *place) job() {
 	p.ok("resource", "policy", "job", "--agent", "local", "--delivery", "env", "--pin", "talk", "--pin-hash", "none", "--", "/bin/sh", "-c", "echo out-of-the-run; exec sleep 100000")
 }
 
+// leader is the id of the daemon that leads, as this one says.
+func (p *place) leader() (id string) {
+	p.t.Helper()
+	for _, r := range p.status().Replicas {
+		if r.Leads && id != "" {
+			p.t.Errorf("%s and %s lead", id, r.ID)
+		}
+		if r.Leads {
+			id = r.ID
+		}
+	}
+	return id
+}
+
 // begin starts the job in the background, by a door of this daemon's.
 func (p *place) begin() (run string) {
 	p.t.Helper()
@@ -104,6 +118,7 @@ func TestRunsOfOtherDaemons(t *testing.T) {
 	address := server.URL("sslmode=disable")
 	all := replicas(t, address, address)
 	all[0].job()
+	until(t, "both daemons name the one that leads", func() bool { return all[0].leader() != "" && all[0].leader() == all[1].leader() })
 	first, second := all[0].begin(), all[0].begin()
 	all[1].stop()
 	all = append(all, replicaOf(t, all, address))

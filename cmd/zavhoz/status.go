@@ -50,8 +50,10 @@ func printReplicas(w io.Writer, all []api.Replica) {
 	for _, r := range all {
 		note := ""
 		switch {
-		case r.Leads:
+		case r.Leads && r.Self:
 			note = ", this one: it leads"
+		case r.Leads:
+			note = ", it leads"
 		case r.Self:
 			note = ", this one"
 		}

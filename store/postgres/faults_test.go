@@ -163,7 +163,7 @@ func TestSessionsAreEnded(t *testing.T) {
 	l := startLoad(t, create(t, o), open(t, o), open(t, o))
 	for range 25 {
 		l.until(5)
-		server.AdminQuery(t, "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE application_name = 'zavhoz'")
+		server.AdminQuery(t, "SELECT count(pg_terminate_backend(pid))::text FROM pg_stat_activity WHERE application_name LIKE 'zavhoz%'")
 	}
 	l.until(30)
 	l.end()
@@ -356,9 +356,9 @@ func (s impatient) value() (v string) {
 // endSessions returns when they are gone: a session that was told to end may answer once more.
 func endSessions(t *testing.T) {
 	t.Helper()
-	pids := server.AdminQuery(t, "SELECT coalesce(string_agg(pid::text || left(pg_terminate_backend(pid)::text, 0), ','), '0') FROM pg_stat_activity WHERE application_name = 'zavhoz'")
+	pids := server.AdminQuery(t, "SELECT coalesce(string_agg(pid::text || left(pg_terminate_backend(pid)::text, 0), ','), '0') FROM pg_stat_activity WHERE application_name LIKE 'zavhoz%'")
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if server.AdminQuery(t, "SELECT count(*)::text FROM pg_stat_activity WHERE application_name = 'zavhoz' AND pid IN ("+pids+")") == "0" {
+		if server.AdminQuery(t, "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'zavhoz%' AND pid IN ("+pids+")") == "0" {
 			return
 		}
 		if time.Now().After(end) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,14 +20,14 @@ const (
 
 // Lead runs fn while this process is the leader among all that share the store and ask under the same name, again each time it becomes it, until ctx ends. The context
 // of fn ends when the leadership may be lost; Lead waits for fn then, so fn must end soon. Another leads within 15 s of a leader's death. Before PostgreSQL 14 a
-// leader that stands still, its machine running, keeps the others waiting for as long as it does.
-func (s *Store) Lead(ctx context.Context, name string, fn func(context.Context)) error {
+// leader that stands still, its machine running, keeps the others waiting for as long as it does. who is what Leader will call it: up to 48 characters of ASCII.
+func (s *Store) Lead(ctx context.Context, name, who string, fn func(context.Context)) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.running.Done()
 	for ctx.Err() == nil && !s.closing() {
-		c, err := s.candidate(ctx, name)
+		c, err := s.candidate(ctx, name, who)
 		if err != nil {
 			s.log.Warn("nobody can be the leader now", "cause", failure(ctx, err).Error())
 		}
@@ -39,6 +40,30 @@ func (s *Store) Lead(ctx context.Context, name string, fn func(context.Context))
 		s.rest(ctx, standbyEvery)
 	}
 	return ctx.Err()
+}
+
+// leaderOf begins the name that a leader's session bears among the server's: every role may read it (pg_stat_activity).
+const leaderOf = applicationName + " leader "
+
+// Leader tells who leads under a name, as it called itself to Lead; "" where nobody does at this moment.
+func (s *Store) Leader(ctx context.Context, name string) (who string, err error) {
+	if err := s.enter(); err != nil {
+		return "", err
+	}
+	defer s.running.Done()
+	err = each(ctx, s.pool, `SELECT a.application_name
+		FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+		WHERE l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock' AND l.objsubid = 1
+		AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+		AND (l.classid::int8 << 32 | l.objid::int8) = $1`, []any{lockOf(s.schema, "leader "+name)}, func(rows pgx.Rows) error {
+		var app *string
+		err := rows.Scan(&app)
+		if app != nil {
+			who, _ = strings.CutPrefix(*app, leaderOf)
+		}
+		return err
+	})
+	return who, err
 }
 
 // closing tells whether Close was called.
@@ -60,7 +85,7 @@ func (s *Store) rest(ctx context.Context, d time.Duration) {
 }
 
 // candidate gives a session that holds the leader's lock, nil where another does.
-func (s *Store) candidate(ctx context.Context, name string) (c *pgx.Conn, err error) {
+func (s *Store) candidate(ctx context.Context, name, who string) (c *pgx.Conn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*connectTimeout)
 	defer cancel()
 	if c, err = pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig); err != nil {
@@ -70,6 +95,9 @@ func (s *Store) candidate(ctx context.Context, name string) (c *pgx.Conn, err er
 	_, err = c.Exec(ctx, "SELECT pg_catalog.set_config('idle_session_timeout', $1, false) WHERE pg_catalog.current_setting('server_version_num')::int4 >= $2", leaderIdle, idlingVersion)
 	if err == nil {
 		err = c.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock($1)", lockOf(s.schema, "leader "+name)).Scan(&got)
+	}
+	if err == nil && got {
+		_, err = c.Exec(ctx, "SELECT pg_catalog.set_config('application_name', $1, false)", leaderOf+who)
 	}
 	if err != nil || !got {
 		s.endSession(c)

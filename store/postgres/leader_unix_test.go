@@ -5,6 +5,7 @@ package postgres_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -30,7 +31,7 @@ type candidates struct {
 }
 
 func (c *candidates) lead(ctx context.Context, s *postgres.Store, who int) {
-	_ = s.Lead(ctx, "cron", func(ctx context.Context) {
+	_ = s.Lead(ctx, "cron", fmt.Sprint("candidate ", who), func(ctx context.Context) {
 		if c.now.Add(1) > 1 {
 			c.t.Error("two lead at once")
 		}
@@ -67,9 +68,21 @@ func TestOneLeads(t *testing.T) {
 		s := open(t, o)
 		wg.Go(func() { c.lead(one, s, i) })
 	}
+	any := open(t, o)
+	named := func(who int) {
+		t.Helper()
+		if got, err := any.Leader(t.Context(), "cron"); err != nil || got != fmt.Sprint("candidate ", who) {
+			t.Errorf("%q leads, not candidate %d: %v", got, who, err)
+		}
+	}
+	if got, err := any.Leader(t.Context(), "nothing"); err != nil || got != "" {
+		t.Errorf("%q leads what nobody asked for: %v", got, err)
+	}
 	first := c.next()
+	named(first)
 	stops[first]()
 	second := c.next()
+	named(second)
 	if second == first {
 		t.Error("it leads though it was told to stop")
 	}

@@ -94,6 +94,9 @@ const (
 	maxSnapshots = 8 // connections that Views hold, each at its own moment
 )
 
+// applicationName is what the sessions call themselves among the server's.
+const applicationName = "zavhoz"
+
 var errAddress = errors.New("postgres: the address is not one of PostgreSQL, or names a file that cannot be read")
 
 // config reads the address. What libpq's words could say of a password is not passed on.
@@ -117,7 +120,7 @@ func (o Options) config() (*pgxpool.Config, error) {
 	cc.DialFunc = (&net.Dialer{Timeout: connectTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}).DialContext
 	cc.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) {}
 	for k, v := range map[string]string{
-		"application_name": "zavhoz", "search_path": "pg_catalog", "default_transaction_isolation": "read committed",
+		"application_name": applicationName, "search_path": "pg_catalog", "default_transaction_isolation": "read committed",
 		"statement_timeout": statementTimeout, "lock_timeout": lockTimeout, "idle_in_transaction_session_timeout": idleTimeout,
 		"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3", "tcp_user_timeout": "10000", "client_encoding": "UTF8",
 		"plan_cache_mode": "force_generic_plan",                            // every statement here goes by a key: to plan a commit anew for its arrays' lengths took as long as to make it

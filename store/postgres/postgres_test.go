@@ -279,7 +279,7 @@ func leadAlone(address string) error {
 	if err != nil {
 		return err
 	}
-	return s.Lead(context.Background(), "cron", func(ctx context.Context) {
+	return s.Lead(context.Background(), "cron", "a child", func(ctx context.Context) {
 		fmt.Println("leads")
 		<-ctx.Done()
 		fmt.Println("no more")

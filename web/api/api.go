@@ -301,5 +301,5 @@ type Replica struct {
 	Version   string    `json:"version"`
 	StartedAt time.Time `json:"started_at"`
 	Self      bool      `json:"self"`  // it is the one that answers
-	Leads     bool      `json:"leads"` // it does what the clock asks for; known of itself alone
+	Leads     bool      `json:"leads"` // it does what the clock asks for
 }
