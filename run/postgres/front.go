@@ -27,7 +27,7 @@ type Front struct {
 	conns  atomic.Uint64  // numbers them
 	slots  chan struct{}  // one is taken by each connection that is let in
 	unsaid atomic.Bool    // an event could not be recorded: no more connections
-	denied *rate.Limiter  // how often a child may be refused
+	denied *allowance     // how often a child may be refused
 	cancel *rate.Limiter  // how often it may cancel
 
 	mu        sync.Mutex
@@ -64,7 +64,7 @@ func New(o Options) (*Front, error) {
 	}
 	defer t.wipe()
 	f.shown = t.shown()
-	f.denied, f.cancel = rate.NewLimiter(perSecond, atOnce), rate.NewLimiter(perSecond, atOnce)
+	f.denied, f.cancel = newAllowance(perSecond, atOnce), rate.NewLimiter(perSecond, atOnce)
 	f.ctx, f.end = context.WithCancel(context.Background())
 	return f, nil
 }

@@ -23,6 +23,7 @@ type session struct {
 	up    *upstream
 	pid   uint32 // what the child knows its connection by, with key
 	key   [4]byte
+	letIn func() // the connection is not refused any more
 	traffic
 }
 
@@ -36,13 +37,25 @@ func (f *Front) answer(c net.Conn) {
 	case !ok:
 	case code == cancelCode:
 		f.cancelQuery(body)
-	case f.denied.Tokens() < 1:
-		_, _ = c.Write(tooOften.encode())
 	default:
-		s.n = f.conns.Add(1)
-		if r := s.serve(code, body); r != nil {
-			s.refuse(r)
-		}
+		s.open(code, body)
+	}
+}
+
+// open lets a connection in or refuses it, and serves it, unless too many were refused.
+func (s *session) open(code uint32, body []byte) {
+	tell, ok := s.f.denied.ask(s.f.ctx)
+	if !ok {
+		_, _ = s.child.Write(tooOften.encode())
+		return
+	}
+	defer tell(false)
+	_ = s.child.SetDeadline(time.Now().Add(s.f.o.StartupTimeout)) // it may have waited
+	s.letIn = func() { tell(false) }
+	s.n = s.f.conns.Add(1)
+	if r := s.serve(code, body); r != nil {
+		tell(true)
+		s.refuse(r)
 	}
 }
 
@@ -94,6 +107,7 @@ func (s *session) serve(code uint32, body []byte) *refusal {
 	if err := s.f.record(Event{Kind: Opened, Conn: s.n}); err != nil {
 		return refuse(stateInternal, fault.AuditUnavailable, "the connection could not be recorded, so there is none", "a person looks at `zavhoz doctor`")
 	}
+	s.letIn()
 	s.bridge()
 	return nil
 }
@@ -160,7 +174,6 @@ func (s *session) connect() *refusal {
 
 // refuse tells the child and the record. The child's end comes with the return of answer.
 func (s *session) refuse(r *refusal) {
-	s.f.denied.Allow()
 	_ = s.f.record(Event{Kind: Denied, Conn: s.n, Code: r.why.Code})
 	_ = s.child.SetDeadline(time.Now().Add(s.f.o.StartupTimeout))
 	_, _ = s.child.Write(r.encode())
