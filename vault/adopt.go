@@ -199,12 +199,16 @@ func (v *Vault) Bridge(ctx context.Context) (b Bridge, there bool, err error) {
 	return b, there, err
 }
 
-// PutBridge keeps the way to the earlier system's table. It wipes neither value.
-func (v *Vault) PutBridge(ctx context.Context, actor Actor, table string, database, key secret.Secret) error {
+// PutBridge keeps the way to the earlier system's table, in place of the one that the caller has looked at, the zero value for none. It wipes neither value. Errors:
+// version_conflict where there is another by now.
+func (v *Vault) PutBridge(ctx context.Context, actor Actor, was Bridge, table string, database, key secret.Secret) error {
 	return v.update(ctx, func(tx store.Tx) error {
 		old, err := v.bridges.Get(tx, bridgeKey)
 		if err = ignoreNotFound(err); err != nil {
 			return err
+		}
+		if old.Version != was.Version || !old.Since.Equal(was.Since) {
+			return fault.New(fault.VersionConflict, "another adoption was begun meanwhile", "look at `zavhoz project adopt --state`, then try again")
 		}
 		b := Bridge{Format: 1, Table: table, Version: old.Version + 1, Since: v.now(), By: actor.Name, Sealed: map[string]Sealed{}}
 		for field, value := range map[string]secret.Secret{"database": database, "key": key} {

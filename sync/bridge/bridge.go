@@ -87,7 +87,7 @@ func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in Request) (out 
 		return out, fault.New(fault.WrongIdentity, "the key opens none of the values in the table", "give the key that the earlier system has (SECRETS_ENCRYPTION_KEY)")
 	}
 	if !in.DryRun {
-		if err := b.free(ctx, in.Database, t.name); err != nil {
+		if _, err := b.free(ctx, in.Database, t.name); err != nil {
 			return out, err
 		}
 	}
@@ -107,24 +107,38 @@ func (b *Bridge) Adopt(ctx context.Context, actor vault.Actor, in Request) (out 
 	if in.DryRun {
 		return out, nil
 	}
-	return out, b.o.Vault.PutBridge(ctx, actor, t.name, in.Database, in.Key)
+	return out, b.build(ctx, actor, in, t.name)
 }
 
-// free refuses a second table beside the one that changes are written to: that one would lack them from now on, and nobody would be told.
-func (b *Bridge) free(ctx context.Context, database secret.Secret, name string) error {
-	x, there, err := b.o.Vault.Bridge(ctx)
-	if err != nil || !there {
-		return err
+// build keeps the way to the table. Who adopted another one at the same time was first, or comes second: never both.
+func (b *Bridge) build(ctx context.Context, actor vault.Actor, in Request, table string) error {
+	for {
+		was, err := b.free(ctx, in.Database, table)
+		if err == nil {
+			err = b.o.Vault.PutBridge(ctx, actor, was, table, in.Database, in.Key)
+		}
+		if fault.CodeOf(err) != fault.VersionConflict {
+			return err
+		}
+	}
+}
+
+// free refuses a second table beside the one that changes are written to: that one would lack them from now on, and nobody would be told. It gives the way that is there,
+// the zero value for none.
+func (b *Bridge) free(ctx context.Context, database secret.Secret, name string) (there vault.Bridge, err error) {
+	x, is, err := b.o.Vault.Bridge(ctx)
+	if err != nil || !is {
+		return x, err
 	}
 	old, err := b.o.Opener.Open(x.FieldRef("database"), x.Sealed["database"].Value)
 	if err != nil {
-		return err
+		return x, err
 	}
 	defer old.Wipe()
 	if x.Table == name && place(old) == place(database) {
-		return nil
+		return x, nil
 	}
-	return fault.New(fault.ResourceBusy, "the adoption of another table is under way", "end it first: `zavhoz project adopt --finish`")
+	return x, fault.New(fault.ResourceBusy, "the adoption of another table is under way", "end it first: `zavhoz project adopt --finish`")
 }
 
 // opens tells whether a key opens some value, where there are values.

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -369,6 +370,22 @@ func TestOneTableAtATime(t *testing.T) {
 	must(t, h.Finish(t.Context(), operator, false))
 	_, err := h.Adopt(t.Context(), operator, in("others"))
 	must(t, err)
+	for range 5 { // and neither of two that are adopted at the same moment takes the other's place
+		must(t, h.Finish(t.Context(), operator, false))
+		tables, errs := []string{"", "others"}, make([]error, 2)
+		var both sync.WaitGroup
+		for i, table := range tables {
+			both.Go(func() { _, errs[i] = h.Adopt(t.Context(), operator, in(table)) })
+		}
+		both.Wait()
+		first := slices.Index(errs, nil)
+		if first < 0 || fault.CodeOf(errs[1-first]) != fault.ResourceBusy {
+			t.Fatalf("%v", errs)
+		}
+		if st, err := h.State(t.Context()); err != nil || st.Table != cmp.Or(tables[first], bridge.DefaultTable) {
+			t.Errorf("%+v, not the table of the first: %v", st, err)
+		}
+	}
 	h.sql(`DROP TABLE others`)
 }
 
