@@ -37,11 +37,14 @@ func (d *daemon) replica() vault.Replica {
 // replicas lists the daemons that have the vault open.
 func (d *daemon) replicas(ctx context.Context) (out []api.Replica, err error) {
 	all, err := d.vault.Replicas(ctx)
+	if err != nil {
+		return nil, err
+	}
 	leads := d.leading(ctx)
 	for _, r := range all {
 		out = append(out, api.Replica{ID: r.ID, Host: r.Host, PID: r.PID, Version: r.Version, StartedAt: r.StartedAt, Self: r.ID == d.vault.Self().ID, Leads: r.ID == leads})
 	}
-	return out, err
+	return out, nil
 }
 
 // leading tells which daemon leads, "" where it is not known: a status does without.
@@ -54,8 +57,10 @@ func (d *daemon) leading(ctx context.Context) string {
 	if !shared {
 		return ""
 	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	who, err := l.Leader(ctx, clock)
-	if err != nil || who == self { // it leads no more, and its session is about to end
+	if err != nil || who == self { // it leads no more, or not yet
 		return ""
 	}
 	return who

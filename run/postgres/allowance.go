@@ -3,12 +3,13 @@ package postgres
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
 
-// allowance bounds how often a child is refused: at once, and a second. Connections whose outcome is not known yet count as refused until it is: otherwise as many as are open
-// together would pass a check that each of them alone passes.
+// allowance bounds how often a child is refused: so many at once, and so many a second. Connections whose outcome is not known yet count as refused until it is: otherwise as many
+// as are open together would pass a check that each of them alone passes.
 type allowance struct {
 	limit *rate.Limiter
 
@@ -21,37 +22,43 @@ func newAllowance(perSecond rate.Limit, atOnce int) *allowance {
 	return &allowance{limit: rate.NewLimiter(perSecond, atOnce), settled: make(chan struct{})}
 }
 
-// ask waits until one more may be refused, and gives the function that says whether it was, which counts once. ok is false where too many were, or ctx ends.
-func (a *allowance) ask(ctx context.Context) (tell func(refused bool), ok bool) {
+// ask waits until one more may be refused, and gives the function that says whether it was; its first word counts. ok is false where too many were, or ctx ends before it is known.
+func (a *allowance) ask(ctx context.Context) (tell func(refused bool), waited, ok bool) {
 	for {
-		wait, ok := a.try()
+		settled, refill, ok := a.try()
 		if ok {
 			var once sync.Once
-			return func(refused bool) { once.Do(func() { a.settle(refused) }) }, true
+			return func(refused bool) { once.Do(func() { a.settle(refused) }) }, waited, true
 		}
-		if wait == nil {
-			return nil, false
+		if settled == nil {
+			return nil, waited, false
 		}
+		waited = true
+		again := time.NewTimer(refill)
 		select {
-		case <-wait:
+		case <-settled:
+		case <-again.C:
 		case <-ctx.Done():
-			return nil, false
+			again.Stop()
+			return nil, waited, false
 		}
+		again.Stop()
 	}
 }
 
-// try gives what to wait for, nil where there is nothing.
-func (a *allowance) try() (wait <-chan struct{}, ok bool) {
+// try gives what to wait for, nil where too many were refused.
+func (a *allowance) try() (settled <-chan struct{}, refill time.Duration, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch left := a.limit.Tokens(); {
+	left, want := a.limit.Tokens(), float64(a.asking+1)
+	switch {
 	case left < 1:
-		return nil, false
-	case left < float64(a.asking+1):
-		return a.settled, false
+		return nil, 0, false
+	case left < want:
+		return a.settled, time.Duration((want - left) / float64(a.limit.Limit()) * float64(time.Second)), false
 	}
 	a.asking++
-	return nil, true
+	return nil, 0, true
 }
 
 func (a *allowance) settle(refused bool) {

@@ -64,7 +64,7 @@ func New(o Options) (*Front, error) {
 	}
 	defer t.wipe()
 	f.shown = t.shown()
-	f.denied, f.cancel = newAllowance(perSecond, atOnce), rate.NewLimiter(perSecond, atOnce)
+	f.denied, f.cancel = newAllowance(perSecond, max(atOnce, o.MaxConns)), rate.NewLimiter(perSecond, atOnce)
 	f.ctx, f.end = context.WithCancel(context.Background())
 	return f, nil
 }
@@ -73,7 +73,7 @@ func New(o Options) (*Front, error) {
 // out for logins that failed.
 const (
 	perSecond = 5
-	atOnce    = 50
+	atOnce    = 64 // or as many as are let in: none of a pool that is opened at once has to wait
 )
 
 // open reads where the URL leads, as of now.

@@ -2,10 +2,13 @@ package postgres
 
 import (
 	"bufio"
+	"context"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -44,19 +47,43 @@ func (f *Front) answer(c net.Conn) {
 
 // open lets a connection in or refuses it, and serves it, unless too many were refused.
 func (s *session) open(code uint32, body []byte) {
-	tell, ok := s.f.denied.ask(s.f.ctx)
-	if !ok {
+	f := s.f
+	ctx, cancel := context.WithTimeout(f.ctx, f.o.StartupTimeout)
+	tell, waited, ok := f.denied.ask(ctx)
+	cancel()
+	_ = s.child.SetDeadline(time.Now().Add(f.o.StartupTimeout))
+	switch {
+	case f.ctx.Err() != nil:
+		if ok {
+			tell(false)
+		}
+		_, _ = s.child.Write(over.encode())
+		return
+	case !ok:
 		_, _ = s.child.Write(tooOften.encode())
 		return
 	}
-	defer tell(false)
-	_ = s.child.SetDeadline(time.Now().Add(s.f.o.StartupTimeout)) // it may have waited
+	refused := true // also by a panic
+	defer func() { tell(refused) }()
+	if waited && s.gone() {
+		refused = false
+		return
+	}
 	s.letIn = func() { tell(false) }
-	s.n = s.f.conns.Add(1)
-	if r := s.serve(code, body); r != nil {
+	s.n = f.conns.Add(1)
+	r := s.serve(code, body)
+	if refused = r != nil; refused {
 		tell(true)
 		s.refuse(r)
 	}
+}
+
+// gone tells whether the child has given up: one that is there waits for our word.
+func (s *session) gone() bool {
+	_ = s.child.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := s.in.Peek(1)
+	_ = s.child.SetReadDeadline(time.Now().Add(s.f.o.StartupTimeout))
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // hello reads the first packet that is no question about encryption; to those it says no, once each.

@@ -35,6 +35,30 @@ func serve(t *testing.T, l net.Listener, text string) {
 	t.Cleanup(func() { _ = srv.Close(); wg.Wait() })
 }
 
+// At basic what a command said last is heard though it had ended before anybody accepted the connection; and nothing is left to accept after that.
+func TestTheLastWordsAreHeard(t *testing.T) {
+	at(t, func(t *testing.T, b *sandbox.Box) {
+		if b.Named() { // there the kernel's own listener ends with the box
+			return
+		}
+		p, _ := start(t, b, sandbox.Spec{Argv: []string{"bash", "-c", "echo bye >/dev/tcp/127.0.0.1/3128"}, Listen: []sandbox.Listen{{Name: "egress", Addr: "127.0.0.1:3128"}}})
+		if exit := p.Wait(); exit.Code != 0 {
+			t.Fatalf("%+v", exit)
+		}
+		c, err := p.Listener("egress").Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if said, err := io.ReadAll(c); string(said) != "bye\n" || err != nil {
+			t.Errorf("%q, %v", said, err)
+		}
+		if _, err := p.Listener("egress").Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+	})
+}
+
 func TestListenersAreServedByTheDaemon(t *testing.T) {
 	at(t, func(t *testing.T, b *sandbox.Box) {
 		out := &sink{}

@@ -82,8 +82,21 @@ func (p *Process) live() {
 	p.mu.Unlock()
 	if !p.left { // else the box stays busy: nobody keeps what may still change
 		p.box.ended(p)
+		p.lastGuests()
 	}
 	p.release()
+}
+
+// lastGuests waits until the connections that the command made are accepted, or nobody wants them.
+func (p *Process) lastGuests() {
+	if p.broker == nil {
+		return
+	}
+	select {
+	case <-p.broker.Done():
+	case <-p.dead:
+	case <-time.After(lastWords):
+	}
 }
 
 // watch waits for the first process's end. From then on nobody is left who may write to the control socket, or hold the pipe that tells of the exec.

@@ -171,7 +171,7 @@ func (s *Sandbox) tryOverlay(ctx context.Context) error {
 	return err
 }
 
-// tryBasic connects through the filter: to the one address that is given, and in vain to another.
+// tryBasic connects through the filter: to the one address that is given, where somebody answers, and in vain to another.
 func (s *Sandbox) tryBasic(ctx context.Context) error {
 	b, err := s.open(BoxOptions{RunID: "probe"}, policy.LevelBasic)
 	if err != nil {
@@ -185,6 +185,7 @@ func (s *Sandbox) tryBasic(ctx context.Context) error {
 		fd, to = c.dial(open, 3128)
 		c.call("connect", unix.SYS_CONNECT, fd, to, 16)
 		c.call("send", unix.SYS_WRITE, fd, c.str("z"), 1).must(1)
+		c.call("hear", unix.SYS_READ, fd, c.room(1), 1).must(1) // else all may be over before the connection is accepted
 	}})
 	if err != nil {
 		return err
@@ -206,7 +207,8 @@ func hears(l net.Listener) bool {
 	defer c.Close()
 	b := make([]byte, 1)
 	n, _ := c.Read(b)
-	return n == 1 && b[0] == 'z'
+	_, err = c.Write(b[:n])
+	return err == nil && n == 1 && b[0] == 'z'
 }
 
 // dial makes a socket and an address for connect(2).

@@ -217,11 +217,12 @@ func (p *Process) release() {
 			_ = f.Close()
 		}
 	}
-	for _, l := range p.listeners {
-		_ = l.Close()
-	}
-	if p.broker != nil {
+	if p.broker != nil { // its listeners end with it; what they have accepted by then is their servers'
 		_ = p.broker.Close()
+	} else {
+		for _, l := range p.listeners {
+			_ = l.Close()
+		}
 	}
 	if p.ctl != nil {
 		_ = p.ctl.Close()

@@ -81,3 +81,6 @@ func Demands(o Options) (auth, binding string) {
 
 // Recent is the check of a server's server_version_num.
 func Recent(number string) error { return newEnough(number) }
+
+// LeaderLock is the number of the lock that who leads under a name holds.
+func LeaderLock(s *Store, name string) int64 { return lockOf(s.schema, "leader "+name) }

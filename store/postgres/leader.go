@@ -45,7 +45,8 @@ func (s *Store) Lead(ctx context.Context, name, who string, fn func(context.Cont
 // leaderOf begins the name that a leader's session bears among the server's: every role may read it (pg_stat_activity).
 const leaderOf = applicationName + " leader "
 
-// Leader tells who leads under a name, as it called itself to Lead; "" where nobody does at this moment.
+// Leader tells who leads under a name, as it called itself to Lead; "" where nobody does at this moment. Whoever may use the database can call its session what it likes: nothing is
+// to depend on it.
 func (s *Store) Leader(ctx context.Context, name string) (who string, err error) {
 	if err := s.enter(); err != nil {
 		return "", err
@@ -58,8 +59,11 @@ func (s *Store) Leader(ctx context.Context, name string) (who string, err error)
 		AND (l.classid::int8 << 32 | l.objid::int8) = $1`, []any{lockOf(s.schema, "leader "+name)}, func(rows pgx.Rows) error {
 		var app *string
 		err := rows.Scan(&app)
-		if app != nil {
-			who, _ = strings.CutPrefix(*app, leaderOf)
+		if app == nil {
+			return err
+		}
+		if name, ok := strings.CutPrefix(*app, leaderOf); ok { // else it has just begun, or is of a version that does not say
+			who = name
 		}
 		return err
 	})

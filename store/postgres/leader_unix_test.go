@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/zavhoz/zavhoz/store/postgres"
 )
 
@@ -77,6 +79,17 @@ func TestOneLeads(t *testing.T) {
 	}
 	if got, err := any.Leader(t.Context(), "nothing"); err != nil || got != "" {
 		t.Errorf("%q leads what nobody asked for: %v", got, err)
+	}
+	foreign, err := pgx.Connect(t.Context(), o.URL)
+	if err == nil {
+		defer foreign.Close(context.Background())
+		_, err = foreign.Exec(t.Context(), "SELECT pg_advisory_lock($1)", postgres.LeaderLock(any, "someone"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := any.Leader(t.Context(), "someone"); err != nil || got != "" {
+		t.Errorf("%q leads, which did not call itself so: %v", got, err)
 	}
 	first := c.next()
 	named(first)

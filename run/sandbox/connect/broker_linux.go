@@ -76,8 +76,14 @@ func (b *Broker) Listener(name string) net.Listener {
 // Done is closed once nobody is left to ask: the last process has ended, or Close was called.
 func (b *Broker) Done() <-chan struct{} { return b.done }
 
-// Close ends the broker, and waits until its goroutines are gone. What still waits in connect(2) gets ENOSYS.
+// Close ends the broker, and waits until its goroutines are gone. What still waits in connect(2) gets ENOSYS, and what waits to be accepted is closed; where the broker had ended
+// by itself, it can still be accepted.
 func (b *Broker) Close() error {
+	select {
+	case <-b.done:
+		return nil
+	default:
+	}
 	b.closed.Store(true)
 	err := b.ask.close()
 	b.drain()
@@ -86,7 +92,7 @@ func (b *Broker) Close() error {
 	for _, v := range b.listeners {
 		_ = v.Close()
 	}
-	if errors.Is(err, os.ErrClosed) { // it had ended by itself
+	if errors.Is(err, os.ErrClosed) { // it was about to end by itself
 		return nil
 	}
 	return err
@@ -122,9 +128,11 @@ func (b *Broker) serve() {
 	}
 	answers.Wait()
 	_ = b.ask.close()
+	end := time.Now().Add(patienceSec * time.Second)
+	giveUp := func() bool { return b.closed.Load() || time.Now().After(end) }
 	for _, g := range []*gate{b.v4, b.v6} {
 		if g != nil {
-			g.settle(b.closed.Load)
+			g.settle(giveUp)
 			g.close()
 		}
 	}

@@ -21,9 +21,9 @@ const (
 // Entry is a buffered write.
 type Entry struct {
 	Fate  Fate
+	Fresh bool // there is none in the backend: nobody looked
 	Value []byte
 	Held  store.Held // instead of Value: not encoded yet
-	Fresh bool       // there is none in the backend: nobody looked
 }
 
 // Bytes gives what is written; not a copy. Errors: the Held's own, store.ErrTooLarge.

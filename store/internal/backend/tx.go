@@ -74,7 +74,7 @@ func (t *Tx) Put(c store.Collection, key string, value []byte) error {
 	return t.put(c, key, value, false)
 }
 
-// PutFresh buffers a write under a key that nobody has used: its Change is Fresh, and the commit is to hold it to that. Errors: of store.ErrCorrupt, where the
+// PutFresh is for backends that are a store.Adder. It buffers a write under a key that nobody has used: its Change is Fresh, and the commit is to hold it to that. Errors: of store.ErrCorrupt, where the
 // transaction's own writes say that there is one.
 func (t *Tx) PutFresh(c store.Collection, key string, value []byte) error {
 	fresh := true
