@@ -306,7 +306,7 @@ func TestAttack53_WhoIsLetInOverHTTP(t *testing.T) {
 	for _, odd := range []string{"/projects?limt=3", "/projects?limit=3&limit=4", "/projects?cursor=&cursor="} {
 		w.refused(fault.InvalidArgument, 400, "GET", odd, "")
 	}
-	for _, odd := range []string{"null", "yes", "True"} {
+	for _, odd := range []string{"", "null", "yes", "True"} {
 		w.refused(fault.InvalidArgument, 400, "POST", "/servers/sync?confirm_shrunk="+odd, "")
 	}
 	if a := w.ok("GET", "/health", "", "X-Request-Id", "my-request-0001"); a.header.Get("X-Request-Id") != "my-request-0001" {

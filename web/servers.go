@@ -23,8 +23,9 @@ func (s *Server) serverRoutes() {
 
 // syncNow runs a cycle. With ?confirm_shrunk=true the operator says that what the shrink guard holds back is really gone: an agent's shell would make servers vanish so.
 func (s *Server) syncNow(r *http.Request) (any, error) {
-	said := r.URL.Query().Get("confirm_shrunk")
-	if said != "" && said != "true" && said != "false" {
+	query := r.URL.Query()
+	said := query.Get("confirm_shrunk")
+	if query.Has("confirm_shrunk") && said != "true" && said != "false" {
 		return nil, fault.New(fault.InvalidArgument, "confirm_shrunk is true or false", "")
 	}
 	confirm := said == "true"
