@@ -52,28 +52,23 @@ func (s *session) open(code uint32, body []byte) {
 	tell, waited, ok := f.denied.ask(ctx)
 	cancel()
 	_ = s.child.SetDeadline(time.Now().Add(f.o.StartupTimeout))
-	switch {
-	case f.ctx.Err() != nil:
-		if ok {
-			tell(false)
+	if !ok {
+		why := tooOften
+		if f.ctx.Err() != nil {
+			why = over
 		}
-		_, _ = s.child.Write(over.encode())
-		return
-	case !ok:
-		_, _ = s.child.Write(tooOften.encode())
+		_, _ = s.child.Write(why.encode())
 		return
 	}
-	refused := true // also by a panic
-	defer func() { tell(refused) }()
+	defer tell(true) // a panic: nothing else was said before
 	if waited && s.gone() {
-		refused = false
+		tell(false)
 		return
 	}
 	s.letIn = func() { tell(false) }
 	s.n = f.conns.Add(1)
 	r := s.serve(code, body)
-	if refused = r != nil; refused {
-		tell(true)
+	if tell(r != nil); r != nil {
 		s.refuse(r)
 	}
 }

@@ -217,7 +217,7 @@ func (p *Process) release() {
 			_ = f.Close()
 		}
 	}
-	if p.broker != nil { // its listeners end with it; what they have accepted by then is their servers'
+	if p.broker != nil { // its listeners end with it; where it had ended by itself, what waits can still be accepted
 		_ = p.broker.Close()
 	} else {
 		for _, l := range p.listeners {
