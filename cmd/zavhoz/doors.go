@@ -63,6 +63,9 @@ func (d *daemon) openDoors() (doors []door, err error) {
 
 var errNoSocket = fault.New(fault.DaemonUnavailable, "the socket cannot be made", "check the home folder, and agent_socket in config.yaml: `zavhoz doctor`")
 
+// nurseries keeps two sockets from being made at once: one would be moved to the place of the other, and the daemon not be reached there any more.
+var nurseries sync.Mutex
+
 // removed takes away a socket that is there.
 func removed(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -72,8 +75,10 @@ func removed(path string) error {
 }
 
 // listenUnix binds a socket with these rights (gid -1: the daemon's own group). It is made in a folder that nobody else enters and moved out when it
-// has them, so that it can never be reached with wider ones.
+// has them, so that it can never be reached with wider ones. That folder is one for all sockets of a place: they are made one after the other.
 func listenUnix(path string, mode os.FileMode, gid int) (net.Listener, error) {
+	nurseries.Lock()
+	defer nurseries.Unlock()
 	if err := removed(path); err != nil {
 		return nil, err
 	}
